@@ -1,0 +1,1 @@
+"""Splitting, training and evaluating classifiers; embeddings and explanations."""

@@ -1,0 +1,310 @@
+"""The sections of the project file, one model each.
+
+These models are the only place where a setting is declared: the commands' flags, the help texts,
+the example file, validation and the manifest come from them. Every field has a description and,
+where it has one, a unit; unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+Auto = Literal["auto"]
+# Names become folder and file names on every operating system.
+SafeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+Sample = int | Literal["max", "unequal", "oversampling"]
+
+
+def setting(
+    default: Any, description: str, *, unit: str | None = None, flag: str | None = None, **kwargs: Any
+) -> Any:
+    """Declare a setting: its default, description, unit and, where unusual, its flag."""
+    extra = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
+    return Field(default, description=description, json_schema_extra=extra or None, **kwargs)
+
+
+class Section(BaseModel):
+    """A section of the project file: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ProjectSection(Section):
+    """The project as a whole."""
+
+    name: SafeName = Field(description="name of the project, used in titles")
+    output: Path = setting(Path("results"), "folder for the results")
+    seed: int = setting(0, "seed of every random choice", ge=0)
+    exclude: list[str] = setting([], "wells or fields left out, e.g. B02, C-03-01 or rep1/B02")
+
+
+class PlateSection(Section):
+    """One plate, or one replicate of it."""
+
+    name: SafeName = Field(description="name of the plate; unique within the project")
+    cell_painting: Path = Field(description="folder of the Cell Painting images")
+    layout: Path | None = setting(
+        None, 'plate layout (.xlsx with a sheet "Culture", or .csv): rows A.., columns 1..'
+    )
+    ground_truth: dict[SafeName, Path] = setting(
+        {}, "folder of the images of each ground-truth round"
+    )
+
+
+class ChannelsSection(Section):
+    """The channels, in the order in which the files hold them."""
+
+    cell_painting: list[SafeName] = Field(
+        description="Cell Painting channels, in file order", min_length=1
+    )
+    nuclei: str = Field(description="the nuclear channel")
+    ground_truth: dict[SafeName, list[SafeName]] = setting(
+        {}, "channels of each ground-truth round, in file order"
+    )
+
+
+class RenameSettings(Section):
+    """How raw file names become field keys."""
+
+    pattern: str = setting(
+        "auto",
+        "pattern of the file names: auto, the name of a built-in one, or a regular expression "
+        "with the groups row and column (or well), site, channel",
+    )
+    extension: str = setting("auto", "file extension, e.g. .nd2; auto takes every image format")
+    mode: Literal["index", "link", "move"] = setting(
+        "index", "index touches no file; link makes hard links; move renames the raw files"
+    )
+    channel_map: dict[str, str] = setting(
+        {},
+        "channel token in the file name -> channel name, for one file per channel",
+        flag="channel",
+    )
+
+
+class SegmentSettings(Section):
+    """How nuclei or whole cells are found."""
+
+    mode: Literal["nuclei", "cells"] = setting("nuclei", "what is segmented and classified")
+    backend: Literal["stardist", "cellpose", "watershed", "propagate", "labels"] | None = setting(
+        None,
+        "segmentation method; default stardist for nuclei, and for cells cellpose with a GPU, "
+        "propagate without",
+    )
+    model: str | None = setting(
+        None, "name or folder of the weights; default nucprof-fluo (stardist), cpsam (cellpose)"
+    )
+    channels: list[str] = setting(
+        [], "channels segmented; default the nuclear one for nuclei, all for cells"
+    )
+    pmin: float = setting(1.0, "lower percentile of the normalisation", unit="%", ge=0, lt=100)
+    pmax: float = setting(99.0, "upper percentile of the normalisation", unit="%", gt=0, le=100)
+    scale: Auto | float = setting(
+        "auto", "enlargement before the network sees the image; auto is measured once per plate"
+    )
+    prob_thresh: float | None = setting(
+        None, "object probability threshold; default the model's own (published: 0.6)", gt=0, lt=1
+    )
+    nms_thresh: float | None = setting(
+        None, "overlap allowed between objects; default the model's own (published: 0.3)", gt=0, lt=1
+    )
+    diameter: float | None = setting(
+        None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
+    )
+    flow_threshold: float = setting(0.4, "cellpose: largest allowed flow error", ge=0)
+    cellprob_threshold: float = setting(0.0, "cellpose: cell probability threshold (logit)")
+    batch_size: int = setting(8, "cellpose: tiles per step", ge=1)
+    max_reach_px: float = setting(
+        30.0, "propagate: furthest distance of a cell's outline from its nucleus", unit="px", gt=0
+    )
+    augment: bool = setting(False, "cellpose: average over flipped tiles (slower)")
+    clear_border: bool = setting(True, "drop objects that touch the image border")
+    path: Path | None = setting(None, "labels backend: folder of label images made elsewhere")
+    download: bool = setting(False, "fetch a missing named model from the internet")
+
+
+class AlignSettings(Section):
+    """How a ground-truth round is brought onto the Cell Painting frame."""
+
+    cp_channels: list[str] = setting(
+        [], "Cell Painting channels to register on; default the nuclear one"
+    )
+    gt_channels: list[str] = setting(
+        [],
+        "ground-truth channels to register on; default the nuclear one, where a round lacks it "
+        "the maximum over its channels",
+    )
+    max_shift_px: float = setting(200.0, "largest shift searched", unit="px", gt=0)
+    min_overlap: float = setting(
+        0.5, "smallest share of the Cell Painting image that must overlap", gt=0, le=1
+    )
+    lost_ratio: float = setting(
+        0.2,
+        "a cell is lost when the nuclear area seen in the round is under this share of its own",
+        ge=0,
+        le=1,
+    )
+
+
+Region = Literal["nucleocentric", "nucleus", "cell"]
+
+
+class CropSettings(Section):
+    """One patch per cell."""
+
+    region: Region | None = setting(
+        None, "what a crop shows; default nucleocentric, in cell mode cell"
+    )
+    patch_size: int | None = setting(
+        None, "side of a crop; default 60, for region cell 192", unit="px", ge=4
+    )
+    masked: bool | None = setting(
+        None, "set pixels outside the object to 0; default by region: false, nucleus and cell true"
+    )
+    export_tiff: bool = setting(False, "also write one TIFF per cell, as the published scripts did")
+
+
+Compartment = Literal["Nuclei", "Cells", "Cytoplasm", "Patch"]
+
+
+class FeatureSettings(Section):
+    """Handcrafted features."""
+
+    regions: list[Compartment] = setting(
+        [], "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells"
+    )
+    textures: bool = setting(True, "measure grey-level co-occurrence")
+    patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
+    texture_background: Literal["exclude", "include"] = setting(
+        "exclude", "whether pixel pairs outside the object count (the published scripts include)"
+    )
+    csv: bool = setting(False, "also write the tables as .csv")
+
+
+class GateSettings(Section):
+    """True classes from ground-truth intensities."""
+
+    classes: dict[str, str] = setting(
+        {}, "class -> its marker; default from the monocultures", flag="class"
+    )
+    cutoffs: dict[str, float | Auto] = setting(
+        {}, "marker -> cutoff on its mean intensity, or auto", unit="grey levels", flag="cutoff"
+    )
+    filters: dict[str, tuple[float | None, float | None]] = setting(
+        {}, "feature -> [low, high]; cells outside leave", flag="filter"
+    )
+    mixed_culture: str = setting("co-culture", "the layout's word for mixed wells")
+
+    @field_validator("filters", mode="before")
+    @classmethod
+    def _read_flag(cls, value: Any) -> Any:
+        """Accept ``low:high`` (either may be empty) beside ``[low, high]``, for the flag."""
+        if not isinstance(value, dict):
+            return value
+        read = {}
+        for feature, limits in value.items():
+            if isinstance(limits, str):
+                low, _, high = limits.partition(":")
+                limits = (low or None, high or None)
+            read[feature] = limits
+        return read
+
+
+class ForestSettings(Section):
+    """The random forest."""
+
+    enabled: bool = setting(True, "train a forest")
+    evaluation: Literal["cv", "split"] = setting(
+        "cv", "cv: every cell predicted once, its well unseen; split: 60/10/30 of the wells"
+    )
+    regions: list[str] = setting([], "compartments used; default all")
+    channels: list[str] = setting([], "channels used; default all")
+    scaling: Literal["none", "plate", "well"] = setting("none", "z-score of the features")
+    drop_redundant: bool = setting(False, "drop one of each pair of features with r > 0.95")
+
+
+class CnnSettings(Section):
+    """The convolutional network."""
+
+    enabled: bool = setting(True, "train a network")
+    architecture: str = setting(
+        "auto", "torchvision classification network; auto: resnet50 with a GPU, else resnet18"
+    )
+    channels: list[str] = setting([], "channels used; default all")
+    epochs: int = setting(50, "passes over the training cells, at most", ge=1)
+    batch_size: int = setting(100, "crops per step", ge=1)
+    learning_rate: float = setting(1e-4, "learning rate at the start", gt=0)
+    image_size: int = setting(128, "side to which crops are resized", unit="px", ge=8)
+    weight_decay: float = setting(1e-4, "weight decay", ge=0)
+    schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
+    patience: int = setting(15, "epochs without a better validation loss before stopping", ge=1)
+    normalise: Literal["crop", "plate"] = setting(
+        "crop", "percentiles of each crop and channel (published), or of the plate's channel"
+    )
+    pretrained: Path | None = setting(None, "file of ImageNet weights (.pth), where you have one")
+    compile: bool = setting(False, "use torch.compile")
+
+
+class TrainSettings(Section):
+    """What is learnt, from which cells; shared by forest and network."""
+
+    targets: list[str] = setting([], "classes learnt; default all")
+    culture: Literal["auto", "mixed", "mono"] = setting(
+        "auto", "cells trained on; auto: mixed where there is a gate, else mono"
+    )
+    test_culture: Literal["same", "mixed", "mono"] = setting(
+        "same", "cells tested on, where not of the same culture"
+    )
+    sample: Sample = setting(
+        2000, "training cells per class; or max, unequal, oversampling"
+    )
+    seeds: list[int] = setting([0], "seeds; one run each", min_length=1)
+    split_unit: Literal["well", "plate"] = setting("well", "what a split never divides")
+    rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
+    cnn: CnnSettings = Field(default_factory=CnnSettings, description="the network")
+
+
+class EmbedSettings(Section):
+    """Embeddings and their map."""
+
+    enabled: bool = setting(True, "make embeddings")
+    source: Literal["cnn", "features"] = setting("cnn", "the network's features, or handcrafted")
+    method: Literal["umap", "pca"] = setting("umap", "projection to two dimensions")
+    scaling: Literal["none", "plate"] = setting("none", "z-score of the features per plate")
+    model: str = setting("default", "name of the trained network")
+    csv: bool = setting(False, "also write embeddings.csv")
+
+
+class GradcamSettings(Section):
+    """Where the network looks."""
+
+    enabled: bool = setting(True, "make Grad-CAM maps")
+    per_class: int = setting(10, "crops shown per class", ge=1)
+    choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
+        "random", "which crops are shown"
+    )
+    model: str = setting("default", "name of the trained network")
+
+
+class PredictSettings(Section):
+    """A saved model applied to this project's cells."""
+
+    model: Path | None = setting(None, "folder of a trained model (forest or network)")
+    confidence: float = setting(
+        0.0, "cells whose calibrated confidence is below this are called uncertain", ge=0, lt=1
+    )
+    bootstrap: int = setting(1000, "resamples for the 95% intervals", ge=100)
+
+
+class ExecutionSettings(Section):
+    """Where the work runs; none of these changes a result."""
+
+    workers: int | Auto = setting("auto", "processes; auto from cores and memory")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    scheduler: str | None = setting(None, "address of a Dask cluster, e.g. tcp://host:8786")
+    models_dir: Path | None = setting(
+        None, "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR"
+    )

@@ -1,0 +1,338 @@
+"""The project file: read, checked, and merged with environment and flags."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError
+
+from nucprof.config import models as m
+from nucprof.errors import ProjectError, UserError
+from nucprof.plate.keys import FieldSelector
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CP_ROUND = "CP"
+ENV_PREFIX = "NUCPROF_"
+
+
+class Project(BaseSettings):
+    """A project: everything that a stage may ask for.
+
+    Precedence: flags > environment (``NUCPROF_SEGMENT__PMIN``) > file > defaults.
+    Paths are absolute after :func:`load_project`.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    project: m.ProjectSection = Field(description="the project as a whole")
+    plates: list[m.PlateSection] = Field(description="the plates", min_length=1)
+    channels: m.ChannelsSection = Field(description="the channels")
+    rename: m.RenameSettings = Field(default_factory=m.RenameSettings)
+    segment: m.SegmentSettings = Field(default_factory=m.SegmentSettings)
+    align: m.AlignSettings = Field(default_factory=m.AlignSettings)
+    crop: m.CropSettings = Field(default_factory=m.CropSettings)
+    features: m.FeatureSettings = Field(default_factory=m.FeatureSettings)
+    gate: m.GateSettings = Field(default_factory=m.GateSettings)
+    train: m.TrainSettings = Field(default_factory=m.TrainSettings)
+    embed: m.EmbedSettings = Field(default_factory=m.EmbedSettings)
+    gradcam: m.GradcamSettings = Field(default_factory=m.GradcamSettings)
+    predict: m.PredictSettings = Field(default_factory=m.PredictSettings)
+    execution: m.ExecutionSettings = Field(default_factory=m.ExecutionSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values as :func:`load_project` merged them, and from nowhere else."""
+        return (init_settings,)
+
+    def round_channels(self, round_name: str) -> list[str]:
+        """Channels of the Cell Painting round (``CP``) or of a ground-truth round, in file order."""
+        if round_name == CP_ROUND:
+            return list(self.channels.cell_painting)
+        return list(self.channels.ground_truth[round_name])
+
+    @property
+    def rounds(self) -> list[str]:
+        """Names of the ground-truth rounds that at least one plate has, in the file's order."""
+        used = {name for plate in self.plates for name in plate.ground_truth}
+        return [name for name in self.channels.ground_truth if name in used]
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether any plate has a ground-truth round."""
+        return bool(self.rounds)
+
+    @property
+    def mask_kind(self) -> str:
+        """``nuclei`` or ``cells``: the objects that are classified."""
+        return self.segment.mode
+
+    def section(self, name: str) -> BaseModel:
+        """The section of a dotted name, e.g. ``train.rf``."""
+        value: Any = self
+        for part in name.split("."):
+            value = getattr(value, part)
+        return value  # type: ignore[no-any-return]
+
+
+def load_project(
+    path: Path, flags: Mapping[str, Any] | None = None, *, check_folders: bool = True
+) -> Project:
+    """Read a project file and merge it with the environment and ``flags``.
+
+    Parameters
+    ----------
+    path : Path
+        The project file.
+    flags : mapping, optional
+        Nested values from the command line, e.g. ``{"segment": {"pmin": 2}}``.
+    check_folders : bool
+        Whether the folders and layouts that the file names must exist.
+
+    Raises
+    ------
+    ProjectError
+        One message that names the file and every key that is wrong.
+    """
+    values = read_toml(path)
+    try:
+        environment = EnvSettingsSource(Project)()
+        project = Project(**merge(values, environment, flags or {}))
+    except ValidationError as error:
+        lines = [_explain(dict(item), path, values, flags or {}) for item in error.errors()]
+        raise ProjectError("\n".join(dict.fromkeys(lines))) from None
+    except SettingsError as error:
+        raise ProjectError(f"An environment variable {ENV_PREFIX}... is wrong: {error}.") from None
+    project = _absolute(project, path.resolve().parent)
+    check_names(project, path)
+    if check_folders:
+        _check_folders(project, path)
+    return project
+
+
+def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings; later ones win, key by key."""
+    merged: dict[str, Any] = {}
+    for tree in trees:
+        for key, value in tree.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; raises :class:`ProjectError` for a missing or broken one."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ProjectError(
+            f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError(f"{path} is not valid TOML: {error}.") from None
+
+
+def _explain(
+    error: dict[str, Any], path: Path, values: Mapping[str, Any], flags: Mapping[str, Any]
+) -> str:
+    loc = [part for part in error["loc"] if isinstance(part, str | int)]
+    key = _dotted(loc)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}."
+        return f"{_source(loc, path, values, flags)}: unknown key '{key}'; {hint}"
+    if error["type"] == "missing":
+        return f"{path}: '{key}' is missing; see nucprof.toml.example."
+    shown = error.get("input")
+    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {error['msg']}."
+
+
+def _dotted(loc: Sequence[str | int]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _known_keys(loc: Sequence[str | int]) -> list[str]:
+    model: Any = Project
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        model = getattr(annotation, "__args__", (annotation,))[0]
+    return list(model.model_fields)
+
+
+def _source(
+    loc: Sequence[str | int], path: Path, values: Mapping[str, Any], flags: Mapping[str, Any]
+) -> str:
+    def holds(tree: Any) -> bool:
+        for part in loc:
+            if isinstance(tree, Mapping) and part in tree:
+                tree = tree[part]
+            elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+                tree = tree[part]
+            else:
+                # the location of a union's branch goes deeper than the input
+                return tree is not values and tree is not flags and not isinstance(tree, Mapping)
+        return True
+
+    if holds(flags):
+        return "command line"
+    variable = ENV_PREFIX + "__".join(str(part) for part in loc).upper()
+    for name in os.environ:
+        if variable.startswith(name.upper()) and name.upper().startswith(ENV_PREFIX):
+            return f"environment variable {name}"
+    return str(path)
+
+
+def _absolute(project: Project, root: Path) -> Project:
+    def full(path: Path | None) -> Path | None:
+        return None if path is None else Path(os.path.normpath(root / path.expanduser()))
+
+    plates = [
+        plate.model_copy(
+            update={
+                "cell_painting": full(plate.cell_painting),
+                "layout": full(plate.layout),
+                "ground_truth": {name: full(p) for name, p in plate.ground_truth.items()},
+            }
+        )
+        for plate in project.plates
+    ]
+
+    def sect(section: BaseModel, *keys: str) -> BaseModel:
+        return section.model_copy(update={key: full(getattr(section, key)) for key in keys})
+
+    train = project.train.model_copy(update={"cnn": sect(project.train.cnn, "pretrained")})
+    return project.model_copy(
+        update={
+            "plates": plates,
+            "project": sect(project.project, "output"),
+            "segment": sect(project.segment, "path"),
+            "train": train,
+            "predict": sect(project.predict, "model"),
+            "execution": sect(project.execution, "models_dir"),
+        }
+    )
+
+
+def check_names(project: Project, path: Path) -> None:
+    """Check that names agree with each other: plates, rounds, channels, fields.
+
+    Raises :class:`ProjectError` naming file and key.
+    """
+    names = [plate.name for plate in project.plates]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProjectError(f"{path}: plates.name: two plates are called '{name}'.")
+    if CP_ROUND in project.channels.ground_truth:
+        raise ProjectError(
+            f"{path}: channels.ground_truth: a round cannot be called '{CP_ROUND}', "
+            "the name of the Cell Painting round."
+        )
+    for plate in project.plates:
+        for name in plate.ground_truth:
+            _member(name, list(project.channels.ground_truth), "round", path,
+                    f"plates.ground_truth (plate {plate.name})",
+                    "add its channels under [channels.ground_truth]")
+    cp = project.channels.cell_painting
+    for key, listed in (("channels.cell_painting", cp),
+                        *((f"channels.ground_truth.{r}", c)
+                          for r, c in project.channels.ground_truth.items())):
+        for name in listed:
+            if listed.count(name) > 1:
+                raise ProjectError(f"{path}: {key}: channel '{name}' is listed twice.")
+    gt = [name for listed in project.channels.ground_truth.values() for name in listed]
+    for key, wanted, known in (
+        ("channels.nuclei", [project.channels.nuclei], cp),
+        ("segment.channels", project.segment.channels, cp),
+        ("align.cp_channels", project.align.cp_channels, cp),
+        ("align.gt_channels", project.align.gt_channels, gt),
+        ("train.rf.channels", project.train.rf.channels, cp),
+        ("train.cnn.channels", project.train.cnn.channels, cp),
+        ("gate.classes", list(project.gate.classes.values()), gt),
+        ("gate.cutoffs", list(project.gate.cutoffs), gt),
+    ):
+        for name in wanted:
+            _member(name, known, "channel", path, key)
+    try:
+        FieldSelector(tuple(project.project.exclude))
+    except UserError as error:
+        raise ProjectError(f"{path}: project.exclude: {error}") from None
+    if project.segment.pmin >= project.segment.pmax:
+        raise ProjectError(f"{path}: segment.pmin must be below segment.pmax.")
+    if project.segment.backend == "labels" and project.segment.path is None:
+        raise ProjectError(f"{path}: segment.path: the labels backend needs the folder of masks.")
+
+
+def _member(
+    name: str, known: list[str], what: str, path: Path, key: str, fix: str = ""
+) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}."
+    raise ProjectError(f"{path}: {key}: unknown {what} '{name}'; {hint}{' ' + fix if fix else ''}")
+
+
+def _check_folders(project: Project, path: Path) -> None:
+    output = project.project.output
+    for plate in project.plates:
+        folders = {"cell_painting": plate.cell_painting}
+        folders |= {f"ground_truth.{name}": p for name, p in plate.ground_truth.items()}
+        for key, folder in folders.items():
+            where = f"{path}: plates.{key} (plate {plate.name})"
+            if not folder.is_dir():
+                raise ProjectError(f"{where}: there is no folder {folder}.")
+            if output == folder or folder in output.parents or output in folder.parents:
+                raise ProjectError(
+                    f"{where}: the images in {folder} and project.output {output} overlap; "
+                    "choose an output folder outside the images."
+                )
+        if plate.layout is not None and not plate.layout.is_file():
+            raise ProjectError(
+                f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
+            )
+    seen: dict[Path, str] = {}
+    for plate in project.plates:
+        for folder in (plate.cell_painting, *plate.ground_truth.values()):
+            if folder in seen:
+                raise ProjectError(
+                    f"{path}: plates: {folder} is used twice (plate {seen[folder]} and "
+                    f"plate {plate.name})."
+                )
+            seen[folder] = plate.name

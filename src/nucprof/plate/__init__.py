@@ -1,0 +1,1 @@
+"""The domain: keys of fields and cells, file-name patterns, layouts, channels."""

@@ -1,0 +1,48 @@
+"""The column names that this layer reads and writes; tables are joined on them, never by rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nucprof.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLATE = "Metadata_Plate"
+WELL = "Metadata_Well"
+CELL = "Metadata_ROI_img_name"
+LAYOUT = "Metadata_Target"
+"""The layout's name of the well: a monoculture's class, or the mixed culture's name."""
+TRUE = "true_condition"
+"""The gate's class of a cell, or `undefined`."""
+TARGET = "target"
+"""The class to learn: taken from TRUE (mixed cultures) or LAYOUT (monocultures)."""
+
+KEY = [PLATE, CELL]
+WELL_KEY = [PLATE, WELL]
+
+
+def in_key_order(cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows sorted by (plate, cell), so that no result depends on the order they came in.
+
+    Raises
+    ------
+    DataError
+        If two rows have the same key, or a needed column is missing.
+    """
+    require(cells, [PLATE, WELL, CELL])
+    if cells.duplicated(KEY).any():
+        plate, cell = cells.loc[cells.duplicated(KEY), KEY].iloc[0]
+        raise DataError(
+            f"cell {cell} of plate {plate} occurs more than once in the table; "
+            "keys must be unique: was a plate named twice?"
+        )
+    return cells.sort_values(KEY, kind="stable").reset_index(drop=True)
+
+
+def require(table: pd.DataFrame, columns: list[str]) -> None:
+    """Raise a :class:`DataError` that names the columns the table lacks."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise DataError(f"the table of cells lacks the column(s) {', '.join(missing)}")

@@ -1,0 +1,1 @@
+"""Files: the only part of nucprof that opens one."""

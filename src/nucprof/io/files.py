@@ -1,0 +1,117 @@
+"""Atomic writes and fingerprints of files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nucprof.errors import UserError
+
+_RETRIES = 6
+_FIRST_PAUSE_S = 0.05
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Write to a temporary name beside ``path``, then rename it into place.
+
+    Nothing appears at ``path`` when the block raises. A target that another program holds open
+    (Excel on Windows) is retried for a few seconds, then named in a :class:`UserError`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: writers choose their format by it.
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename ``source`` to ``target``, retrying while another program holds the target open."""
+    pause = _FIRST_PAUSE_S
+    for _ in range(_RETRIES):
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+            pause *= 2
+    raise UserError(
+        f"{target} cannot be written: another program holds it open. "
+        "Close it there (Excel, Fiji) and run the command again; the file is unchanged."
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    """Write JSON atomically."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that nucprof wrote; raises :class:`UserError` where it is broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Move it away; what it describes is then made again."
+        ) from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if _HAS_DIGEST else _digest(file)
+
+
+_HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells whether a file has changed: size and time, and its hash for when these differ."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def to_json(self) -> list[Any]:
+        """As a JSON list."""
+        return [self.size, self.mtime_ns, self.sha256]
+
+    @classmethod
+    def of(cls, path: Path) -> Fingerprint:
+        """Fingerprint a file as it is now."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, sha256(path))
+
+    def matches(self, path: Path, hash_of: Callable[[Path], str] = sha256) -> bool:
+        """Whether the file still is what it was; hashed only when size equals but time differs."""
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if status.st_size != self.size:
+            return False
+        return status.st_mtime_ns == self.mtime_ns or hash_of(path) == self.sha256

@@ -1,0 +1,81 @@
+"""Where results lie: every path below the output folder is made here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CP = "CP"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The output folder of a project."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The run manifest."""
+        return self.root / "manifest.json"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file that names the process that writes here."""
+        return self.root / ".lock"
+
+    def journal(self, stage: str) -> Path:
+        """The journal of a stage, one line per finished field."""
+        return self.root / "journal" / f"{stage}.jsonl"
+
+    @property
+    def images(self) -> Path:
+        """Which file holds which channel of which field."""
+        return self.root / "images.csv"
+
+    @property
+    def cells(self) -> Path:
+        """The ledger of cells."""
+        return self.root / "cells.parquet"
+
+    def mask(self, plate: str, kind: str, field: str) -> Path:
+        """Label image as segmented; ``kind`` is ``nuclei`` or ``cells``."""
+        return self.root / "masks" / plate / kind / f"{field}.tif"
+
+    def aligned_mask(self, plate: str, kind: str, field: str) -> Path:
+        """Label image of the cells visible in every round."""
+        return self.root / "aligned" / plate / "masks" / kind / f"{field}.tif"
+
+    def aligned_image(self, plate: str, round_name: str, field: str) -> Path:
+        """A ground-truth round on the Cell Painting frame."""
+        return self.root / "aligned" / plate / f"GT_{round_name}" / f"{field}.tif"
+
+    @property
+    def registration(self) -> Path:
+        """Shift and score of every field and round."""
+        return self.root / "registration.csv"
+
+    def crops(self, region: str, size: int) -> Path:
+        """Folder of the crop stacks of a region and size."""
+        return self.root / "crops" / f"{region}_{size}"
+
+    def features(self, round_name: str) -> Path:
+        """Feature table of the Cell Painting round or of a ground-truth round."""
+        stem = CP if round_name == CP else f"GT_{round_name}"
+        return self.root / "features" / f"{stem}.parquet"
+
+    def part(self, stage: str, kind: str, plate: str, field: str) -> Path:
+        """One field's share of a table, kept so that a changed field costs that field only."""
+        return self.root / "parts" / stage / kind / plate / f"{field}.parquet"
+
+    def folder(self, *names: str) -> Path:
+        """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""
+        return self.root.joinpath(*names)
+
+    def relative(self, path: Path) -> str:
+        """A path as the manifest names it: relative to the output folder, with forward slashes."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def absolute(self, text: str) -> Path:
+        """The inverse of :meth:`relative`."""
+        return self.root / text

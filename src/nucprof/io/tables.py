@@ -1,0 +1,92 @@
+"""Tables: Parquet and CSV, read and written whole or field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nucprof.errors import UserError
+from nucprof.io.files import atomic
+from nucprof.plate.keys import WellKey
+from nucprof.plate.layout import Layout
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
+    with atomic(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a ``.csv`` or ``.parquet`` table; raises :class:`UserError` where it is missing."""
+    if not path.is_file():
+        raise UserError(f"There is no table {path}; run the stage that makes it.")
+    if path.suffix == ".csv":
+        return pd.read_csv(path, usecols=columns)
+    return pd.read_parquet(path, columns=columns)
+
+
+def concatenate(paths: Iterable[Path], target: Path) -> int:
+    """Write many Parquet tables of one schema as one, a table at a time; return its row count.
+
+    Memory holds one part at a time, whatever the plate's size.
+    """
+    import pyarrow.parquet as pq
+
+    rows = 0
+    writer: Any = None
+    with atomic(target) as temporary:
+        try:
+            for path in paths:
+                table = pq.read_table(path)
+                if writer is None:
+                    writer = pq.ParquetWriter(temporary, table.schema)
+                writer.write_table(table.cast(writer.schema))
+                rows += table.num_rows
+            if writer is None:
+                raise UserError(f"No field is left to write {target.name} from.")
+        finally:
+            if writer is not None:
+                writer.close()
+    return rows
+
+
+def read_layout(path: Path) -> Layout:
+    """Read a plate layout: sheet ``Culture`` of an .xlsx, or a .csv; rows A.., columns 1...
+
+    Raises
+    ------
+    UserError
+        The sheet is missing, or a row or column name is not that of a plate.
+    """
+    try:
+        if path.suffix.lower() == ".csv":
+            grid = pd.read_csv(path, index_col=0, dtype=str)
+        else:
+            grid = pd.read_excel(path, sheet_name="Culture", index_col=0, dtype=str)
+    except ValueError as error:
+        raise UserError(f'{path}: {error}. The layout belongs in a sheet "Culture".') from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    cultures = {}
+    for row, values in grid.iterrows():
+        for column, culture in values.items():
+            if pd.isna(culture) or not str(culture).strip():
+                continue
+            try:
+                well = WellKey.parse(f"{str(row).strip()}{int(float(str(column))):02d}")
+            except (ValueError, UserError):
+                raise UserError(
+                    f"{path}: row '{row}', column '{column}' is not a well; rows are letters, "
+                    "columns are numbers."
+                ) from None
+            cultures[well] = str(culture).strip()
+    if not cultures:
+        raise UserError(f"{path}: the layout is empty.")
+    return Layout(cultures)

@@ -1,0 +1,53 @@
+"""The stages, in run-all's order. Adding one is one file here, one settings model, one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nucprof.config import Project
+from nucprof.errors import UserError
+from nucprof.stages.base import Stage
+
+
+def _without_ground_truth(project: Project) -> str | None:
+    return None if project.has_ground_truth else "the project has no ground-truth round"
+
+
+def _disabled(section: str) -> Callable[[Project], str | None]:
+    def skip(project: Project) -> str | None:
+        return None if project.section(section).enabled else f"{section}.enabled is false"
+
+    return skip
+
+
+STAGES = (
+    Stage("rename", "Map raw microscope names to field keys", ("rename",), (), ("images.csv",)),
+    Stage("segment", "Find nuclei or whole cells", ("segment",), ("rename",),
+          ("masks/", "cells.parquet"), isolated=lambda project: True),
+    Stage("align", "Bring the ground-truth rounds onto the Cell Painting frame", ("align",),
+          ("rename", "segment"), ("aligned/", "registration.csv"), skip=_without_ground_truth),
+    Stage("crop", "Cut one patch per cell", ("crop",), ("segment", "align"), ("crops/",)),
+    Stage("features", "Measure intensity, shape and texture of every cell", ("features",),
+          ("segment", "align"), ("features/",)),
+    Stage("gate", "Give cells their true class from the ground truth", ("gate",), ("features",),
+          ("gate/",), skip=_without_ground_truth),
+    Stage("train-rf", "Train and evaluate a random forest", ("train", "train.rf"),
+          ("features", "gate"), ("train/rf/",), skip=_disabled("train.rf")),
+)
+
+
+def stage(name: str) -> Stage:
+    """Look a stage up by name; raises :class:`UserError` listing the names."""
+    for candidate in STAGES:
+        if candidate.name == name:
+            return candidate
+    raise UserError(f"There is no stage '{name}'; stages are {', '.join(s.name for s in STAGES)}.")
+
+
+def descendants(name: str) -> set[str]:
+    """Names of the stages that depend on a stage, directly or not."""
+    found: set[str] = set()
+    for candidate in STAGES:
+        if name in candidate.needs or found & set(candidate.needs):
+            found.add(candidate.name)
+    return found

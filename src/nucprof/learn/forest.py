@@ -1,0 +1,249 @@
+"""Evaluate a random forest on wells it has not seen, and fit the one to ship."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucprof.errors import DataError
+from nucprof.learn.columns import TARGET, WELL_KEY, in_key_order, require
+from nucprof.learn.evaluate import (
+    combine_runs,
+    confusion_per_well,
+    predictions_frame,
+    run_metrics,
+    score,
+)
+from nucprof.learn.forest_fit import (
+    CONTROLS,
+    FittedForest,
+    ForestSettings,
+    fit_forest,
+    predict_proba,
+)
+from nucprof.learn.forest_model import ForestModel
+from nucprof.learn.selection import refuse_erasing_scaling
+from nucprof.learn.split import Culture, attach, cv_folds, split_wells
+
+IMPORTANCE_CELLS = 1000
+IMPORTANCE_REPEATS = 3
+
+
+@dataclass
+class ForestResult:
+    """What is written by `train rf`; frames and dict as in the design's results on disk."""
+
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+    split: pd.DataFrame
+    importances: pd.DataFrame
+    model: ForestModel
+
+
+def evaluate_forest(
+    cells: pd.DataFrame,
+    features: Sequence[str],
+    settings: ForestSettings,
+    *,
+    culture: Culture,
+    test_cells: pd.DataFrame | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> ForestResult:
+    """Evaluate a forest on unseen wells, then fit the one to ship on all labelled cells.
+
+    Everything that is learnt (scaling, redundant features, trees and depth, the forest) is learnt
+    on the training part alone. Missing values (NaN) are no error, see :func:`fit_forest`.
+
+    Parameters
+    ----------
+    cells
+        Labelled cells: keys, `target` and the features (see :func:`split.select_culture`).
+    features
+        The columns used (see :func:`selection.choose_features`).
+    settings
+        How to evaluate.
+    culture
+        What `cells` are from.
+    test_cells
+        Cells of the other culture, to train on `cells` and test on these; their wells are others.
+    report
+        Called with a line of text at every step done.
+
+    Raises
+    ------
+    DataError
+        If there are too few wells, no feature varies, or per-well scaling would erase the signal.
+    """
+    refuse_erasing_scaling(settings.scaling, "mono" if test_cells is not None else culture)
+    require(cells, [TARGET, *features])
+    cells = in_key_order(cells)
+    classes = sorted(cells[TARGET].unique())
+    runs, predictions, splits, importances, compared = [], [], [], [], []
+    for number, seed in enumerate(settings.seeds):
+        job = _Job(list(features), classes, settings, seed, report, importance=number == 0)
+        if test_cells is not None:
+            run, frame, split = job.across(cells, in_key_order(test_cells))
+        elif settings.evaluation == "cv":
+            run, frame, split = job.cross_validate(cells)
+            compared.append(job.on_split_or_why_not(cells))
+        else:
+            run, frame, split = job.on_split(cells)
+            compared.append(run)
+        runs.append(run)
+        predictions.append(frame)
+        splits.append(split.assign(seed=seed))
+        importances += job.importances
+    metrics = combine_runs(runs)
+    if test_cells is None:
+        metrics["split"] = compared[0] if "not_done" in compared[0] else combine_runs(compared)
+    model, importance = _ship(cells, list(features), classes, settings)
+    every = pd.concat(predictions, ignore_index=True)
+    model.metadata |= {
+        "kind": "forest",
+        "culture": culture,
+        "metrics": metrics,
+        "unseen_wells": confusion_per_well(every, classes),
+    }
+    table = _importance_table(importance, importances)
+    return ForestResult(metrics, every, pd.concat(splits, ignore_index=True), table, model)
+
+
+Run = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]
+
+
+@dataclass
+class _Job:
+    """One seed's evaluation."""
+
+    features: list[str]
+    classes: list[str]
+    settings: ForestSettings
+    seed: int
+    report: Callable[[str], None]
+    importance: bool
+    importances: list[pd.Series] = field(default_factory=list)
+
+    def cross_validate(self, cells: pd.DataFrame) -> Run:
+        unit = self.settings.split_unit
+        split = cv_folds(cells, unit=unit, seed=self.seed)
+        fold_of = attach(cells, split, "fold")
+        folds = sorted(split["fold"].unique())
+        parts = [(fold, cells[fold_of != fold], cells[fold_of == fold]) for fold in folds]
+        return self._run("cv", [(train, test, {"fold": int(f)}) for f, train, test in parts], split)
+
+    def on_split(self, cells: pd.DataFrame) -> Run:
+        split = split_wells(cells, unit=self.settings.split_unit, seed=self.seed)
+        part = attach(cells, split, "part")
+        # The validation wells are the CNN's, for early stopping; leaving them unused here keeps
+        # both trained on the same cells.
+        trial = (cells[part == "train"], cells[part == "test"], {"part": "test"})
+        return self._run("split", [trial], split)
+
+    def on_split_or_why_not(self, cells: pd.DataFrame) -> dict[str, Any]:
+        try:
+            split_wells(cells, unit=self.settings.split_unit, seed=self.seed)
+        except DataError as error:
+            return {"not_done": str(error)}
+        return self.on_split(cells)[0]
+
+    def across(self, cells: pd.DataFrame, test_cells: pd.DataFrame) -> Run:
+        strangers = sorted(set(test_cells[TARGET]) - set(self.classes))
+        if strangers:
+            raise DataError(
+                f"cells to test on have classes that are not trained: {', '.join(strangers)}; "
+                "see train.targets"
+            )
+        both = set(map(tuple, cells[WELL_KEY].to_numpy())) & set(
+            map(tuple, test_cells[WELL_KEY].to_numpy())
+        )
+        if both:
+            raise DataError(f"wells to train on and to test on overlap: {sorted(both)[0]}")
+        wells = [
+            table[WELL_KEY].drop_duplicates().assign(part=part)
+            for table, part in ((cells, "train"), (test_cells, "test"))
+        ]
+        split = pd.concat(wells, ignore_index=True).set_axis(["plate", "well", "part"], axis=1)
+        return self._run("across", [(cells, test_cells, {"part": "test"})], split)
+
+    def _run(
+        self,
+        evaluation: str,
+        trials: list[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]],
+        split: pd.DataFrame,
+    ) -> Run:
+        started = time.perf_counter()
+        frames, fits, permuted = [], [], []
+        for number, (train, test, where) in enumerate(trials, 1):
+            fitted = fit_forest(train, self.features, self.settings, self.seed, controls=CONTROLS)
+            jobs, scaled = self.settings.n_jobs, fitted.scaler.transform(test)
+            likely = predict_proba(fitted.forest, scaled, jobs)
+            frames.append(predictions_frame(test, likely, self.classes, seed=self.seed, **where))
+            for control in fitted.controls:
+                guess = control.classes_[predict_proba(control, scaled, jobs).argmax(axis=1)]
+                permuted.append(score(test[TARGET], guess, self.classes)["f1_macro"])
+            if self.importance:
+                self.importances.append(_permutation_importance(fitted, test, self.seed))
+            fits.append(fitted)
+            self.report(f"seed {self.seed}, {evaluation}: {number} of {len(trials)} fits done")
+        frame = pd.concat(frames, ignore_index=True)
+        metrics = run_metrics(
+            frame,
+            self.classes,
+            n_train=round(float(np.mean([fit.n_train for fit in fits]))),
+            evaluation=evaluation,
+            split_unit=self.settings.split_unit,
+            f1_macro_permuted=float(np.mean(permuted)),
+            device="cpu",
+            fit_seconds=time.perf_counter() - started,
+            shapes=[{**vars(fit.shape), "searched_on": fit.searched_on} for fit in fits],
+        )
+        return metrics, frame, split
+
+
+def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int) -> pd.Series:
+    """Macro-F1 lost on unseen cells when one feature's values are shuffled among them."""
+    rng = np.random.default_rng(seed)
+    values = fitted.scaler.transform(test)
+    rows = rng.permutation(len(test))[:IMPORTANCE_CELLS]
+    values, truth = values[rows], test[TARGET].to_numpy(dtype=str)[rows]
+    names = fitted.forest.classes_
+
+    def f1(table: np.ndarray) -> float:
+        guess = names[predict_proba(fitted.forest, table, 1).argmax(axis=1)]
+        return float(score(truth, guess, list(names))["f1_macro"])
+
+    whole = f1(values)
+    lost = {}
+    for column, name in enumerate(fitted.scaler.features):
+        shuffled = values.copy()
+        drops = []
+        for _ in range(IMPORTANCE_REPEATS):
+            shuffled[:, column] = rng.permutation(values[:, column])
+            drops.append(whole - f1(shuffled))
+        lost[name] = float(np.mean(drops))
+    return pd.Series(lost, dtype=float)
+
+
+def _ship(
+    cells: pd.DataFrame, features: list[str], classes: list[str], settings: ForestSettings
+) -> tuple[ForestModel, pd.Series]:
+    """The model fitted on all labelled cells, with the first seed, and its impurity importance."""
+    seed = settings.seeds[0]
+    fitted = fit_forest(cells, features, settings, seed)
+    metadata = {"seed": seed, "n_train": fitted.n_train, "shape": vars(fitted.shape)}
+    model = ForestModel(fitted.forest, fitted.scaler.features, settings.scaling, classes, metadata)
+    impurity = pd.Series(fitted.forest.feature_importances_, index=fitted.scaler.features)
+    return model, impurity
+
+
+def _importance_table(impurity: pd.Series, permutation: list[pd.Series]) -> pd.DataFrame:
+    """`feature, impurity, permutation`, the most important first; missing where not measured."""
+    table = pd.DataFrame({"impurity": impurity})
+    table["permutation"] = pd.concat(permutation, axis=1).mean(axis=1) if permutation else np.nan
+    table = table.rename_axis("feature").reset_index()
+    return table.sort_values(["impurity", "feature"], ascending=[False, True], ignore_index=True)

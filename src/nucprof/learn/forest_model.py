@@ -1,0 +1,117 @@
+"""The forest as a file: skops, which cannot run code, and checked before it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import sklearn
+import skops.io
+from sklearn.ensemble import RandomForestClassifier
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from nucprof.errors import ModelError
+from nucprof.learn.columns import WELL_KEY
+from nucprof.learn.forest_fit import predict_proba
+from nucprof.learn.selection import Scaler, Scaling
+
+SCHEMA = 1
+# skops does not trust a tree by itself, since node indices out of range would be followed without a
+# check; _trees_fit looks at them. Nothing else beyond skops' own list may be in the file.
+TRUSTED = ["sklearn.tree._tree.Tree"]
+
+
+@dataclass
+class ForestModel:
+    """A fitted forest with all that is needed to apply it to a table of features."""
+
+    forest: RandomForestClassifier
+    features: list[str]
+    scaling: Scaling
+    classes: list[str]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def predict_proba(self, cells: pd.DataFrame, *, n_jobs: int = 1) -> np.ndarray:
+        """Class probabilities `(n_cells, n_classes)` of the cells of a feature table.
+
+        Scaling, where the model was trained with it, is by the given cells themselves, plate by
+        plate or well by well: a plate of the same name may be another plate.
+
+        Raises
+        ------
+        ModelError
+            If the table lacks a feature of the model, naming it.
+        """
+        missing = [name for name in [*WELL_KEY, *self.features] if name not in cells.columns]
+        if missing:
+            raise ModelError(
+                f"the model needs {len(missing)} column(s) that the table lacks, e.g. "
+                f"{missing[0]}; "
+                "channels and regions must be named as they were in training"
+            )
+        values = Scaler(self.scaling, self.features).transform(cells)
+        return predict_proba(self.forest, values, n_jobs)
+
+    def save(self, path: Path) -> None:
+        """Write the skops file."""
+        content = {
+            "schema": SCHEMA,
+            "sklearn": sklearn.__version__,
+            "forest": self.forest,
+            "features": list(self.features),
+            "scaling": self.scaling,
+            "classes": list(self.classes),
+            "metadata": self.metadata,
+        }
+        skops.io.dump(content, path)
+
+
+def load_forest(path: Path) -> ForestModel:
+    """Read a skops file written by :meth:`ForestModel.save`.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or broken, holds any type that a forest does not need, or trees that
+        do not fit its features and classes.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no forest {path}; train one with `nucprof train rf`")
+    try:
+        content = skops.io.load(path, trusted=TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise ModelError(f"{path} holds more than a forest and was not loaded: {error}") from error
+    except (BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
+        raise ModelError(f"{path} is no readable forest ({error}); train it again") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise ModelError(f"{path} is no forest of nucprof's (schema {SCHEMA}); train it again")
+    forest, features = content["forest"], content["features"]
+    if not isinstance(forest, RandomForestClassifier) or not _trees_fit(
+        forest, len(features), content["classes"]
+    ):
+        raise ModelError(f"{path}: trees, features and classes do not fit together; train it again")
+    return ForestModel(
+        forest, features, content["scaling"], content["classes"], content["metadata"]
+    )
+
+
+def _trees_fit(forest: RandomForestClassifier, n_features: int, classes: list[str]) -> bool:
+    """Whether every node's children and feature exist, children after parents (so paths end)."""
+    if list(forest.classes_) != list(classes) or forest.n_features_in_ != n_features:
+        return False
+    for estimator in forest.estimators_:
+        tree = estimator.tree_
+        left, right, feature = tree.children_left, tree.children_right, tree.feature
+        nodes = np.arange(tree.node_count)
+        leaf = left == -1
+        inside = (left > nodes) & (right > nodes)
+        inside &= (left < tree.node_count) & (right < tree.node_count)
+        inside &= (feature >= 0) & (feature < n_features)
+        whole = tree.value.shape == (tree.node_count, 1, len(classes))
+        if not (whole and tree.n_features == n_features and (leaf | inside).all()):
+            return False
+    return True

@@ -1,0 +1,170 @@
+"""Which columns of a feature table a classifier sees, and on what scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from nucprof.errors import DataError
+from nucprof.learn.columns import PLATE, WELL_KEY
+
+Scaling = Literal["none", "plate", "well"]
+
+COMPARTMENTS = {
+    "nucleus": "Nuclei",
+    "cell": "Cells",
+    "cytoplasm": "Cytoplasm",
+    "patch": "Patch",
+}
+REDUNDANT_R = 0.95
+
+
+def choose_features(
+    columns: Sequence[str],
+    *,
+    regions: Sequence[str] = (),
+    channels: Sequence[str] = (),
+) -> list[str]:
+    """The feature columns of the chosen regions and channels, in the table's order.
+
+    A feature is `<Compartment>_<Category>_<Feature>[_<Channel>]`; `Metadata_` columns never are.
+    Features without a channel (shape) belong to every choice of channels.
+
+    Parameters
+    ----------
+    columns
+        All columns of the table.
+    regions
+        Compartments (`Nuclei`, `Cells`, `Cytoplasm`, `Patch`) or the published scripts' words for
+        them (`nucleus`, `cell`, `cytoplasm`); empty means all.
+    channels
+        Channel names; empty means all.
+
+    Raises
+    ------
+    DataError
+        If a region or channel has no feature, naming those there are; or if none is left.
+    """
+    parsed = {name: _parse(name) for name in columns}
+    features = {name: key for name, key in parsed.items() if key is not None}
+    known_regions = {region for region, _ in features.values()}
+    known_channels = {channel for _, channel in features.values() if channel is not None}
+    compartments = [COMPARTMENTS.get(name.lower(), name) for name in regions]
+    wanted_regions = _named(compartments, known_regions, "region")
+    wanted_channels = _named(channels, known_channels, "channel")
+    chosen = [
+        name
+        for name, (region, channel) in features.items()
+        if region in wanted_regions and (channel is None or channel in wanted_channels)
+    ]
+    if not chosen:
+        raise DataError("the feature table has no column named like Nuclei_AreaShape_Area")
+    return chosen
+
+
+def _parse(column: str) -> tuple[str, str | None] | None:
+    """`(compartment, channel or None)`, or None where the column is no feature."""
+    parts = column.split("_", 3)
+    if len(parts) < 3 or parts[0] not in COMPARTMENTS.values():
+        return None
+    return parts[0], parts[3] if len(parts) == 4 else None
+
+
+def _named(wanted: Sequence[str], known: set[str], what: str) -> set[str]:
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise DataError(
+            f"no feature of {what} {', '.join(unknown)}; the table has: {', '.join(sorted(known))}"
+        )
+    return set(wanted) or known
+
+
+def informative(train: pd.DataFrame, features: Sequence[str], *, drop_redundant: bool) -> list[str]:
+    """The features that vary in the training part; with `drop_redundant` no two of them alike.
+
+    A feature that is missing or constant in all training cells can teach nothing and is left out.
+    Of two features with |Pearson r| > 0.95 over the training cells the later column is left out.
+
+    Raises
+    ------
+    DataError
+        If a value is infinite, or no feature varies.
+    """
+    values = train[list(features)].to_numpy(dtype=float)
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        named = ", ".join(np.asarray(features, dtype=object)[infinite])
+        raise DataError(f"infinite values in the feature(s) {named}")
+    seen = ~np.isnan(values)
+    low = np.where(seen, values, np.inf).min(axis=0)
+    high = np.where(seen, values, -np.inf).max(axis=0)
+    varying = [name for name, a, b in zip(features, low, high, strict=True) if b > a]
+    if not varying:
+        raise DataError("no feature varies between the training cells")
+    return _not_redundant(train[varying]) if drop_redundant else varying
+
+
+def _not_redundant(values: pd.DataFrame) -> list[str]:
+    # pandas leaves missing values out pair by pair, which numpy's corrcoef does not.
+    r = values.corr().abs().to_numpy()
+    kept: list[int] = []
+    for column in range(r.shape[1]):
+        if not (r[column, kept] > REDUNDANT_R).any():
+            kept.append(column)
+    return [str(values.columns[i]) for i in kept]
+
+
+@dataclass
+class Scaler:
+    """z-scores within plates or wells; the parameters come from the cells it is fitted on.
+
+    Scaling by well needs no labels: every well, also an unseen one, is scaled by its own cells.
+    Scaling by plate uses the training cells of that plate; a plate without training cells is scaled
+    by its own cells, all together, as there is nothing else to compare it with.
+    """
+
+    kind: Scaling
+    features: list[str]
+    means: pd.DataFrame | None = None
+    stds: pd.DataFrame | None = None
+
+    def fit(self, train: pd.DataFrame) -> Scaler:
+        """Keep mean and standard deviation (ddof 0, missing values left out) of every plate."""
+        if self.kind == "plate":
+            groups = train.groupby(PLATE, sort=True)[self.features]
+            self.means, self.stds = groups.mean(), groups.std(ddof=0)
+        return self
+
+    def transform(self, cells: pd.DataFrame) -> np.ndarray:
+        """`(n_cells, n_features)` float64; missing values stay missing, constant features are 0."""
+        values: pd.DataFrame = cells[self.features].astype(float)
+        if self.kind == "none":
+            return np.asarray(values)
+        keys = [PLATE] if self.kind == "plate" else WELL_KEY
+        groups = values.groupby([cells[key] for key in keys])
+        means = groups.transform("mean").to_numpy(copy=True)
+        stds = groups.transform("std", ddof=0).to_numpy(copy=True)
+        if self.means is not None and self.stds is not None:
+            known = cells[PLATE].isin(self.means.index).to_numpy()
+            plates = cells.loc[known, PLATE]
+            means[known] = self.means.reindex(plates).to_numpy()
+            stds[known] = self.stds.reindex(plates).to_numpy()
+        centred = values.to_numpy() - means
+        # Rounding gives a constant feature a tiny spread, which must not be blown up to size 1.
+        spread = stds > 1e-12 * np.abs(means)
+        out = np.where(np.isnan(centred), np.nan, 0.0)
+        np.divide(centred, stds, out=out, where=spread)
+        return out
+
+
+def refuse_erasing_scaling(scaling: Scaling, culture: str) -> None:
+    """Per-well scaling of monocultures would take out the very difference between the classes."""
+    if scaling == "well" and culture == "mono":
+        raise DataError(
+            'train.rf.scaling = "well" on monocultures erases the signal: every well holds one '
+            'class, and scaling makes all wells alike; use "plate" or "none"'
+        )

@@ -191,7 +191,8 @@ def test_too_few_wells_for_a_split_still_cross_validates_and_says_so(monkeypatch
         evaluate_forest(MONO, FEATURES, ForestSettings(evaluation="split"), culture="mono")
 
 
-def test_scaling_by_plate_takes_out_a_plates_brightness():
+def test_scaling_by_plate_takes_out_a_plates_brightness(monkeypatch):
+    monkeypatch.setattr(forest_fit, "TREES", (40, 50))
     bright = MIXED.assign(**{PLATE: "rep2", FEATURES[1]: 100 + 5 * MIXED[FEATURES[1]]})
     dim = MIXED.assign(**{PLATE: "rep3", FEATURES[1]: -50 + 0.1 * MIXED[FEATURES[1]]})
     cells = pd.concat([MIXED, bright, dim])

@@ -1,0 +1,1 @@
+"""Figures and the HTML report; they are handed plain records."""

@@ -1,0 +1,113 @@
+"""Figures are written as PNGs, say how many cells they show, and touch no global state."""
+
+import io
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from nucprof.report import figures
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RNG = np.random.default_rng(0)
+X, Y = RNG.lognormal(5, 1, size=(2, 60))
+LABELS = np.array(["astro", "neuro", "undefined"] * 20)
+CURVES = {
+    name: {"x": np.array([0, 0.5, 1]), "y": np.array([0, 0.9, 1]), "area": 0.9, "base": 0.5}
+    for name in ("astro", "neuro")
+}
+WELLS = {("A", 1): 0.1, ("B", 12): 0.9, ("AA", 3): np.nan}
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """Every text of the figure that was saved last."""
+    found = []
+
+    def collect(figure, *args, **kwargs):
+        found[:] = [t.get_text() for t in figure.findobj(mpl.text.Text) if t.get_text()]
+        return original(figure, *args, **kwargs)
+
+    original = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", collect)
+    return found
+
+
+DRAWN = {
+    "confusion": (
+        lambda t: figures.confusion(t, [[90, 10], [3, 97]], ["astro", "neuro"], title="forest"),
+        ["n = 200 cells", "90.0%\n(90)", "predicted class", "true class"],
+    ),
+    "roc": (
+        lambda t: figures.roc(t, CURVES, title="n = 200"),
+        ["astro (AUC 0.900)", "true positive rate"],
+    ),
+    "pr": (
+        lambda t: figures.precision_recall(t, CURVES, title="n = 200"),
+        ["neuro (average precision 0.900)", "recall"],
+    ),
+    "importance": (
+        lambda t: figures.importance(t, ["a", "b"], [0.7, 0.3], [0.2, 0.0], title="forest"),
+        ["(2 of 2 features)", "impurity decrease"],
+    ),
+    "gate": (
+        lambda t: figures.gate_scatter(
+            t, X, Y, LABELS, classes=["astro", "neuro", "undefined"], cutoffs=(150.0, None),
+            axis_names=("EdU", "BrdU"), title="rep1",
+        ),
+        ["EdU mean intensity (grey levels; cutoff 150)", "BrdU mean intensity (grey levels)",
+         "n = 60 cells", "undefined (20)"],
+    ),
+    "umap": (
+        lambda t: figures.umap_scatter(t, X, Y, {"class": LABELS, "density": X}, title="cells"),
+        ["UMAP 1", "class", "density", "n = 60 cells"],
+    ),
+    "plate": (
+        lambda t: figures.plate_heatmap(t, WELLS, label="treated fraction", title="rep1"),
+        ["treated fraction", "×", "AA", "12"],
+    ),
+    "registration": (
+        lambda t: figures.registration(
+            t, np.array([1.0, 2.0, np.nan]), np.array([0.0, 1.0, np.nan]),
+            np.array(["ok", "outlier", "failed"]), title="EdU_BrdU",
+        ),
+        ["shift in x (px)", "n = 3 fields", "failed (1, not drawn)"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_is_a_png_that_says_what_it_shows(name, texts, tmp_path):
+    draw, expected = DRAWN[name]
+    before = dict(mpl.rcParams)
+    draw(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(PNG)
+    for text in expected:
+        assert any(text in found for found in texts), (text, texts)
+    assert dict(mpl.rcParams) == before
+
+
+def test_figures_save_to_open_files_too():
+    stream = io.BytesIO()
+    figures.confusion(stream, [[1, 0], [0, 1]], ["a", "b"], title="t")
+    assert stream.getvalue().startswith(PNG)
+
+
+def test_pyplot_is_not_needed():
+    code = "import sys, nucprof.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_undecided_cells_are_grey():
+    colours = figures.class_colours(["a", "undefined", "b"])
+    assert colours["undefined"] == figures.NO_CLASS
+    assert len(set(colours.values())) == 3
+
+
+def test_many_points_are_thinned_and_the_title_says_so(monkeypatch, texts, tmp_path):
+    monkeypatch.setattr(figures, "MOST_POINTS", 10)
+    figures.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")
+    assert any("n = 60 cells (10 drawn)" in text for text in texts)

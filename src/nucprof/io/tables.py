@@ -13,6 +13,12 @@ from nucprof.io.files import atomic
 from nucprof.plate.keys import WellKey
 from nucprof.plate.layout import Layout
 
+_TEXT = (
+    "plate", "well", "row", "round", "channel", "path", "ROI_img_name", "true_condition",
+    "predicted", "part", "Metadata_Plate", "Metadata_Well", "Metadata_ROI_img_name",
+    "Metadata_Target",
+)
+
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
@@ -28,7 +34,11 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
     if path.suffix == ".csv":
-        return pd.read_csv(path, usecols=columns)
+        # A plate called 001 is no number, a class called NA is not missing.
+        return pd.read_csv(
+            path, usecols=columns, dtype=dict.fromkeys(_TEXT, str),
+            keep_default_na=False, na_values=[""],
+        )
     return pd.read_parquet(path, columns=columns)
 
 

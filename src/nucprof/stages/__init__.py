@@ -13,6 +13,10 @@ def _without_ground_truth(project: Project) -> str | None:
     return None if project.has_ground_truth else "the project has no ground-truth round"
 
 
+def _uses_network(project: Project) -> bool:
+    return project.segment.backend not in ("watershed", "labels")
+
+
 def _disabled(section: str) -> Callable[[Project], str | None]:
     def skip(project: Project) -> str | None:
         return None if project.section(section).enabled else f"{section}.enabled is false"
@@ -23,7 +27,7 @@ def _disabled(section: str) -> Callable[[Project], str | None]:
 STAGES = (
     Stage("rename", "Map raw microscope names to field keys", ("rename",), (), ("images.csv",)),
     Stage("segment", "Find nuclei or whole cells", ("segment",), ("rename",),
-          ("masks/", "cells.parquet"), isolated=lambda project: True),
+          ("masks/", "cells.parquet"), isolated=_uses_network),
     Stage("align", "Bring the ground-truth rounds onto the Cell Painting frame", ("align",),
           ("rename", "segment"), ("aligned/", "registration.csv"), skip=_without_ground_truth),
     Stage("crop", "Cut one patch per cell", ("crop",), ("segment", "align"), ("crops/",)),

@@ -8,6 +8,8 @@ A stage is declared as data (:class:`Stage`) and implemented by a module with th
     Do one job. Runs in any process; gets paths and parameters, returns a small record.
 ``finish(context, plan, entries) -> Summary``
     Write the stage's tables from the records of all finished jobs.
+
+A module may also have ``prepare(context, jobs)``, called once before any job runs.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nucprof.config import CP_ROUND, Project
 from nucprof.errors import UserError
-from nucprof.io.index import ImageIndex
 from nucprof.io.results import Results
-from nucprof.io.tables import read_layout
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.plate.layout import Layout
+
+if TYPE_CHECKING:  # pandas would slow `nucprof --help`
+    from nucprof.io.index import ImageIndex
 
 WHOLE = ("", "")  # plate and field of a job that is about no single field
 
@@ -171,6 +174,8 @@ def mask_path(context: Context, kind: str, plate: str, field_name: str) -> Path:
 
 def layouts(project: Project) -> dict[str, Layout]:
     """Layout by plate; plates without one are absent."""
+    from nucprof.io.tables import read_layout
+
     return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
 
 

@@ -1,0 +1,13 @@
+"""The command line: parse, build the project, call one function."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of the ``nucprof`` command: the one place where errors become exit statuses."""
+    from nucprof.cli.app import build_app
+    from nucprof.cli.boundary import run_app
+
+    sys.exit(run_app(build_app()))

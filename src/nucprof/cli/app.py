@@ -1,0 +1,56 @@
+"""The Typer application: every command, none of their work."""
+
+from __future__ import annotations
+
+import typer
+
+import nucprof
+from nucprof.cli import project_commands
+from nucprof.cli.stage_command import run_all_command, stage_command
+from nucprof.stages import STAGES, Stage
+
+
+
+
+def build_app() -> typer.Typer:
+    """Build the application from the stage declarations."""
+    app = typer.Typer(
+        name="nucprof",
+        help="Cell-by-cell identity in dense mixed cultures: raw plate images to classified cells.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    project_commands.add_to(app)
+    train = typer.Typer(help="Train and evaluate a classifier on wells it has not seen.",
+                        no_args_is_help=True)
+    for stage in STAGES:
+        if stage.name.startswith("train-"):
+            train.command(stage.name.removeprefix("train-"), help=_help(stage))(stage_command(stage))
+        elif stage.name != "report":
+            app.command(stage.name, help=_help(stage))(stage_command(stage))
+    app.add_typer(train, name="train")
+    app.command("run-all", help="Run all stages in order, skipping what is up to date.")(
+        run_all_command()
+    )
+    return app
+
+
+def _help(stage: Stage) -> str:
+    return f"{stage.help}. Writes {', '.join(stage.makes)}."
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"nucprof {nucprof.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    pass

@@ -1,0 +1,153 @@
+"""How a run looks: a progress bar in a terminal, plain lines elsewhere, JSON lines on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn,
+)
+
+from nucprof.run.reporter import StageResult
+from nucprof.stages.base import Entry, Stage
+
+_PLAIN_EVERY_S = 20.0
+_SHOWN = 10
+
+
+class ConsoleReporter:
+    """Shows a run to a person.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show only warnings and errors.
+    json_log : Path, optional
+        File that gets one JSON object per event.
+    """
+
+    def __init__(self, *, quiet: bool = False, json_log: Path | None = None) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        self._log: IO[str] | None = None
+        if json_log is not None:
+            json_log.parent.mkdir(parents=True, exist_ok=True)
+            self._log = json_log.open("a", encoding="utf-8")
+        self._progress: Progress | None = None
+        self._done = self._total = 0
+        self._start = self._last = 0.0
+
+    def close(self) -> None:
+        """Close the progress display and the JSON log."""
+        self._stop()
+        if self._log is not None:
+            self._log.close()
+
+    def started(self, stage: Stage, jobs: int, reason: str) -> None:
+        """Announce a stage."""
+        self._event("stage_started", stage=stage.name, jobs=jobs, reason=reason)
+        self._done, self._total = 0, jobs
+        self._start = self._last = time.monotonic()
+        if self.quiet:
+            return
+        self.console.print(f"{stage.name}: {reason}", style="bold", markup=False)
+        if self.console.is_terminal and jobs > 1:
+            self._progress = Progress(
+                TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
+                TimeRemainingColumn(), console=self.console, transient=True,
+            )
+            self._progress.start()
+            self._progress.add_task(stage.name, total=jobs, rate="")
+
+    def job_done(self, stage: Stage, entry: Entry) -> None:
+        """Count a finished job; say at once what was excluded or failed."""
+        self._event("job", stage=stage.name, plate=entry.plate, field=entry.field,
+                    status=entry.status, reason=entry.reason, seconds=entry.seconds)
+        self._done += 1
+        rate = self._done / max(time.monotonic() - self._start, 1e-9)
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], advance=1, rate=f"{rate:.2f}/s")
+        elif not self.quiet and time.monotonic() - self._last > _PLAIN_EVERY_S:
+            self._last = time.monotonic()
+            left = (self._total - self._done) / rate
+            self.console.print(f"  {self._done}/{self._total}, {rate:.2f}/s, {left:.0f} s left",
+                               markup=False)
+        if entry.status == "failed":
+            self.fail(f"  failed {entry.plate}/{entry.field}: {_first_line(entry.message)}")
+        elif entry.status == "excluded":
+            self.warn(f"  left out {entry.plate}/{entry.field}: {entry.message}")
+
+    def finished(self, result: StageResult) -> None:
+        """Tell what a stage wrote and left out."""
+        self._stop()
+        summary = result.summary
+        self._event("stage_finished", stage=result.stage.name, status=result.status,
+                    counts=summary.counts, outputs=[str(p) for p in summary.outputs],
+                    warnings=summary.warnings, seconds=round(result.seconds, 3))
+        if result.status in ("up to date", "not needed"):
+            if not self.quiet:
+                why = f" ({result.reason})" if result.status == "not needed" else ""
+                self.console.print(f"{result.stage.name}: {result.status}{why}", markup=False)
+            return
+        for line in summary.lines:
+            self.say(f"  {line}")
+        for text in summary.warnings[:_SHOWN]:
+            self.warn(f"  {text}")
+        if len(summary.warnings) > _SHOWN:
+            self.warn(f"  and {len(summary.warnings) - _SHOWN} more warnings, in manifest.json")
+        self.say(f"  {result.status} in {result.seconds:.1f} s")
+
+    def say(self, text: str) -> None:
+        """Print a line unless quiet."""
+        if not self.quiet:
+            self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self.errors.print(text, style="yellow", markup=False)
+
+    def fail(self, text: str) -> None:
+        """Print a failure."""
+        self.errors.print(text, style="red", markup=False)
+
+    def waterfall(self, steps: Sequence[tuple[str, str, int]]) -> None:
+        """Print how many cells came in, left where and why, and are kept."""
+        if steps:
+            self.say("cells: " + ", ".join(
+                f"{n} {reason}" if n >= 0 else f"{n} {reason} ({stage})"
+                for stage, reason, n in steps
+            ))
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _event(self, event: str, **values: Any) -> None:
+        if self._log is not None:
+            self._log.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
+            self._log.flush()
+
+
+def configure_logging(verbose: bool) -> None:
+    """Send nucprof's own log to the standard error stream; ``verbose`` shows all of it."""
+    import logging
+
+    logger = logging.getLogger("nucprof")
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        logger.addHandler(handler)
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""

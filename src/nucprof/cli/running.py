@@ -1,0 +1,165 @@
+"""What the stage commands and ``run-all`` do: build the project, call the run, say what follows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+from nucprof.cli.console import ConsoleReporter, configure_logging
+from nucprof.cli.stage_command import Call
+from nucprof.config import Project, load_project
+from nucprof.config.save import as_toml, save_settings
+from nucprof.errors import UserError
+from nucprof.run.definition import parameters
+from nucprof.run.lock import locked
+from nucprof.run.pipeline import Options, Run, chosen_stages
+from nucprof.run.reporter import StageResult
+from nucprof.stages import STAGES, Stage
+
+FAILED = 1
+
+
+def run_stage_command(stage: Stage, call: Call) -> int:
+    """Run one stage with the flags given; returns the exit status."""
+    configure_logging(call.values["verbose"])
+    given = call.flags(stage.sections)
+    project = load_project(call.project, given)
+    overrides = overridden(stage, call.project, project, given)
+    if call.values.get("undo"):
+        return _undo(project, call)
+    run, reporter = _open(call, project, overrides)
+    try:
+        if call.values["dry_run"]:
+            return _dry_run([stage], run, reporter)
+        with locked(run.results.lock, f"nucprof {stage.command}"):
+            result = run.run_stage(stage)
+        if overrides:
+            _say_permanent(call, reporter, overrides)
+        _say_left_out(reporter, [result])
+        _say_next(reporter, stage, call.project)
+    finally:
+        reporter.close()
+    return FAILED if result.failed else 0
+
+
+def run_all(call: Call) -> int:
+    """Run the stages in order; returns the exit status."""
+    configure_logging(call.values["verbose"])
+    project = load_project(call.project, call.flags(()))
+    run, reporter = _open(call, project, {})
+    first, last = call.values["first"], call.values["last"]
+    try:
+        if call.values["dry_run"]:
+            return _dry_run(chosen_stages(first, last), run, reporter)
+        with locked(run.results.lock, "nucprof run-all"):
+            results = run.run_all(first, last)
+        _say_left_out(reporter, results)
+        if all(result.status in ("up to date", "not needed") for result in results):
+            reporter.say("Everything is up to date; nothing was done.")
+        reporter.say(f"Results: {run.results.root}")
+    finally:
+        reporter.close()
+    return FAILED if any(result.failed for result in results) else 0
+
+
+def overridden(
+    stage: Stage, path: Path, project: Project, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings whose flags differ from what the file and the environment say."""
+    if not any(section.split(".")[0] in given for section in stage.sections):
+        return {}
+    before = parameters(load_project(path, check_folders=False), stage)
+    after = parameters(project, stage)
+    return {key: value for key, value in after.items() if before[key] != value}
+
+
+def _open(call: Call, project: Project, overrides: Mapping[str, Any]) -> tuple[Run, ConsoleReporter]:
+    values = call.values
+    options = Options(
+        tuple(values["fields"] or ()), values["force"], values["keep_going"], overrides
+    )
+    reporter = ConsoleReporter(quiet=values["quiet"], json_log=values["json_log"])
+    return Run(project, options, reporter, name=values.get("name", "default")), reporter
+
+
+def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:
+    for stage, state in states(stages, run):
+        reporter.say(f"{stage.name:<12} {state}")
+    return 0
+
+
+def states(stages: list[Stage], run: Run) -> list[tuple[Stage, str]]:
+    """What each stage would do, and why; stages behind one that runs are said to follow it."""
+    found = []
+    running: set[str] = set()
+    for stage in stages:
+        reason = stage.skip(run.project)
+        before = [name for name in stage.needs if name in running]
+        if reason:
+            state = f"not needed ({reason})"
+        elif before:
+            running.add(stage.name)
+            state = f"will run after {', '.join(before)}"
+        else:
+            state = _own_state(stage, run)
+            if state.startswith("will run"):
+                running.add(stage.name)
+        found.append((stage, state))
+    return found
+
+
+def _own_state(stage: Stage, run: Run) -> str:
+    try:
+        assessment = run.assess(stage)
+    except UserError as error:
+        return f"blocked: {error}"
+    if assessment.up_to_date:
+        excluded = sum(e.status == "excluded" for e in assessment.current.values())
+        left = f", {excluded} fields left out" if excluded else ""
+        return f"up to date ({len(assessment.current)} done{left})"
+    return f"will run: {assessment.reason}"
+
+
+def _say_permanent(call: Call, reporter: ConsoleReporter, overrides: Mapping[str, Any]) -> None:
+    if call.values["save"]:
+        save_settings(call.project, overrides)
+        reporter.say(f"Saved in {call.project}: {', '.join(overrides)}")
+        return
+    reporter.say(f"To make these settings permanent, put into {call.project} (or add --save):")
+    for line in as_toml(overrides).splitlines():
+        reporter.say(f"  {line}")
+
+
+def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None:
+    for result in results:
+        if result.failed:
+            reporter.fail(f"{result.stage.name}: {len(result.failed)} failed; after mending them run "
+                          "the command again, or go on without them with --keep-going")
+        if result.excluded:
+            reporter.warn(f"{result.stage.name}: {len(result.excluded)} fields left out")
+    steps = [result.waterfall for result in results if result.waterfall]
+    if steps:
+        reporter.waterfall(steps[-1])
+
+
+def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:
+    names = [s.name for s in STAGES]
+    after = STAGES[names.index(stage.name) + 1:]
+    if after:
+        reporter.say(f"Next: nucprof {after[0].command} {path}")
+
+
+def _undo(project: Project, call: Call) -> int:
+    from nucprof.io.results import Results
+    from nucprof.stages.rename import undo
+
+    results = Results(project.project.output)
+    with locked(results.lock, "nucprof rename --undo"):
+        count = undo(results)
+    print(f"{count} files have their old names back.", file=sys.stdout)
+    return 0
+
+

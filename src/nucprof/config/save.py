@@ -1,0 +1,39 @@
+"""Settings written back into a project file, its comments kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from nucprof.io.files import write_text
+
+
+def as_toml(settings: Mapping[str, Any]) -> str:
+    """Settings by dotted name as TOML lines; those that are None have no TOML form and are left out."""
+    document = tomlkit.document()
+    _put(document, settings)
+    return tomlkit.dumps(document)
+
+
+def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings by dotted name into the project file, everything else as it was."""
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    _put(document, settings)
+    write_text(path, tomlkit.dumps(document))
+
+
+def _put(document: Any, settings: Mapping[str, Any]) -> None:
+    for dotted, value in settings.items():
+        *sections, key = dotted.split(".")
+        table = document
+        for name in sections:
+            if name not in table:
+                table[name] = tomlkit.table()
+            table = table[name]
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value

@@ -1,0 +1,1 @@
+"""Running stages: what is stale, where work runs, what was done."""

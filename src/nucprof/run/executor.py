@@ -1,0 +1,254 @@
+"""Where work runs: in this process, in worker processes, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from nucprof.core.labels import encode_ids
+from nucprof.errors import FieldExcluded, NucprofError, UserError
+from nucprof.io.files import Fingerprint
+from nucprof.stages.base import Entry, Job, Outcome
+
+_MEMORY_PER_WORKER = 2.5e9  # bytes; the largest worker (StarDist on a 2048 x 2048 field)
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_count(setting: int | str) -> int:
+    """Workers for ``execution.workers``: auto takes what cores and free memory allow."""
+    if setting != "auto":
+        return max(1, int(setting))
+    return max(1, min(cores(), int(psutil.virtual_memory().available // _MEMORY_PER_WORKER)))
+
+
+class SerialExecutor(Executor):
+    """The executor interface in this process, one job after the other."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run now; the future is done when this returns."""
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - a future carries whatever was raised
+            future.set_exception(error)
+        return future
+
+
+@dataclass
+class Pool:
+    """How to make an executor, and make it again when it breaks.
+
+    Parameters
+    ----------
+    workers : int
+        Jobs at a time.
+    isolated : bool
+        Whether work must not run in this process even with one worker.
+    scheduler : str or None
+        Address of a Dask cluster.
+    """
+
+    workers: int
+    isolated: bool = False
+    scheduler: str | None = None
+
+    @property
+    def threads(self) -> int:
+        """Threads that one job may use, so that workers x threads = cores."""
+        return max(1, cores() // self.workers)
+
+    @contextlib.contextmanager
+    def open(self, workers: int | None = None) -> Iterator[Executor]:
+        """Open an executor; closed, with its processes, when the block ends."""
+        count = workers or self.workers
+        if self.scheduler:
+            with _dask_executor(self.scheduler) as executor:
+                yield executor
+        elif count == 1 and not self.isolated:
+            yield SerialExecutor()
+        else:
+            with thread_limits(self.threads):
+                executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+                try:
+                    yield executor
+                finally:
+                    executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def thread_limits(threads: int) -> Iterator[None]:
+    """Set the thread limits that processes started inside the block inherit."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _dask_executor(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError(
+            "execution.scheduler needs Dask; install it with: pip install 'nucprof[cluster]'"
+        ) from None
+    try:
+        client = Client(address, timeout="20s")
+    except OSError as error:
+        raise UserError(f"No Dask scheduler answers at {address}: {error}.") from None
+    with client, client.get_executor(pure=False) as executor:
+        yield executor
+
+
+def perform(stage: str, job: Job, definition: str) -> Entry:
+    """Do one job and tell what became of it. Runs in a worker.
+
+    A :class:`UserError` is not about this field alone and is raised; any other error makes the job
+    a failed one.
+    """
+    started = time.perf_counter()
+    base = {"plate": job.plate, "field": job.field, "definition": definition}
+    try:
+        module = importlib.import_module(f"nucprof.stages.{stage.replace('-', '_')}")
+        inputs = {str(path): Fingerprint.of(path).to_json() for path in job.inputs if path.exists()}
+        outcome: Outcome = module.work(job)
+        outputs = {str(path): Fingerprint.of(path).to_json() for path in job.outputs}
+    except UserError:
+        raise
+    except FieldExcluded as error:
+        return Entry(**base, status="excluded", reason=error.reason, message=str(error),
+                     inputs=inputs, seconds=_since(started))
+    except NucprofError as error:
+        return Entry(**base, status="failed", reason=type(error).__name__, message=str(error),
+                     seconds=_since(started))
+    except Exception as error:  # noqa: BLE001 - recorded, with its traceback, as the field's failure
+        return Entry(**base, status="failed", reason=type(error).__name__,
+                     message=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
+                     seconds=_since(started))
+    return Entry(
+        **base,
+        status="done",
+        record=outcome.record,
+        objects=None if outcome.objects is None else encode_ids(outcome.objects),
+        dropped=[(d.plate, d.field, d.reason, encode_ids(d.labels)) for d in outcome.dropped],
+        warnings=list(outcome.warnings),
+        inputs=inputs,
+        outputs=outputs,
+        seconds=_since(started),
+    )
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)
+
+
+def run_jobs(
+    pool: Pool, stage: str, jobs: Sequence[tuple[Job, str]], *, stop_early: Callable[[], bool]
+) -> Iterator[Entry]:
+    """Run jobs and yield their entries as they finish.
+
+    Parameters
+    ----------
+    pool : Pool
+        Where to run.
+    stage : str
+        Name of the stage whose ``work`` is called.
+    jobs : sequence of (Job, str)
+        Jobs and their definitions.
+    stop_early : callable
+        Asked before a job is started; once true, only the jobs under way are finished.
+
+    Notes
+    -----
+    Jobs in flight are at most two a worker, so that memory does not grow with the plate. When a
+    worker process dies, all jobs in flight are tried once more, one at a time, so that the guilty
+    one is known; the rest then goes on in a new pool.
+    """
+    waiting = deque(jobs)
+    while waiting:
+        suspects: list[tuple[Job, str]] = []
+        with pool.open() as executor:
+            yield from _drain(executor, pool.workers * 2, stage, waiting, suspects, stop_early)
+        for job, definition in suspects:
+            yield _alone(pool, stage, job, definition)
+        if stop_early():
+            return
+
+
+def _drain(
+    executor: Executor, most: int, stage: str, waiting: deque[tuple[Job, str]],
+    suspects: list[tuple[Job, str]], stop_early: Callable[[], bool],
+) -> Iterator[Entry]:
+    flying: dict[Future, tuple[Job, str]] = {}
+    while waiting or flying:
+        while waiting and len(flying) < most and not suspects and not stop_early():
+            job, definition = waiting.popleft()
+            try:
+                flying[executor.submit(perform, stage, job, definition)] = (job, definition)
+            except BrokenProcessPool:
+                waiting.appendleft((job, definition))
+                break
+            if isinstance(executor, SerialExecutor):
+                break
+        if not flying:
+            return
+        finished, _ = wait(flying, return_when=FIRST_COMPLETED)
+        for future in finished:
+            item = flying.pop(future)
+            error = future.exception()
+            if error is None:
+                yield future.result()
+            elif _worker_died(error):
+                suspects.append(item)
+            else:
+                raise error
+
+
+def _worker_died(error: BaseException) -> bool:
+    return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
+
+
+def _alone(pool: Pool, stage: str, job: Job, definition: str) -> Entry:
+    """Try a job again by itself; a second death is its failure."""
+    alone = Pool(1, isolated=True, scheduler=pool.scheduler)
+    with alone.open() as executor:
+        future = executor.submit(perform, stage, job, definition)
+        error = future.exception()
+    if error is None:
+        return future.result()
+    if not _worker_died(error):
+        raise error
+    return Entry(
+        job.plate, job.field, "failed", definition, reason="worker_died",
+        message=f"{job.name}: its worker process died twice; the likely cause is too little memory. "
+        "Use fewer --workers, or close other programs.",
+    )

@@ -1,0 +1,109 @@
+"""The ledger: one row per segmented cell, kept or dropped, at which stage and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from nucprof.core.labels import decode_ids
+from nucprof.errors import NucprofError
+from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.stages.base import WHOLE, Entry
+
+Journal = Mapping[tuple[str, str], Entry]
+
+
+def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
+    """Build the ledger from the journals of the stages that hold, in order.
+
+    Every segmented object has one row; the first stage that drops it gives its reason. A field that
+    a later stage excluded or failed takes its remaining cells with it.
+
+    Raises
+    ------
+    NucprofError
+        A stage dropped a cell that was never segmented: a bug, said at once.
+    """
+    frames = []
+    segmented = next((journal for name, journal in journals if name == "segment"), {})
+    for key, entry in sorted(segmented.items()):
+        if entry.objects is None:
+            continue
+        labels = np.asarray(decode_ids(entry.objects), dtype=np.int64)
+        stage = np.full(len(labels), "", dtype=object)
+        reason = np.full(len(labels), "", dtype=object)
+        for name, journal in journals:
+            for found, gone in _drops(key, journal):
+                if gone is None:
+                    hit = stage == ""
+                else:
+                    known = np.isin(gone, labels)
+                    if not known.all():
+                        raise NucprofError(
+                            f"{name} dropped cells of {key[0]}/{key[1]} that were never segmented: "
+                            f"{gone[~known].tolist()}."
+                        )
+                    hit = (stage == "") & np.isin(labels, gone)
+                stage[hit], reason[hit] = name, found
+        frames.append(_rows(key, labels, stage, reason))
+    if not frames:
+        return _rows(("", "A-01-01"), np.empty(0, np.int64), np.empty(0, object), np.empty(0, object))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _drops(
+    key: tuple[str, str], journal: Journal
+) -> list[tuple[str, np.ndarray | None]]:
+    """Reasons and labels dropped from a field; None for all that are left."""
+    drops: list[tuple[str, np.ndarray | None]] = []
+    for entry in filter(None, (journal.get(key), journal.get(WHOLE))):
+        for plate, field, reason, ids in entry.dropped:
+            if (plate, field) == key:
+                drops.append((reason, np.asarray(decode_ids(ids), dtype=np.int64)))
+    entry = journal.get(key)
+    if entry is not None and entry.status == "excluded":
+        drops.append((entry.reason, None))
+    if entry is not None and entry.status == "failed":
+        drops.append(("field_failed", None))
+    return drops
+
+
+def _rows(
+    key: tuple[str, str], labels: np.ndarray, stage: np.ndarray, reason: np.ndarray
+) -> pd.DataFrame:
+    field = FieldKey.parse(key[1])
+    return pd.DataFrame(
+        {
+            "Metadata_Plate": pd.Series([key[0]] * len(labels), dtype="str"),
+            "Metadata_Well": pd.Series([str(field.well)] * len(labels), dtype="str"),
+            "Metadata_Site": np.full(len(labels), field.site, dtype=np.int64),
+            "Metadata_ObjectNumber": labels,
+            "Metadata_ROI_img_name": pd.Series(
+                [cell_key(field, label) for label in labels.tolist()], dtype="str"
+            ),
+            "status": pd.Series(np.where(stage == "", "kept", "dropped"), dtype="str"),
+            "stage": pd.Series(stage, dtype="str"),
+            "reason": pd.Series(reason, dtype="str"),
+        }
+    )
+
+
+def waterfall(ledger: pd.DataFrame, stages: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Cells in, then cells dropped by stage and reason, then cells kept: ``(stage, reason, n)``.
+
+    Raises
+    ------
+    NucprofError
+        Cells in are not cells kept plus cells dropped.
+    """
+    steps = [("segment", "segmented", len(ledger))]
+    dropped = ledger[ledger["status"] == "dropped"]
+    counts = dropped.groupby(["stage", "reason"], sort=True).size()
+    for name in stages:
+        steps += [(name, reason, -int(n)) for (s, reason), n in counts.items() if s == name]
+    kept = int((ledger["status"] == "kept").sum())
+    if sum(n for _, _, n in steps) != kept:
+        raise NucprofError("The ledger does not add up: cells in are not cells kept plus dropped.")
+    return [*steps, ("", "kept", kept)]

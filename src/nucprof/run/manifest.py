@@ -1,0 +1,93 @@
+"""The manifest: per stage, what was done with which parameters, versions and results."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nucprof
+from nucprof.errors import UserError
+from nucprof.io.files import read_json, write_json
+
+SCHEMA = 1
+_LIBRARIES = (
+    "numpy", "scipy", "pandas", "scikit-image", "scikit-learn", "tifffile", "nd2", "numba",
+    "tensorflow", "stardist", "torch", "torchvision", "cellpose", "umap-learn",
+)
+
+
+@dataclass
+class StageRecord:
+    """What the manifest holds of one stage.
+
+    ``status``: ``done``, ``partial`` (only some fields, or stopped), ``failed`` (some fields failed)
+    or ``not needed``.
+    """
+
+    status: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    excluded: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    table_definition: str = ""
+    started: str = ""
+    finished: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Manifest:
+    """The manifest of a results folder."""
+
+    path: Path
+    project: str = ""
+    stages: dict[str, StageRecord] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest; an absent one is empty. Raises :class:`UserError` on a newer schema."""
+        if not path.is_file():
+            return cls(path)
+        data = read_json(path)
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise UserError(
+                f"{path} was written by another version of nucprof (schema "
+                f"{data.get('schema') if isinstance(data, dict) else '?'}, this one reads {SCHEMA}). "
+                "Use that version, or choose another project.output."
+            )
+        stages = {name: StageRecord(**record) for name, record in data["stages"].items()}
+        return cls(path, data["project"], stages)
+
+    def write(self) -> None:
+        """Write the manifest atomically."""
+        write_json(
+            self.path,
+            {
+                "schema": SCHEMA,
+                "nucprof": nucprof.__version__,
+                "project": self.project,
+                "stages": {name: asdict(record) for name, record in self.stages.items()},
+            },
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides results, read without importing any of it."""
+    found = {"nucprof": nucprof.__version__, "python": platform.python_version(),
+             "system": platform.platform()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

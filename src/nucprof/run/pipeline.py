@@ -1,0 +1,318 @@
+"""Running one stage, or all of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nucprof.config import Project
+from nucprof.errors import UserError
+from nucprof.io.files import Fingerprint, sha256
+from nucprof.io.index import ImageIndex
+from nucprof.io.results import Results
+from nucprof.io.tables import write_table
+from nucprof.plate.keys import FieldKey, FieldSelector
+from nucprof.run import journal, ledger
+from nucprof.run.definition import parameters, table_definition
+from nucprof.run.executor import Pool, run_jobs, worker_count
+from nucprof.run.manifest import Manifest, StageRecord, versions
+from nucprof.run.plan import Assessment, assess
+from nucprof.run.reporter import Reporter, Silent, StageResult
+from nucprof.stages import STAGES, descendants
+from nucprof.stages.base import Entry, Job, Stage, Summary
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a command was called.
+
+    ``overrides`` are the settings given as flags that differ from the file, by dotted name.
+    """
+
+    fields: tuple[str, ...] = ()
+    force: bool = False
+    keep_going: bool = False
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Run:
+    """A project being run; the :class:`~nucprof.stages.base.Context` of its stages.
+
+    Parameters
+    ----------
+    project : Project
+    options : Options
+    reporter : Reporter
+    name : str
+        Name under which a classifier is trained or applied (``--name``).
+    """
+
+    def __init__(
+        self, project: Project, options: Options | None = None, reporter: Reporter | None = None,
+        *, name: str = "default",
+    ) -> None:
+        self.project = project
+        self.results = Results(project.project.output)
+        self.options = options or Options()
+        self.reporter = reporter or Silent()
+        self.name = name
+        self.manifest = Manifest.read(self.results.manifest)
+        self._journals: dict[str, dict[tuple[str, str], Entry]] = {}
+
+    @cached_property
+    def images(self) -> ImageIndex:
+        """Which file holds which channel, from ``images.csv``."""
+        if not self.results.images.is_file():
+            raise UserError("'rename' has not run yet; run: nucprof rename PROJECT")
+        return ImageIndex.read(self.results.images)
+
+    def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
+        """Finished jobs of a stage, from its journal."""
+        if stage not in self._journals:
+            self._journals[stage] = journal.read(self.results.journal(self._record_name(stage)))
+        return self._journals[stage]
+
+    def device(self) -> str:
+        """The device asked for, resolved by torch."""
+        from nucprof.learn.device import resolve_device
+
+        return resolve_device(self.project.execution.device)
+
+    def assess(self, stage: Stage) -> Assessment:
+        """What a stage has to do."""
+        return assess(
+            stage, self, self.manifest.stages.get(self._record_name(stage.name)),
+            self.entries(stage.name), force=self.options.force,
+        )
+
+    def run_stage(self, stage: Stage) -> StageResult:
+        """Run a stage as far as it is stale.
+
+        Raises :class:`UserError` where an input stage has not run or the settings do not fit.
+        """
+        started = time.perf_counter()
+        reason = stage.skip(self.project)
+        if reason:
+            self._record(stage, StageRecord("not needed", warnings=[reason]))
+            return self._ended(StageResult(stage, "not needed", reason))
+        assessment = self.assess(stage)
+        if assessment.up_to_date:
+            return self._ended(StageResult(stage, "up to date", self._status(stage)))
+        chosen = self._chosen(assessment)
+        record = self._begin(stage)
+        self.reporter.started(stage, len(chosen), assessment.reason)
+        self._forget(stage, assessment.vanished)
+        prepare = getattr(stage.module, "prepare", None)
+        if prepare is not None:
+            prepare(self, [job for job, _ in chosen])
+        ran = self._run_jobs(stage, chosen)
+        result = self._finish(stage, assessment, ran, record)
+        result.seconds = time.perf_counter() - started
+        return self._ended(result)
+
+    def run_all(
+        self, first: str | None = None, last: str | None = None
+    ) -> list[StageResult]:
+        """Run the stages in order, skipping what is up to date.
+
+        Stops after a stage with failures unless ``keep_going``.
+        """
+        results = []
+        chosen = chosen_stages(first, last)
+        if not self.options.force:
+            self._refuse_to_undo(chosen)
+        for stage in chosen:
+            results.append(self.run_stage(stage))
+            if results[-1].failed and not self.options.keep_going:
+                break
+        return results
+
+    # ------------------------------------------------------------------ the steps of a stage
+
+    def _record_name(self, stage: str) -> str:
+        """Models trained under a name of their own have a record of their own."""
+        named = stage.startswith("train") or stage == "predict"
+        return f"{stage}@{self.name}" if named and self.name != "default" else stage
+
+    def _status(self, stage: Stage) -> str:
+        record = self.manifest.stages.get(self._record_name(stage.name))
+        return record.status if record else ""
+
+    def _chosen(self, assessment: Assessment) -> list[tuple[Job, str]]:
+        selector = FieldSelector(self.options.fields)
+        if not self.options.fields:
+            return [(job, definition) for job, definition, _ in assessment.stale]
+        known = [(job.plate, FieldKey.parse(job.field)) for job in assessment.plan.jobs if job.field]
+        unmatched = selector.unmatched(known) if known else []
+        if unmatched:
+            raise UserError(
+                f"--fields {' '.join(unmatched)}: no such well or field here; "
+                f"there are {len(known)}, e.g. {', '.join(str(k) for _, k in known[:3])}."
+            )
+        return [
+            (job, definition)
+            for job, definition, _ in assessment.stale
+            if not job.field or selector.matches(job.plate, FieldKey.parse(job.field))
+        ]
+
+    def _begin(self, stage: Stage) -> StageRecord:
+        record = StageRecord(
+            "partial",
+            parameters=parameters(self.project, stage),
+            overrides=dict(self.options.overrides),
+            versions=versions(),
+            device=self.project.execution.device,
+            started=_now(),
+        )
+        self._record(stage, record)
+        return record
+
+    def _forget(self, stage: Stage, vanished: Sequence[Entry]) -> None:
+        """Remove the files of fields that left the project, and their lines."""
+        if not vanished:
+            return
+        for entry in vanished:
+            for path in entry.outputs:
+                if Path(path).is_relative_to(self.results.root):
+                    Path(path).unlink(missing_ok=True)
+            self.entries(stage.name).pop(entry.key)
+        self._compact(stage)
+
+    def _compact(self, stage: Stage) -> None:
+        path = self.results.journal(self._record_name(stage.name))
+        entries = self.entries(stage.name)
+        journal.rewrite(path, [entries[key] for key in sorted(entries)])
+
+    def _run_jobs(self, stage: Stage, jobs: list[tuple[Job, str]]) -> set[tuple[str, str]]:
+        """Run jobs, journal each as it finishes, and return the keys of those that ran."""
+        execution = self.project.execution
+        workers = min(worker_count(execution.workers), max(1, len(jobs)))
+        pool = Pool(workers, stage.isolated(self.project), execution.scheduler)
+        if len(jobs) == 1 and not jobs[0][0].field:
+            pool = Pool(1)  # one job about the whole project stays at home
+        path = self.results.journal(self._record_name(stage.name))
+        failed = 0
+        ran = set()
+
+        def stop_early() -> bool:
+            return failed > 0 and not self.options.keep_going
+
+        for entry in run_jobs(pool, stage.name, jobs, stop_early=stop_early):
+            journal.append(path, entry)
+            self.entries(stage.name)[entry.key] = entry
+            ran.add(entry.key)
+            failed += entry.status == "failed"
+            self.reporter.job_done(stage, entry)
+        return ran
+
+    def _finish(
+        self, stage: Stage, before: Assessment, ran: set[tuple[str, str]], record: StageRecord
+    ) -> StageResult:
+        entries = self.entries(stage.name)
+        keys = [job.key for job in before.plan.jobs]
+        held = {key: entries[key] for key in keys if key in before.current or key in ran}
+        failed = [entry for entry in held.values() if entry.status == "failed"]
+        excluded = [entry for entry in held.values() if entry.status == "excluded"]
+        usable = [held[key] for key in keys if key in held and held[key].status != "failed"]
+        summary = Summary()
+        complete = len(held) == len(keys)
+        stopped = bool(failed) and not self.options.keep_going
+        if not stopped:
+            summary = stage.module.finish(self, before.plan, usable)
+            if complete:
+                record.table_definition = table_definition(
+                    stage, before.plan, usable, [sha256(p) for p in before.plan.table_inputs]
+                )
+                self._compact(stage)
+        record.status = "failed" if failed else "done" if complete else "partial"
+        if failed:
+            record.table_definition = ""
+        record.counts = {
+            "jobs": len(keys), "done": sum(e.status == "done" for e in held.values()),
+            "excluded": len(excluded), "failed": len(failed), **summary.counts,
+        }
+        record.models = summary.models
+        record.inputs = {str(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs}
+        record.outputs = {
+            self.results.relative(p): Fingerprint.of(p).to_json() for p in summary.outputs
+        }
+        record.failures = [_brief(entry) for entry in failed]
+        record.excluded = [_brief(entry) for entry in excluded]
+        record.warnings = [
+            *summary.warnings,
+            *(f"{e.plate}/{e.field}: {text}" if e.field else text
+              for e in usable for text in e.warnings),
+        ]
+        record.finished = _now()
+        summary.warnings = record.warnings
+        steps = self._update_ledger(stage)
+        self._record(stage, record)
+        return StageResult(stage, record.status, before.reason, summary, excluded, failed, steps)
+
+    def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
+        """Rebuild the ledger; stages that depend on this one no longer count in it."""
+        if stage.name == "rename":
+            return []
+        gone = descendants(stage.name)
+        journals = [(s.name, self.entries(s.name)) for s in STAGES
+                    if s.name not in gone and not s.skip(self.project)]
+        table = ledger.build(journals)
+        write_table(self.results.cells, table)
+        return ledger.waterfall(table, [s.name for s in STAGES])
+
+    def _record(self, stage: Stage, record: StageRecord) -> None:
+        known = self.manifest.stages.get(stage.name)
+        if known == record:
+            return
+        self.manifest.project = self.project.project.name
+        self.manifest.stages[self._record_name(stage.name)] = record
+        self.manifest.write()
+
+    def _ended(self, result: StageResult) -> StageResult:
+        self.reporter.finished(result)
+        return result
+
+    def _refuse_to_undo(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            record = self.manifest.stages.get(stage.name)
+            if record is None or not record.overrides:
+                continue
+            now = parameters(self.project, stage)
+            undone = {k: v for k, v in record.overrides.items() if k in now and now[k] != v}
+            if undone:
+                flags = ", ".join(f"{key} = {value!r}" for key, value in undone.items())
+                raise UserError(
+                    f"'{stage.command}' was run with {flags}, which the project file does not say; "
+                    f"run-all would undo that. Make it permanent (nucprof {stage.command} ... "
+                    "--save), or run with --force to go by the file."
+                )
+
+
+def chosen_stages(first: str | None, last: str | None) -> list[Stage]:
+    """Stages from ``first`` to ``last``, both included; raises :class:`UserError`."""
+    names = [stage.name for stage in STAGES]
+    for name in (first, last):
+        if name is not None and name not in names:
+            raise UserError(f"There is no stage '{name}'; stages are {', '.join(names)}.")
+    start = names.index(first) if first else 0
+    stop = names.index(last) + 1 if last else len(names)
+    if start >= stop:
+        raise UserError(f"--from {first} lies after --until {last}.")
+    return list(STAGES[start:stop])
+
+
+def _brief(entry: Entry) -> dict[str, str]:
+    return {"plate": entry.plate, "field": entry.field, "reason": entry.reason,
+            "message": entry.message}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,186 @@
+"""The backends behind one interface, chosen by the settings and loaded once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nucprof.config.models import SegmentSettings
+from nucprof.errors import ModelError
+from nucprof.segmentation import weights
+
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """What a backend sees of a field: the nuclear plane, and in cell mode the cytoplasm plane.
+
+    Both ``(H, W)``, of any real dtype.
+    """
+
+    nuclei: npt.NDArray[np.generic]
+    cyto: npt.NDArray[np.generic] | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Label images ``(H, W)`` of a field; ``nuclei`` or ``cells`` is None where not segmented."""
+
+    nuclei: Labels | None = None
+    cells: Labels | None = None
+
+
+class Backend(Protocol):
+    """A segmentation method."""
+
+    def segment(self, planes: Planes) -> Segmentation:
+        """Segment one field."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides which backend is loaded, and how.
+
+    ``device``, ``threads`` and ``models`` say where it runs and lies; the rest, what it finds.
+    """
+
+    settings: SegmentSettings
+    model: Path | None
+    scale: float
+    device: str
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """Equal for requests that one loaded backend serves."""
+        return f"{self.settings.model_dump_json()}|{self.model}|{self.scale}|{self.device}|{self.threads}"
+
+
+@dataclass(frozen=True)
+class _Watershed:
+    diameter: float | None
+
+    def segment(self, planes: Planes) -> Segmentation:
+        from nucprof.segmentation.watershed import segment_watershed
+
+        return Segmentation(nuclei=segment_watershed(planes.nuclei, diameter=self.diameter))
+
+
+@dataclass(frozen=True)
+class _StarDist:
+    network: Any
+
+    def segment(self, planes: Planes) -> Segmentation:
+        return Segmentation(nuclei=self.network.segment(planes.nuclei))
+
+
+@dataclass(frozen=True)
+class _Propagate:
+    nuclei: Backend
+    max_reach_px: float
+
+    def segment(self, planes: Planes) -> Segmentation:
+        from nucprof.segmentation.propagate import propagate_cells
+
+        nuclei = self.nuclei.segment(planes).nuclei
+        assert nuclei is not None
+        cyto = planes.nuclei if planes.cyto is None else planes.cyto
+        cells = propagate_cells(nuclei, cyto, max_reach_px=self.max_reach_px)
+        return Segmentation(nuclei=nuclei, cells=cells)
+
+
+@dataclass(frozen=True)
+class _Cellpose:
+    network: Any
+    mode: str
+
+    def segment(self, planes: Planes) -> Segmentation:
+        if self.mode == "cells":
+            return Segmentation(cells=self.network.segment(planes.cyto, planes.nuclei))
+        return Segmentation(nuclei=self.network.segment(planes.nuclei))
+
+
+def _watershed(request: Request) -> Backend:
+    return _Watershed(request.settings.diameter)
+
+
+def _stardist(request: Request) -> Backend:
+    from nucprof.segmentation.stardist import StarDistBackend
+
+    settings = request.settings
+    if request.model is None:
+        raise ModelError("The stardist backend needs segment.model.")
+    return _StarDist(StarDistBackend(
+        request.model, prob_thresh=settings.prob_thresh, nms_thresh=settings.nms_thresh,
+        pmin=settings.pmin, pmax=settings.pmax, scale=request.scale, threads=request.threads,
+    ))
+
+
+def _propagate(request: Request) -> Backend:
+    return _Propagate(_stardist(request), request.settings.max_reach_px)
+
+
+def _cellpose(request: Request) -> Backend:
+    from nucprof.segmentation.cellpose import CellposeBackend
+
+    settings = request.settings
+    if request.model is None:
+        raise ModelError("The cellpose backend needs segment.model.")
+    return _Cellpose(
+        CellposeBackend(
+            request.model, diameter=settings.diameter, flow_threshold=settings.flow_threshold,
+            cellprob_threshold=settings.cellprob_threshold, pmin=settings.pmin, pmax=settings.pmax,
+            augment=settings.augment, batch_size=settings.batch_size, device=request.device,
+        ),
+        settings.mode,
+    )
+
+
+_BUILDERS: dict[str, Callable[[Request], Backend]] = {
+    "watershed": _watershed,
+    "stardist": _stardist,
+    "propagate": _propagate,
+    "cellpose": _cellpose,
+}
+_LOADED: dict[str, Backend] = {}
+
+
+def load(request: Request) -> Backend:
+    """Return the backend of a request; the last one is kept for the process's next field."""
+    if request.key not in _LOADED:
+        _LOADED.clear()  # two networks at a time would not fit a small GPU
+        _LOADED[request.key] = _BUILDERS[str(request.settings.backend)](request)
+    return _LOADED[request.key]
+
+
+def complete(settings: SegmentSettings, *, gpu: bool) -> SegmentSettings:
+    """Fill in what the settings leave to the mode and the machine: backend and model."""
+    backend = settings.backend
+    if backend is None:
+        backend = "stardist" if settings.mode == "nuclei" else "cellpose" if gpu else "propagate"
+    model = settings.model or {"stardist": weights.BUNDLED, "propagate": weights.BUNDLED,
+                               "cellpose": "cpsam"}.get(backend)
+    return settings.model_copy(update={"backend": backend, "model": model})
+
+
+def find_model(settings: SegmentSettings, models_dir: Path | None) -> Path | None:
+    """Find the weights of complete settings; fetched only where ``download`` is true.
+
+    Raises :class:`ModelError` naming the three ways to get a missing model.
+    """
+    if settings.model is None:
+        return None
+    backend = "cellpose" if settings.backend == "cellpose" else "stardist"
+    try:
+        return weights.resolve_model(settings.model, models_dir, backend=backend)
+    except ModelError:
+        if settings.download and settings.model in weights.KNOWN:
+            return weights.fetch(settings.model, models_dir)
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,16 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     return pd.read_parquet(path, columns=columns)
 
 
-def concatenate(paths: Iterable[Path], target: Path) -> int:
+def concatenate(
+    paths: Iterable[Path], target: Path,
+    complete: Callable[[pd.DataFrame], pd.DataFrame] = lambda part: part,
+) -> int:
     """Write many Parquet tables of one schema as one, a table at a time; return its row count.
 
-    Memory holds one part at a time, whatever the plate's size.
+    ``complete`` adds to each part what only the whole project knows. Memory holds one part at a
+    time, whatever the plate's size.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = 0
@@ -54,7 +59,7 @@ def concatenate(paths: Iterable[Path], target: Path) -> int:
     with atomic(target) as temporary:
         try:
             for path in paths:
-                table = pq.read_table(path)
+                table = pa.Table.from_pandas(complete(pd.read_parquet(path)), preserve_index=False)
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, table.schema)
                 writer.write_table(table.cast(writer.schema))

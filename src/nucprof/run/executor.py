@@ -141,7 +141,7 @@ def perform(stage: str, job: Job, definition: str) -> Entry:
         module = importlib.import_module(f"nucprof.stages.{stage.replace('-', '_')}")
         inputs = {str(path): Fingerprint.of(path).to_json() for path in job.inputs if path.exists()}
         outcome: Outcome = module.work(job)
-        outputs = {str(path): Fingerprint.of(path).to_json() for path in job.outputs}
+        outputs = {str(path): Fingerprint.of(path).to_json() for path in job.outputs if path.exists()}
     except UserError:
         raise
     except FieldExcluded as error:

@@ -101,7 +101,8 @@ class Run:
         started = time.perf_counter()
         reason = stage.skip(self.project)
         if reason:
-            self._record(stage, StageRecord("not needed", warnings=[reason]))
+            if self._status(stage) != "not needed":
+                self._record(stage, StageRecord("not needed", warnings=[reason]))
             return self._ended(StageResult(stage, "not needed", reason))
         assessment = self.assess(stage)
         if assessment.up_to_date:
@@ -269,9 +270,6 @@ class Run:
         return ledger.waterfall(table, [s.name for s in STAGES])
 
     def _record(self, stage: Stage, record: StageRecord) -> None:
-        known = self.manifest.stages.get(stage.name)
-        if known == record:
-            return
         self.manifest.project = self.project.project.name
         self.manifest.stages[self._record_name(stage.name)] = record
         self.manifest.write()

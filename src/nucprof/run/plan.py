@@ -104,9 +104,9 @@ def _job_is_stale(
         if known is None or not Fingerprint(*known).matches(path, hashes):
             return f"input changed: {path}"
     if entry.status == "done":
-        for path in job.outputs:
-            known = entry.outputs.get(str(path))
-            if known is None or not Fingerprint(*known).matches(path, hashes):
+        for name, known in entry.outputs.items():
+            path = Path(name)
+            if not Fingerprint(*known).matches(path, hashes):
                 return f"output missing or changed: {path}"
     return ""
 

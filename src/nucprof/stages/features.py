@@ -1,0 +1,208 @@
+"""Intensity, shape and texture per cell, region and channel, for every round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nucprof.config import CP_ROUND, Project
+from nucprof.config.models import FeatureSettings
+from nucprof.core.features import OBJECT_KEYS, measure_objects, measure_patches
+from nucprof.errors import ProjectError
+from nucprof.io.images import read_channels, read_labels
+from nucprof.io.tables import concatenate, read_table, write_table
+from nucprof.plate.keys import FieldKey, WellKey, cell_key
+from nucprof.stages.base import (
+    Context, Entry, Job, Outcome, Plan, Summary, fields_with_masks, layout_paths, layouts,
+    mask_path,
+)
+
+
+def compartments(project: Project) -> list[str]:
+    """Compartments measured; raises :class:`ProjectError` where they need whole cells."""
+    cells = project.mask_kind == "cells"
+    chosen = project.features.regions or (
+        ["Nuclei", "Cytoplasm", "Cells"] if cells else ["Nuclei", "Patch"]
+    )
+    wrong = [name for name in chosen if name in ("Cells", "Cytoplasm") and not cells]
+    if wrong:
+        raise ProjectError(
+            f"features.regions: {wrong[0]} needs whole cells: set segment.mode = cells."
+        )
+    return list(chosen)
+
+
+def plan(context: Context) -> Plan:
+    """One job per field, for all its rounds."""
+    project, results = context.project, context.results
+    kinds = ["nuclei", "cells"] if project.mask_kind == "cells" else ["nuclei"]
+    regions = compartments(project)
+    jobs = []
+    for plate, field in fields_with_masks(context):
+        masks = {kind: mask_path(context, kind, plate, field) for kind in kinds}
+        painted = context.images.sources(
+            plate, field, CP_ROUND, project.round_channels(CP_ROUND)
+        )
+        rounds = [CP_ROUND, *_rounds_of(project, plate)]
+        images = [results.aligned_image(plate, name, field) for name in rounds[1:]]
+        files = dict.fromkeys(Path(path) for path, _ in painted)
+        jobs.append(Job(
+            plate, field, (*files, *images, *masks.values()),
+            tuple(results.part("features", name, plate, field) for name in rounds),
+            {"settings": project.features.model_copy(update={"csv": False}), "regions": regions,
+             "rounds": {name: project.round_channels(name) for name in rounds}},
+            {"sources": {CP_ROUND: painted,
+                         **{name: [(str(path), plane) for plane in
+                                   range(len(project.round_channels(name)))]
+                            for name, path in zip(rounds[1:], images, strict=True)}},
+             "masks": masks},
+        ))
+    return Plan(jobs, table_inputs=layout_paths(project),
+                table_params={"csv": project.features.csv})
+
+
+def _rounds_of(project: Project, plate: str) -> list[str]:
+    held = next(p.ground_truth for p in project.plates if p.name == plate)
+    return [name for name in project.rounds if name in held]
+
+
+def work(job: Job) -> Outcome:
+    """Measure one field in every round."""
+    masks = {kind: read_labels(path) for kind, path in job.runtime["masks"].items()}
+    rows = 0
+    for (name, channels), part in zip(job.params["rounds"].items(), job.outputs, strict=True):
+        image = read_channels(job.runtime["sources"][name])
+        table = measure_field(image, masks, channels, job.params["regions"], job.params["settings"])
+        rows = len(table["ObjectNumber"])
+        write_table(part, field_table(job.plate, FieldKey.parse(job.field), table))
+    return Outcome({"cells": rows})
+
+
+def measure_field(
+    image: np.ndarray, masks: dict[str, np.ndarray], channels: Sequence[str],
+    regions: Sequence[str], settings: FeatureSettings,
+) -> dict[str, np.ndarray]:
+    """Measure the compartments of one image, joined by label.
+
+    Parameters
+    ----------
+    image : (C, H, W) array
+    masks : dict
+        ``nuclei`` and, in cell mode, ``cells``: ``(H, W)`` labels; a cell and its nucleus share one.
+    channels, regions : sequence of str
+    settings : FeatureSettings
+
+    Returns
+    -------
+    dict
+        ``ObjectNumber`` and, for every row, the features; objects are those of ``cells`` where there
+        are cells. A compartment that a cell lacks (no cytoplasm) is NaN.
+    """
+    labels = dict(Nuclei=masks["nuclei"])
+    if "cells" in masks:
+        labels["Cells"] = masks["cells"]
+        labels["Cytoplasm"] = np.where(masks["nuclei"] > 0, 0, masks["cells"])
+    main = "Cells" if "cells" in masks else "Nuclei"
+
+    def measure(region: str) -> dict[str, np.ndarray]:
+        return measure_objects(
+            image, labels[region], channels, region, textures=settings.textures,
+            texture_background=settings.texture_background, patch_size=settings.patch_size,
+        )
+
+    first = measure(main)
+    table = {key: first[key] for key in OBJECT_KEYS}
+    for region in regions:
+        if region == "Patch":
+            centroids = np.column_stack([table["Center_Y"], table["Center_X"]])
+            table |= measure_patches(image, centroids, channels, textures=settings.textures,
+                                     patch_size=settings.patch_size)
+            continue
+        found = first if region == main else measure(region)
+        table |= _by_label(found, table["ObjectNumber"])
+    return table
+
+
+def _by_label(found: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of the wanted labels, NaN where a label has no such compartment."""
+    ids = found["ObjectNumber"]
+    where = np.searchsorted(ids, wanted)
+    has = np.zeros(len(wanted), dtype=bool)
+    inside = where < len(ids)
+    has[inside] = ids[where[inside]] == wanted[inside]
+    columns = {}
+    for name, values in found.items():
+        if name not in OBJECT_KEYS:
+            columns[name] = np.full(len(wanted), np.nan)
+            columns[name][has] = values[where[has]]
+    return columns
+
+
+def field_table(plate: str, field: FieldKey, measured: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A field's rows with their metadata, the culture left out."""
+    ids = measured["ObjectNumber"].astype(np.int64)
+    count = len(ids)
+    columns = {
+        "Metadata_Plate": pd.Series([plate] * count, dtype="str"),
+        "Metadata_Well": pd.Series([str(field.well)] * count, dtype="str"),
+        "Metadata_Site": np.full(count, field.site, dtype=np.int64),
+        "Metadata_ObjectNumber": ids,
+        "Metadata_ROI_img_name": pd.Series([cell_key(field, i) for i in ids.tolist()], dtype="str"),
+        "Metadata_Center_X": measured["Center_X"],
+        "Metadata_Center_Y": measured["Center_Y"],
+        "Metadata_FieldCellCount": np.full(count, count, dtype=np.int64),
+    }
+    features = {k: v for k, v in measured.items() if k not in OBJECT_KEYS}
+    return pd.DataFrame(columns | features)
+
+
+def add_culture(project: Project) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A function that adds ``Metadata_Target``, the layout's culture of each cell's well."""
+    by_plate = layouts(project)
+
+    def add(part: pd.DataFrame) -> pd.DataFrame:
+        cultures = [
+            by_plate[plate].culture(WellKey.parse(well)) if plate in by_plate else None
+            for plate, well in zip(part["Metadata_Plate"], part["Metadata_Well"], strict=True)
+        ]
+        where = part.columns.get_loc("Metadata_ROI_img_name") + 1
+        part.insert(where, "Metadata_Target", pd.Series(cultures, index=part.index, dtype="str"))
+        return part
+
+    return add
+
+
+def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+    """Join the fields' parts into one table per round."""
+    project, results = context.project, context.results
+    done = {entry.key for entry in entries if entry.status == "done"}
+    summary = Summary()
+    add = add_culture(project)
+    for name in (CP_ROUND, *project.rounds):
+        parts = [path for job in plan.jobs if job.key in done
+                 for path, r in zip(job.outputs, job.params["rounds"], strict=True) if r == name]
+        target = results.features(name)
+        count = concatenate(parts, target, add)
+        summary.outputs.append(target)
+        if project.features.csv:
+            write_table(target.with_suffix(".csv"), read_table(target))
+            summary.outputs.append(target.with_suffix(".csv"))
+        summary.counts[name] = count
+        summary.lines.append(f"{name}: {count} cells")
+    summary.warnings = wells_without_culture(project, [job.key for job in plan.jobs])
+    return summary
+
+
+def wells_without_culture(project: Project, fields: Sequence[tuple[str, str]]) -> list[str]:
+    """Wells that a plate's layout does not name: they have no target and are not trained on."""
+    warnings = []
+    for plate, layout in layouts(project).items():
+        wells = {FieldKey.parse(field).well for p, field in fields if p == plate}
+        missing = sorted(str(well) for well in wells if layout.culture(well) is None)
+        if missing:
+            warnings.append(f"plate {plate}: the layout has no culture for {', '.join(missing)}; "
+                            "their cells are not trained on")
+    return warnings

@@ -246,7 +246,7 @@ def _require_units(present: pd.DataFrame, needed: int, unit: Unit, what: str) ->
         raise DataError(
             f"{what} needs {needed} {unit}s of every class, there are: {listed}; add {unit}s, "
             + ("leave the class out (train.targets)" if unit == "well" else "or split by well")
-            + (', or use train.rf.evaluation = "cv"' if needed == 3 else "")
+            + ("; cross-validation (the forest's default) needs 2" if needed == 3 else "")
         )
 
 

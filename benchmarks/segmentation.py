@@ -1,0 +1,203 @@
+"""Measure segmentation: quality on annotated images, cost of the wrapper, memory.
+
+    python benchmarks/segmentation.py quality DATA [--model nucprof-fluo] [--part held_out]
+    python benchmarks/segmentation.py cost [--model nucprof-fluo] [--fields 10]
+    python benchmarks/segmentation.py memory [--model nucprof-fluo]
+
+DATA holds ``images/*.tif`` and ``masks/*.tif``. Images whose file name has a CRC-32 that is a
+multiple of 10 are the held-out part, as in ``tools/train_stardist.py``; each image counts as a
+plate of its own. F1 is pooled over all nuclei (matches at the given overlap, as
+``stardist.matching`` counts them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from tifffile import imread
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+SIZES = ((0, 12), (12, 18), (18, 35), (35, 1000))
+Segment = Callable[[np.ndarray], np.ndarray]
+
+
+def load(data: Path, part: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Images and masks of one part: ``held_out``, ``validation`` or ``training``."""
+    wanted = {"held_out": {0}, "validation": {1}, "training": set(range(2, 10))}[part]
+    paths = sorted((data / "images").glob("*.tif"))
+    paths = [p for p in paths if zlib.crc32(p.name.encode()) % 10 in wanted]
+    return [(p.name, imread(p), imread(data / "masks" / p.name)) for p in paths]
+
+
+def count(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """True positives, false positives and false negatives at each overlap: (5, 3)."""
+    from stardist.matching import matching
+
+    rows = matching(truth.astype(np.int32), found, thresh=THRESHOLDS)
+    return np.array([[r.tp, r.fp, r.fn] for r in rows])
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    tp, fp, fn = np.moveaxis(counts, -1, 0)
+    return 2 * tp / np.maximum(1, 2 * tp + fp + fn)
+
+
+def diameter_of(labels: np.ndarray) -> float:
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(np.sqrt(4 / np.pi * np.median(areas))) if areas.size else float("nan")
+
+
+def methods(folder: Path, names: list[str], threads: int) -> dict[str, Segment]:
+    """The methods to compare, by name: ``auto``, a number (fixed scale), ``watershed``."""
+    from nucprof.segmentation.stardist import StarDistBackend, measure_scale
+    from nucprof.segmentation.watershed import segment_watershed
+
+    def auto(image: np.ndarray) -> np.ndarray:
+        scale = measure_scale(folder, [image], threads=threads).scale
+        return StarDistBackend(folder, scale=scale, threads=threads).segment(image)
+
+    def fixed(scale: float) -> Segment:
+        return StarDistBackend(folder, scale=scale, threads=threads).segment
+
+    known: dict[str, Segment] = {"auto": auto, "watershed": segment_watershed}
+    return {name: known[name] if name in known else fixed(float(name)) for name in names}
+
+
+def quality(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """F1 of every method, all images and by the median diameter of their nuclei."""
+    fields = load(args.data, args.part)
+    sizes = np.array([diameter_of(mask) for _, _, mask in fields])
+    nuclei = [len(np.unique(mask)) - 1 for _, _, mask in fields]
+    print(f"{args.part}: {len(fields)} images, {sum(nuclei)} nuclei")
+    print("| method | nuclei | " + " | ".join(f"F1@{t}" for t in THRESHOLDS) + " | mean | s |")
+    print("|---|---|" + "---|" * (len(THRESHOLDS) + 2))
+    result: dict[str, Any] = {}
+    for name, segment in methods(folder, args.methods, args.threads).items():
+        begin = time.perf_counter()
+        counts = np.array([count(mask, segment(image)) for _, image, mask in fields])
+        seconds = time.perf_counter() - begin
+        rows = {"all": np.ones(len(fields), bool)}
+        rows |= {f"{a}-{b} px": (sizes >= a) & (sizes < b) for a, b in SIZES}
+        for row, chosen in rows.items():
+            if not chosen.any():
+                continue
+            scores = f1(counts[chosen].sum(axis=0))
+            result[f"{name}, {row}"] = [round(float(s), 4) for s in (*scores, scores.mean())]
+            cells = " | ".join(f"{s:.3f}" for s in (*scores, scores.mean()))
+            number = int(np.sum(np.array(nuclei)[chosen]))
+            print(f"| {name}, {row} | {number} | {cells} | {seconds:.0f} |", flush=True)
+        if args.each:
+            for (image_name, *_), size, c in zip(fields, sizes, counts, strict=True):
+                print(image_name, f"{size:.1f} px", c[0], f"{f1(c)[0]:.2f} {f1(c).mean():.2f}")
+    return result
+
+
+def synthetic(seed: int, side: int = 2048, nuclei: int = 900) -> np.ndarray:
+    """A field of ``nuclei`` ellipses of about 30 px with haze and noise, uint16."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    image = np.zeros((side, side), np.float32)
+    per_side = int(np.ceil(np.sqrt(nuclei)))
+    step = side / per_side
+    for k in range(nuclei):
+        cy, cx = (np.array(divmod(k, per_side)) + 0.5) * step + rng.uniform(-0.22, 0.22, 2) * step
+        a, b = rng.uniform(12, 19, 2)
+        rows = slice(max(0, int(cy) - 24), int(cy) + 24)
+        cols = slice(max(0, int(cx) - 24), int(cx) + 24)
+        yy, xx = np.mgrid[rows, cols][:, : side - rows.start, : side - cols.start]
+        inside = ((yy - cy) / a) ** 2 + ((xx - cx) / b) ** 2 < 1
+        image[rows, cols] = np.maximum(image[rows, cols], inside * rng.uniform(1500, 6000))
+    image = gaussian_filter(image, 1.2) + 0.05 * gaussian_filter(image, 30) + 300
+    return np.clip(image + rng.normal(0, 60, image.shape), 0, 65535).astype(np.uint16)
+
+
+def cost(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Seconds a field: bare ``predict_instances``, our wrapper, and our wrapper at auto scale."""
+    from csbdeep.utils import normalize
+
+    from nucprof.segmentation.stardist import StarDistBackend, measure_scale
+
+    fields = [synthetic(i) for i in range(args.fields)]
+    plain = StarDistBackend(folder, threads=args.threads)
+    choice = measure_scale(folder, fields[:3], threads=args.threads)
+    scaled = StarDistBackend(folder, scale=choice.scale, threads=args.threads)
+    from stardist.models import StarDist2D
+
+    model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
+
+    def bare(image: np.ndarray) -> np.ndarray:
+        return model.predict_instances(normalize(image, 1, 99))[0]
+
+    def bare_tiled(image: np.ndarray) -> np.ndarray:
+        unit = normalize(image, 1, 99)
+        return model.predict_instances(unit, n_tiles=(4, 4), show_tile_progress=False)[0]
+
+    result: dict[str, Any] = {"scale": choice.scale, "diameter_px": round(choice.diameter_px, 1)}
+    runs: dict[str, Segment] = {"bare predict_instances": bare, "bare, 4 x 4 tiles": bare_tiled}
+    runs |= {"nucprof, scale 1": plain.segment, f"nucprof, auto ({choice.scale})": scaled.segment}
+    for name, segment in runs.items():
+        segment(fields[0])
+        times, found = [], []
+        for image in fields:
+            begin = time.perf_counter()
+            found.append(int(segment(image).max()))
+            times.append(time.perf_counter() - begin)
+        result[name] = round(float(np.mean(times)), 3)
+        print(f"{name}: {np.mean(times):.2f} s a field (median {np.median(times):.2f}), "
+              f"{np.mean(found):.0f} nuclei", flush=True)  # fmt: skip
+    base = result["bare predict_instances"]
+    print(json.dumps({k: round(v / base, 3) for k, v in result.items() if k in runs}))
+    return result
+
+
+def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Peak resident memory of a process that segments one 2048 x 2048 field of 900 nuclei."""
+    from nucprof.segmentation.stardist import StarDistBackend
+
+    image = synthetic(0)
+    backend = StarDistBackend(folder, scale=args.scale, threads=args.threads)
+    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    found = int(backend.segment(image).max())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print(f"scale {args.scale}: {found} nuclei, {loaded:.2f} GiB loaded, {peak:.2f} GiB peak")
+    return {"loaded_gib": round(loaded, 2), "peak_gib": round(peak, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    parts = {name: commands.add_parser(name) for name in ("quality", "cost", "memory")}
+    parts["quality"].add_argument("data", type=Path)
+    parts["quality"].add_argument("--part", default="held_out")
+    parts["quality"].add_argument("--methods", nargs="+", default=["auto", "1", "watershed"])
+    parts["quality"].add_argument("--each", action="store_true", help="also print every image")
+    parts["cost"].add_argument("--fields", type=int, default=10)
+    parts["memory"].add_argument("--scale", type=float, default=1.0)
+    for part in parts.values():
+        part.add_argument("--model", default="nucprof-fluo")
+        part.add_argument("--threads", type=int, default=1)
+        part.add_argument("--json", type=Path, help="write the figures here as well")
+    args = parser.parse_args()
+    from nucprof.segmentation.weights import resolve_model
+
+    folder = resolve_model(args.model, backend="stardist")
+    result = {"quality": quality, "cost": cost, "memory": memory}[args.command](args, folder)
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

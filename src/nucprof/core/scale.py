@@ -1,0 +1,148 @@
+"""How large the nuclei of an image are, and by which factor to resize it for a network.
+
+A network knows the sizes it was trained on. The diameter of a nucleus is that of the disk of
+equal area, in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+from skimage.filters import threshold_otsu
+
+from nucprof.errors import DataError
+
+#: Objects smaller than this (pixels) are specks.
+MIN_DIAMETER_PX = 4.0
+#: Factors nearer to 1 than this band are not worth a resampling: a network takes sizes from 0.75 to
+#: 1.3 times the one it likes best without loss.
+NEAR_ONE = (0.8, 1.25)
+#: Largest reduction and enlargement that ``choose_scale`` returns.
+LIMITS = (0.1, 6.0)
+#: The estimate works on images reduced to about this many pixels.
+_ENOUGH_PIXELS = 1 << 20
+
+
+def estimate_nuclear_diameter(image: npt.NDArray[np.generic]) -> float:
+    """Typical diameter of the bright nuclei of one plane, without a network.
+
+    The image is thresholded against its surroundings at several levels of smoothing; each ridge
+    of the distance transform gives the largest disk inside one nucleus, also where nuclei touch.
+    The diameters are weighted by area, so that specks do not outvote nuclei.
+
+    Parameters
+    ----------
+    image
+        ``(H, W)`` of any real dtype, bright nuclei on dark background.
+
+    Returns
+    -------
+    Diameter in pixels; NaN where nothing stands out from the background.
+
+    Raises
+    ------
+    DataError
+        If the image is not two-dimensional.
+    """
+    if image.ndim != 2:
+        raise DataError(f"one plane (H, W) is needed, got an array of shape {image.shape}")
+    plane, reduction = _reduced(image)
+    if plane.size == 0 or not plane.max() > plane.min():
+        return float("nan")
+    diameter = _disk_diameter(plane, sigma=1.0)
+    if diameter > 16:
+        # Chromatin texture breaks large nuclei apart: smooth in proportion and look again.
+        diameter = _disk_diameter(plane, sigma=min(6.0, diameter / 12))
+    return diameter * reduction
+
+
+def diameters_of_labels(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Diameters of all objects of a label image, those that touch its border left out.
+
+    Parameters
+    ----------
+    labels
+        ``(H, W)`` integer, 0 = background; labels may have gaps.
+
+    Returns
+    -------
+    ``(N,)`` float64, pixels, by rising label.
+    """
+    if labels.size == 0:
+        return np.zeros(0)
+    areas = np.bincount(labels.ravel()).astype(np.float64)
+    areas[0] = 0
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        areas[np.unique(edge)] = 0
+    return np.asarray(np.sqrt(areas[areas > 0] * 4 / np.pi))
+
+
+def typical_diameter(diameters: npt.ArrayLike) -> float:
+    """Typical of many diameters: their median, specks left out; NaN where there is none."""
+    values = np.asarray(diameters, dtype=np.float64).ravel()
+    values = values[np.isfinite(values) & (values >= MIN_DIAMETER_PX)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> float:
+    """Choose the one factor by which a plate's images are resized before the network.
+
+    Parameters
+    ----------
+    diameters
+        Diameters measured in the plate, pixels; NaN (an image without nuclei) does not count.
+    canonical_diameter_px
+        The diameter that the network likes best, pixels.
+
+    Returns
+    -------
+    The factor, rounded to two digits so that it can be written down and given again; 1 where the
+    nuclei are near enough to the network's size, and where nothing was measured.
+
+    Raises
+    ------
+    DataError
+        If the canonical diameter is not positive.
+    """
+    if not canonical_diameter_px > 0:
+        raise DataError(f"canonical diameter must be positive, got {canonical_diameter_px}")
+    diameter = typical_diameter(np.fromiter(diameters, dtype=np.float64))
+    if not np.isfinite(diameter):
+        return 1.0
+    factor = float(np.clip(canonical_diameter_px / diameter, *LIMITS))
+    return 1.0 if NEAR_ONE[0] <= factor <= NEAR_ONE[1] else round(factor, 2)
+
+
+def _reduced(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float32], int]:
+    """Crop the middle of a large image; never reduce it, small nuclei would vanish."""
+    plane = np.asarray(image, dtype=np.float32)
+    side = int(np.sqrt(_ENOUGH_PIXELS))
+    rows, cols = (max(0, (n - side) // 2) for n in plane.shape)
+    plane = plane[rows : rows + side, cols : cols + side]
+    return np.nan_to_num(plane, posinf=0.0, neginf=0.0), 1
+
+
+def _disk_diameter(plane: npt.NDArray[np.float32], sigma: float) -> float:
+    """Area-weighted median diameter of the largest disks inside a thresholded image."""
+    smooth = ndi.gaussian_filter(plane, sigma)
+    low, high = np.percentile(smooth, (0.5, 99.9))
+    if not high > low:
+        return float("nan")
+    unit = np.sqrt(np.clip((smooth - low) / (high - low), 0, 1))
+    mask = unit > threshold_otsu(unit)
+    mask = ndi.binary_fill_holes(mask)
+    distance = ndi.distance_transform_edt(mask).astype(np.float32)
+    # Ridges of the distance transform: one maximum per nucleus within its own radius.
+    rough = float(np.median(distance[mask])) if mask.any() else 0.0
+    distance = ndi.gaussian_filter(distance, 0.5 + 0.1 * rough)
+    reach = max(1, round(rough))
+    peaks = (distance == ndi.maximum_filter(distance, 2 * reach + 1)) & mask
+    radii = np.sort(distance[peaks])
+    radii = radii[radii >= MIN_DIAMETER_PX / 2]
+    if radii.size == 0:
+        return float("nan")
+    weight = np.cumsum(radii**2)
+    return float(2 * radii[np.searchsorted(weight, weight[-1] / 2)])

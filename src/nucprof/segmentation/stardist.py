@@ -1,0 +1,391 @@
+"""Nuclei by StarDist: a network predicts star-convex outlines, the best of which are kept.
+
+The network runs as one compiled graph on tiles of one fixed size: same masks as
+``StarDist2D.predict_instances``, less time and a bounded memory. Where the image is resized to the
+sizes that the network knows, the outlines are scaled back, not the mask, so that they are smooth at
+full resolution.
+
+Schmidt, Weigert, Broaddus and Myers, "Cell detection with star-convex polygons" (2018).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+
+from nucprof.core.normalize import percentile_normalize
+from nucprof.core.scale import (
+    LIMITS,
+    choose_scale,
+    diameters_of_labels,
+    estimate_nuclear_diameter,
+    typical_diameter,
+)
+from nucprof.errors import DataError, ModelError
+from nucprof.segmentation.weights import canonical_diameter
+
+log = logging.getLogger(__name__)
+
+FloatImage = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int32]
+
+#: Side of a tile in network pixels, without its margin, on first try.
+TILE_PX = 1024
+#: Tiles are never made smaller than this when memory runs out.
+MIN_TILE_PX = 128
+#: Rows of the output at the image's border where no nucleus is centred, as in StarDist.
+BORDER = 2
+
+
+@dataclass
+class _Network:
+    """A loaded model: its compiled function, the grid of its output and its own thresholds."""
+
+    function: Any
+    grid: int
+    divisor: int
+    margin: int
+    prob_thresh: float
+    nms_thresh: float
+
+
+_LOADED: dict[Path, _Network] = {}
+_THREADS: list[int] = []
+
+
+class StarDistBackend:
+    """Segment nuclei with one StarDist model.
+
+    Parameters
+    ----------
+    folder
+        The model: ``config.json``, ``thresholds.json``, ``weights_best.h5``.
+    prob_thresh, nms_thresh
+        Object probability and allowed overlap; the model's own where None.
+    pmin, pmax
+        Percentiles of the image that become 0 and 1.
+    scale
+        Factor by which the image is resized before the network sees it.
+    threads
+        CPU threads of the network, fixed so that results do not depend on the number of workers.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model that can be loaded, or one for several channels.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        prob_thresh: float | None = None,
+        nms_thresh: float | None = None,
+        pmin: float = 1.0,
+        pmax: float = 99.0,
+        scale: float = 1.0,
+        threads: int = 1,
+    ) -> None:
+        if not scale > 0:
+            raise DataError(f"scale must be positive, got {scale}")
+        self.network = _load(Path(folder).resolve(), threads)
+        self.prob_thresh = self.network.prob_thresh if prob_thresh is None else prob_thresh
+        self.nms_thresh = self.network.nms_thresh if nms_thresh is None else nms_thresh
+        self.pmin, self.pmax, self.scale = pmin, pmax, scale
+        self.threads = threads
+        self.tile = TILE_PX
+
+    def segment(self, image: npt.NDArray[np.generic]) -> Labels:
+        """Segment one plane.
+
+        Parameters
+        ----------
+        image
+            ``(H, W)`` of any real dtype.
+
+        Returns
+        -------
+        ``(H, W)`` int32, 0 = background, nuclei 1..n; all 0 for a constant image.
+        """
+        from threadpoolctl import threadpool_limits
+
+        unit = percentile_normalize(image, self.pmin, self.pmax)
+        if unit.size == 0 or not unit.any():
+            return np.zeros(unit.shape, np.int32)
+        small = _resize(unit, self.scale)
+        with threadpool_limits(limits=self.threads, user_api="openmp"):
+            prob, dist, points = self._predict(small)
+            back = np.array(unit.shape) / np.array(small.shape)
+            return self._rasterise(prob, dist, points, unit.shape, back)
+
+    def _predict(self, image: FloatImage) -> tuple[FloatImage, FloatImage, npt.NDArray[np.int64]]:
+        """Candidates of all tiles; smaller tiles when the device runs out of memory."""
+        import tensorflow as tf
+
+        while True:
+            try:
+                return self._predict_tiles(image)
+            except tf.errors.ResourceExhaustedError as error:
+                if self.tile <= MIN_TILE_PX:
+                    raise ModelError(
+                        f"out of memory with tiles of {self.tile} px already: free the device, or "
+                        "run on the CPU (execution.device = \"cpu\")"
+                    ) from error
+                self.tile //= 2
+                log.warning("out of memory: continuing with tiles of %d px", self.tile)
+
+    def _predict_tiles(
+        self, image: FloatImage
+    ) -> tuple[FloatImage, FloatImage, npt.NDArray[np.int64]]:
+        """Probability (n,), ray lengths (n, rays) and place (n, 2) of all candidates."""
+        net = self.network
+        tiles = _Tiles(image.shape, self.tile, net.margin, net.divisor)
+        fill = [(0, to - n) for n, to in zip(image.shape, tiles.shape, strict=True)]
+        padded = np.pad(image, fill, mode="reflect" if min(image.shape) > 1 else "edge")
+        # As StarDist does, nothing is centred on the outermost two rows of the output.
+        edge = BORDER * net.grid
+        last = np.minimum(image.shape, np.array(tiles.shape) - edge)
+        probs, dists, points = [], [], []
+        for row, col in tiles:
+            window = padded[row.start : row.stop, col.start : col.stop]
+            prob, dist = (np.asarray(out)[0] for out in net.function(window[None, ..., None]))
+            part = row.inner(net.grid), col.inner(net.grid)
+            prob, dist = prob[..., 0][part], dist[part]
+            places = np.argwhere(prob > self.prob_thresh)
+            place = places * net.grid + (row.first, col.first)
+            valid = np.all((place >= edge) & (place < last), axis=1)
+            rows, cols = places[valid].T
+            probs.append(prob[rows, cols])
+            dists.append(np.maximum(dist[rows, cols], 1e-3))
+            points.append(place[valid])
+        return np.concatenate(probs), np.concatenate(dists), np.concatenate(points)
+
+    def _rasterise(
+        self,
+        prob: FloatImage,
+        dist: FloatImage,
+        points: npt.NDArray[np.int64],
+        shape: tuple[int, ...],
+        back: npt.NDArray[np.float64],
+    ) -> Labels:
+        """Keep the best of overlapping candidates and draw them at full resolution."""
+        from stardist.geometry import polygons_to_label
+        from stardist.nms import non_maximum_suppression_sparse
+
+        if len(prob) == 0:
+            return np.zeros(shape, np.int32)
+        points, prob, dist, _ = non_maximum_suppression_sparse(
+            dist, prob, points, nms_thresh=self.nms_thresh
+        )
+        # Pixel centres: p of the resized image lies at (p + 0.5) * back - 0.5 of the original.
+        points = (points + 0.5) * back - 0.5
+        labels = polygons_to_label(dist, points, prob=prob, shape=shape, scale_dist=tuple(back))
+        return np.asarray(labels, dtype=np.int32)
+
+
+class _Tiles:
+    """Cover an image with overlapping windows of one size, each responsible for a part of it.
+
+    Windows end where the image ends: at the image's border the network sees what it sees there in
+    one piece. Elsewhere every pixel has at least ``margin`` pixels of context in its window.
+    """
+
+    def __init__(self, shape: tuple[int, ...], tile: int, margin: int, divisor: int) -> None:
+        self.shape = tuple(_multiple(n, divisor) for n in shape)
+        margin = _multiple(margin, divisor)
+        self.rows, self.cols = (_spans(n, tile, margin, divisor) for n in self.shape)
+
+    def __iter__(self) -> Iterator[tuple[_Span, _Span]]:
+        return ((row, col) for row in self.rows for col in self.cols)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A window ``[start, stop)`` along one axis, and the part ``[first, last)`` it answers for."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    def inner(self, grid: int) -> slice:
+        """Where its part lies in the network's output for the window."""
+        return slice((self.first - self.start) // grid, (self.last - self.start) // grid)
+
+
+def _spans(n: int, tile: int, margin: int, divisor: int) -> list[_Span]:
+    """Windows along an axis of ``n`` pixels (a multiple of ``divisor``), evenly spread."""
+    size = min(n, _multiple(tile, divisor) + 2 * margin)
+    if size == n:
+        return [_Span(0, n, 0, n)]
+    count = -(-(n - 2 * margin) // (size - 2 * margin))
+    # No larger than needed: the last window would otherwise overlap its neighbour for nothing.
+    size = min(size, _multiple(-(-(n - 2 * margin) // count), divisor) + 2 * margin)
+    starts = [(n - size) * i // (count - 1) // divisor * divisor for i in range(count)]
+    cuts = [0, *((a + size + b) // 2 // divisor * divisor for a, b in zip(starts, starts[1:])), n]
+    return [_Span(s, s + size, cuts[i], cuts[i + 1]) for i, s in enumerate(starts)]
+
+
+def _multiple(n: int, divisor: int) -> int:
+    return -(-n // divisor) * divisor
+
+
+def _resize(image: FloatImage, scale: float) -> FloatImage:
+    """Resize by linear interpolation; smoothed first when it gets smaller."""
+    shape = tuple(max(1, round(n * scale)) for n in image.shape)
+    if shape == image.shape:
+        return image
+    factors = np.array(shape) / np.array(image.shape)
+    if scale < 1:
+        image = ndi.gaussian_filter(image, 0.5 * (1 / scale - 1) + 0.2, truncate=3.0)
+    zoomed = ndi.zoom(image, factors, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(zoomed, dtype=np.float32)
+
+
+def _load(folder: Path, threads: int) -> _Network:
+    """Load a model, or return the one this process has already loaded."""
+    _configure_tensorflow(threads)
+    if folder not in _LOADED:
+        _LOADED[folder] = _read(folder)
+    return _LOADED[folder]
+
+
+def _configure_tensorflow(threads: int) -> None:
+    """Import TensorFlow quietly, with a fixed number of threads and no more GPU memory than used."""
+    if _THREADS:
+        if _THREADS[0] != threads:
+            raise ModelError(
+                f"this process already runs StarDist with {_THREADS[0]} threads, not {threads}: "
+                "TensorFlow cannot change that; use another worker process"
+            )
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel(logging.ERROR)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    _THREADS.append(threads)
+
+
+def _reach(config: Any) -> int:
+    """How far, in pixels, an output of the U-net depends on its input (3 x 3 convolutions)."""
+    grid, depth, convs = int(config.grid[0]), config.unet_n_depth, config.unet_n_conv_per_depth
+    half = config.unet_kernel_size[0] // 2
+    before = sum(convs * 2**k for k in range(grid.bit_length() - 1))
+    levels = sum(2 * convs * 2**k for k in range(depth))
+    features = 1 if config.net_conv_after_unet > 0 else 0
+    return int(half * (before + grid * (levels + convs * 2**depth + features)))
+
+
+def _read(folder: Path) -> _Network:
+    """Read a StarDist model from its folder, silently, and compile its graph."""
+    import contextlib
+    import io
+    import warnings
+
+    import tensorflow as tf
+    from stardist.models import StarDist2D
+
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} is not a StarDist 2D model: {error}") from error
+    config = model.config
+    if config.n_channel_in != 1 or len(set(config.grid)) != 1:
+        raise ModelError(
+            f"{folder} is a network for {config.n_channel_in} channels with grid {config.grid}; "
+            "nucprof runs networks for one channel with a square grid"
+        )
+    net = model.keras_model
+    function = tf.function(
+        lambda x: net(x, training=False)[:2],
+        input_signature=[tf.TensorSpec((None, None, None, 1), tf.float32)],
+    )
+    return _Network(
+        function=function,
+        grid=int(config.grid[0]),
+        divisor=int(model._axes_div_by("YX")[0]),
+        margin=_reach(config),
+        prob_thresh=float(model.thresholds.prob),
+        nms_thresh=float(model.thresholds.nms),
+    )
+
+
+@dataclass(frozen=True)
+class ScaleChoice:
+    """The scale of a plate, and what it was chosen from.
+
+    Attributes
+    ----------
+    scale
+        Factor by which images are resized before the network.
+    diameter_px
+        Typical nuclear diameter measured in the images; NaN where no nucleus was found.
+    canonical_diameter_px
+        The diameter that the model likes best; None where unknown (the scale is then 1).
+    """
+
+    scale: float
+    diameter_px: float
+    canonical_diameter_px: float | None
+
+
+def measure_scale(
+    folder: Path,
+    images: Sequence[npt.NDArray[np.generic]],
+    *,
+    pmin: float = 1.0,
+    pmax: float = 99.0,
+    threads: int = 1,
+) -> ScaleChoice:
+    """Choose one scale for a plate from a sample of its images.
+
+    A classical estimate gives a first scale, at which the network segments the middle of each
+    image; the diameters of what it found give the final one.
+
+    Parameters
+    ----------
+    folder
+        The model's folder.
+    images
+        Planes ``(H, W)`` of the channel to segment.
+    pmin, pmax, threads
+        As for :class:`StarDistBackend`.
+    """
+    canonical = canonical_diameter(Path(folder))
+    rough = typical_diameter([estimate_nuclear_diameter(image) for image in images])
+    if canonical is None or not np.isfinite(rough):
+        return ScaleChoice(1.0, rough, canonical)
+    diameter = rough
+    for _ in range(2):
+        first = float(np.clip(canonical / diameter, *LIMITS))
+        backend = StarDistBackend(folder, pmin=pmin, pmax=pmax, scale=first, threads=threads)
+        found = [diameters_of_labels(backend.segment(_middle(image))) for image in images]
+        measured = typical_diameter(np.concatenate(found))
+        if not np.isfinite(measured):
+            break
+        settled = 1 / 1.25 < measured / diameter < 1.25
+        diameter = measured
+        if settled:
+            break
+    return ScaleChoice(choose_scale([diameter], canonical), diameter, canonical)
+
+
+def _middle(image: npt.NDArray[np.generic], side: int = 1024) -> npt.NDArray[np.generic]:
+    """The middle of a large image: enough nuclei to measure, at a fraction of the time."""
+    rows, cols = (max(0, (n - side) // 2) for n in image.shape)
+    return image[rows : rows + side, cols : cols + side]

@@ -1,0 +1,358 @@
+"""Model weights by name: where they lie, how they get there, and what exactly was used.
+
+A model is a folder in StarDist's layout (``config.json``, ``thresholds.json``, ``weights_best.h5``)
+or one file (cellpose). The bundled one lies in the package; all others in the models folder: the
+``models_dir`` setting, else the environment's ``NUCPROF_MODELS_DIR``, else the platform's data
+folder. Only :func:`fetch` uses the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from nucprof.errors import ModelError
+
+BUNDLED = "nucprof-fluo"
+ENVIRONMENT = "NUCPROF_MODELS_DIR"
+#: Files of a StarDist folder that decide about its output, in the order they are hashed.
+STARDIST_FILES = ("config.json", "thresholds.json", "weights_best.h5", "nucprof.json")
+
+_PACKAGED = Path(__file__).parent / "models"
+_STARDIST_URL = "https://github.com/stardist/stardist-models/releases/download/v0.1"
+_CELLPOSE_URL = "https://huggingface.co/mouseland/cellpose-sam/resolve/main"
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that nucprof knows by name.
+
+    Attributes
+    ----------
+    name, backend, about
+        What the user writes, the backend that runs it, and one line about it.
+    url, sha256
+        Where :func:`fetch` finds it (None: bundled) and the hash of what is there, where known.
+    canonical_diameter_px
+        Nuclear diameter that it likes best; None where unknown.
+    """
+
+    name: str
+    backend: str
+    about: str
+    url: str | None = None
+    sha256: str | None = None
+    canonical_diameter_px: float | None = None
+
+
+KNOWN: dict[str, KnownModel] = {
+    model.name: model
+    for model in (
+        KnownModel(BUNDLED, "stardist", "fluorescent nuclei, comes with nucprof"),
+        KnownModel(
+            "2D_versatile_fluo",
+            "stardist",
+            "fluorescent nuclei, by StarDist's authors",
+            f"{_STARDIST_URL}/python_2D_versatile_fluo.zip",
+            "4ad678d0758eed6e55625f1b5ae30771e59adb79f1239e09b9772eac8846c3dd",
+            canonical_diameter_px=24.0,
+        ),
+        KnownModel(
+            "2D_paper_dsb2018",
+            "stardist",
+            "fluorescent nuclei, the network of StarDist's 2D paper",
+            f"{_STARDIST_URL}/python_2D_paper_dsb2018.zip",
+            "4c11cf68512341d9e8ce3d1278c64ceb8ac400582739f85fcab079a2e82840d2",
+            canonical_diameter_px=24.0,
+        ),
+        KnownModel("cpsam", "cellpose", "Cellpose-SAM, cells and nuclei", f"{_CELLPOSE_URL}/cpsam"),
+        KnownModel(
+            "cpsam_v2", "cellpose", "Cellpose-SAM, second training", f"{_CELLPOSE_URL}/cpsam_v2"
+        ),
+        KnownModel(
+            "cpdino", "cellpose", "cellpose on a DINO backbone", f"{_CELLPOSE_URL}/cpdino"
+        ),
+        KnownModel(
+            "cpdino-vitb", "cellpose", "cellpose on a small DINO", f"{_CELLPOSE_URL}/cpdino-vitb"
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of ``nucprof models list``; ``path`` is None while the model is not here."""
+
+    name: str
+    backend: str
+    about: str
+    path: Path | None
+    bundled: bool
+
+
+def models_folder(models_dir: Path | str | None = None) -> Path:
+    """Return the folder of fetched and added models (which may not exist yet)."""
+    chosen = models_dir or os.environ.get(ENVIRONMENT)
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_data_path("nucprof", appauthor=False) / "models"
+
+
+def resolve_model(
+    name_or_folder: str | Path,
+    models_dir: Path | str | None = None,
+    *,
+    backend: str | None = None,
+) -> Path:
+    """Find a model by name, or take a folder or file as given; never uses the network.
+
+    Parameters
+    ----------
+    name_or_folder
+        A known name, the name of an added model, or a path. Names come before paths.
+    models_dir
+        Folder of models; see :func:`models_folder`.
+    backend
+        When given, a model that is known to belong to another backend is refused.
+
+    Returns
+    -------
+    Folder (StarDist) or file (cellpose).
+
+    Raises
+    ------
+    ModelError
+        If there is no such model here, or it is for another backend or incomplete.
+    """
+    name = str(name_or_folder)
+    known = KNOWN.get(name)
+    if known is not None and backend is not None and known.backend != backend:
+        fitting = ", ".join(m.name for m in KNOWN.values() if m.backend == backend)
+        raise ModelError(
+            f"model '{name}' is for backend '{known.backend}', not '{backend}': set "
+            f"backend = \"{known.backend}\", or choose one of {fitting or 'your own files'}"
+        )
+    path = _find(name, models_dir)
+    if path is None and Path(name).expanduser().exists():
+        path = Path(name).expanduser()
+    if path is None:
+        raise ModelError(_missing(name, models_folder(models_dir), backend))
+    _check_complete(path, backend or (known.backend if known else None))
+    return path
+
+
+def list_models(models_dir: Path | str | None = None) -> list[ModelEntry]:
+    """All known models and all added ones, those that are here with their path."""
+    entries = [
+        ModelEntry(m.name, m.backend, m.about, _find(m.name, models_dir), m.name == BUNDLED)
+        for m in KNOWN.values()
+    ]
+    folder = models_folder(models_dir)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name not in KNOWN and not path.name.startswith("."):
+            backend = "stardist" if path.is_dir() else "cellpose"
+            entries.append(ModelEntry(path.name, backend, "added", path, bundled=False))
+    return entries
+
+
+def add(
+    name: str, path: Path | str, models_dir: Path | str | None = None, *, force: bool = False
+) -> Path:
+    """Copy a model made or downloaded elsewhere into the models folder, under a name.
+
+    Parameters
+    ----------
+    name
+        Letters, digits, ``.``, ``_``, ``-``. A known name is allowed (weights carried in by hand).
+    path
+        StarDist folder, or its ``.zip`` as published, or one cellpose file.
+    force
+        Replace a model of that name.
+
+    Returns
+    -------
+    Where it lies now.
+
+    Raises
+    ------
+    ModelError
+        If the name is bad or taken, or the path holds no model.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == BUNDLED:
+        raise ModelError(f"'{name}' cannot name a model: use letters, digits, '.', '_' and '-'")
+    source = Path(path).expanduser()
+    if not source.exists():
+        raise ModelError(f"there is no file or folder {source}: give a StarDist folder or a file")
+    target = models_folder(models_dir) / name
+    if target.exists() and not force:
+        raise ModelError(f"a model '{name}' is already at {target}: choose another name, or --force")
+    known = KNOWN.get(name)
+    backend = known.backend if known else None
+    with _staging(target.parent) as staging:
+        if zipfile.is_zipfile(source) and (backend == "stardist" or source.suffix == ".zip"):
+            placed = _unpack(source, staging / "unpacked")
+        elif source.is_dir():
+            placed = staging / name
+            shutil.copytree(source, placed)
+        else:
+            placed = staging / name
+            shutil.copyfile(source, placed)
+        _check_complete(placed, backend)
+        _replace(placed, target)
+    return target
+
+
+def fetch(name: str, models_dir: Path | str | None = None, *, force: bool = False) -> Path:
+    """Download a known model into the models folder; the only function here with network access.
+
+    Raises
+    ------
+    ModelError
+        If the name is not known, the download fails, or its SHA-256 is not the known one.
+    """
+    known = KNOWN.get(name)
+    if known is None:
+        names = ", ".join(m.name for m in KNOWN.values() if m.url)
+        raise ModelError(f"nucprof knows no model '{name}' to fetch: choose one of {names}")
+    present = _find(name, models_dir)
+    if known.url is None or (present is not None and not force):
+        return resolve_model(name, models_dir)
+    with _staging(models_folder(models_dir)) as staging:
+        file = staging / "download"
+        digest = _download(known.url, file)
+        if known.sha256 is not None and digest != known.sha256:
+            raise ModelError(
+                f"{known.url} has SHA-256 {digest}, not {known.sha256}: the file was changed or cut "
+                f"off on its way; try again, or 'nucprof models add {name} PATH'"
+            )
+        return add(name, file, models_dir, force=True)
+
+
+def model_hash(path: Path) -> str:
+    """SHA-256 of a model: of its file, or of the files of its folder that decide its output."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else [path / n for n in STARDIST_FILES if (path / n).exists()]
+    for file in files:
+        if path.is_dir():
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def canonical_diameter(path: Path) -> float | None:
+    """Nuclear diameter in pixels that a model likes best; None where it is not known.
+
+    Read from ``nucprof.json`` (key ``canonical_diameter_px``) in the model's folder, else known by
+    the folder's name.
+    """
+    file = path / "nucprof.json"
+    if path.is_dir() and file.exists():
+        try:
+            value = float(json.loads(file.read_text(encoding="utf-8"))["canonical_diameter_px"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{file} does not give canonical_diameter_px: {error!r}") from error
+        return value
+    known = KNOWN.get(path.name)
+    return known.canonical_diameter_px if known else None
+
+
+def _find(name: str, models_dir: Path | str | None) -> Path | None:
+    """Place of a named model that is here, else None."""
+    if name == BUNDLED:
+        return _PACKAGED / BUNDLED
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        return None
+    path = models_folder(models_dir) / name
+    if path.exists():
+        return path
+    known = KNOWN.get(name)
+    if known is not None and known.backend == "cellpose":
+        # Where cellpose itself keeps what it has downloaded.
+        own = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
+        folder = Path(own) if own else Path.home() / ".cellpose" / "models"
+        return folder / name if (folder / name).is_file() else None
+    return None
+
+
+def _missing(name: str, folder: Path, backend: str | None) -> str:
+    kind = "a cellpose file" if backend == "cellpose" else "a StarDist folder"
+    if name in KNOWN:
+        first = f"'nucprof models fetch {name}' (needs the internet)"
+    else:
+        names = ", ".join(m.name for m in KNOWN.values() if backend in (None, m.backend))
+        first = f"'nucprof models fetch NAME' for one of {names}"
+    return (
+        f"model '{name}' is not here (looked in {folder}). Three ways to get one: {first}; "
+        f"'nucprof models add {name if name in KNOWN else 'NAME'} PATH' for weights carried in by "
+        f"hand; or model = \"<path>\" of {kind}"
+    )
+
+
+def _check_complete(path: Path, backend: str | None) -> None:
+    if path.is_dir():
+        absent = [n for n in STARDIST_FILES[:1] if not (path / n).is_file()]
+        absent += [] if list(path.glob("weights_*.h5")) else ["weights_best.h5"]
+        if absent or backend == "cellpose":
+            raise ModelError(
+                f"{path} is not a {backend or 'StarDist'} model: "
+                + ("a folder" if backend == "cellpose" else f"it lacks {', '.join(absent)}")
+            )
+    elif backend == "stardist":
+        raise ModelError(
+            f"{path} is a file; a StarDist model is a folder with {', '.join(STARDIST_FILES[:3])}"
+        )
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Folder beside the models, on the same disk, removed at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as name:
+        yield Path(name)
+
+
+def _replace(placed: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(placed, target)
+
+
+def _unpack(archive: Path, into: Path) -> Path:
+    """Unpack a zip (never outside ``into``) and return the folder in it that holds the model."""
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(into)  # zipfile drops absolute and '..' parts itself
+    found = sorted(into.rglob("config.json"))
+    if not found:
+        raise ModelError(f"{archive} holds no StarDist model: there is no config.json in it")
+    return found[0].parent
+
+
+def _download(url: str, file: Path) -> str:
+    """Store what is at ``url`` and return its SHA-256."""
+    digest = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response, file.open("wb") as out:
+            while block := response.read(1 << 20):
+                digest.update(block)
+                out.write(block)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise ModelError(
+            f"could not download {url}: {error}. Without internet: fetch it elsewhere and use "
+            "'nucprof models add NAME PATH'"
+        ) from error
+    return digest.hexdigest()

@@ -1,0 +1,490 @@
+"""Train the StarDist network that nucprof carries, on a folder of images and instance masks.
+
+The folder holds ``images/*.tif`` and ``masks/*.tif`` of the same names. Images whose file name has
+a CRC-32 that is a multiple of 10 are held out and never opened here; of the rest, those with
+``crc32 % 10 == 1`` choose the weights that are kept and the two thresholds.
+
+Every patch is resized so that its nuclei have about the canonical diameter, with a wide jitter:
+nucprof brings a plate to that size before the network sees it (``segment.scale = auto``), which
+lets a small network do the work of a large one.
+
+    python tools/train_stardist.py DATA OUT --minutes 100 [--init OTHER_MODEL]
+
+A run that was stopped goes on from its last checkpoint when it is started again with the same OUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import os
+import shutil
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage as ndi
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger("train_stardist")
+
+CANONICAL_PX = 28.0
+"""Nuclear diameter, in pixels, around which training sizes are drawn."""
+LOW_PERCENTILES = np.array([0.5, 1.0, 2.0])
+HIGH_PERCENTILES = np.array([98.0, 99.0, 99.5, 99.8, 99.9])
+
+
+@dataclass
+class Field:
+    """One training image with what the sampler needs to know about it."""
+
+    name: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    diameter: float
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @property
+    def count(self) -> int:
+        return len(np.unique(self.labels)) - 1
+
+
+def part_of(name: str) -> str:
+    """Say which part a file name belongs to: ``held_out``, ``validation`` or ``training``."""
+    crc = zlib.crc32(name.encode())
+    return {0: "held_out", 1: "validation"}.get(crc % 10, "training")
+
+
+def make_field(name: str, image: NDArray, labels: NDArray) -> Field | None:
+    """Wrap an image and its mask; None when the mask is empty."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    if areas.size == 0:
+        return None
+    image = np.asarray(image, dtype=np.float32)
+    return Field(
+        name=name,
+        image=image,
+        labels=labels.astype(np.int32),
+        diameter=float(np.sqrt(4 * np.median(areas) / np.pi)),
+        low=np.percentile(image, LOW_PERCENTILES),
+        high=np.percentile(image, HIGH_PERCENTILES),
+    )
+
+
+def load_fields(data: Path, part: str) -> list[Field]:
+    """Read the images of one part of the split."""
+    from tifffile import imread
+
+    fields = []
+    for path in sorted((data / "images").glob("*.tif")):
+        if part_of(path.name) == part:
+            image, labels = imread(path), imread(data / "masks" / path.name)
+            if image.ndim == 3:
+                image = image.mean(axis=-1)
+            field = make_field(path.name, image, labels)
+            if field is not None:
+                fields.append(field)
+    return fields
+
+
+# ------------------------------------------------------------------------------ synthetic fields
+
+
+def synthetic_field(rng: np.random.Generator, index: int, size: int = 256) -> Field:
+    """Draw a dense field of bent ellipses that touch, as confluent cultures show them."""
+    diameter = CANONICAL_PX * float(np.exp(rng.normal(0, 0.2)))
+    yy, xx = np.mgrid[:size, :size].astype(np.float32)
+    best = np.full((size, size), np.inf, dtype=np.float32)
+    labels = np.zeros((size, size), dtype=np.int32)
+    signal = np.zeros((size, size), dtype=np.float32)
+    spacing = diameter * rng.uniform(0.85, 1.4)
+    points: list[tuple[float, float]] = []
+    for _ in range(1500):
+        point = rng.uniform(-0.3 * diameter, size + 0.3 * diameter, 2)
+        if all((point[0] - y) ** 2 + (point[1] - x) ** 2 > spacing**2 for y, x in points):
+            points.append((float(point[0]), float(point[1])))
+    for label, (cy, cx) in enumerate(points, start=1):
+        radius = 0.5 * diameter * float(np.exp(rng.normal(0, 0.18)))
+        ratio = float(np.exp(rng.normal(0, 0.22)))
+        angle, phase2, phase3 = rng.uniform(0, 2 * np.pi, 3)
+        reach = int(radius * 2.2) + 2
+        rows = slice(max(0, int(cy) - reach), max(0, int(cy) + reach))
+        cols = slice(max(0, int(cx) - reach), max(0, int(cx) + reach))
+        dy, dx = yy[rows, cols] - cy, xx[rows, cols] - cx
+        u = (dy * np.cos(angle) + dx * np.sin(angle)) / ratio
+        v = (dx * np.cos(angle) - dy * np.sin(angle)) * ratio
+        theta = np.arctan2(v, u)
+        rim = 1 + 0.06 * np.sin(2 * theta + phase2) + 0.05 * np.sin(3 * theta + phase3)
+        distance = np.hypot(u, v) / (radius * rim)
+        nearer = (distance < 1) & (distance < best[rows, cols])
+        labels[rows, cols][nearer] = label
+        best[rows, cols][nearer] = distance[nearer]
+        dome = rng.uniform(0, 0.5)
+        level = float(np.exp(rng.normal(0, 0.35)))
+        body = level * (1 - dome * np.clip(distance, 0, 1) ** 2)
+        signal[rows, cols] = np.where(nearer, body, signal[rows, cols])
+    for sigma, weight in ((1.5, 0.5), (4.0, 1.2)):
+        signal *= 1 + weight * rng.uniform(0, 1) * ndi.gaussian_filter(
+            rng.normal(0, sigma, (size, size)), sigma
+        )
+    signal = ndi.gaussian_filter(signal, rng.uniform(0.6, 2.0))
+    haze = ndi.gaussian_filter(signal, diameter) * rng.uniform(0, 0.6)
+    signal = signal + haze + rng.uniform(0.02, 0.3)
+    signal = signal + rng.normal(0, rng.uniform(0.005, 0.08), signal.shape)
+    field = make_field(f"synthetic-{index:03d}", signal, labels)
+    assert field is not None
+    return field
+
+
+# ----------------------------------------------------------------------------------- sampling
+
+
+def draw_patch(
+    field: Field, size: int, rng: np.random.Generator, *, jitter: bool = True
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Cut one resized, turned and flipped patch of image (normalised) and labels.
+
+    One affine map does crop, scale, rotation and flip at once, so that a pixel is interpolated
+    only once. Half of the patches are centred near a nucleus.
+    """
+    spread = 0.38 if jitter else 0.0
+    target = CANONICAL_PX * float(np.clip(np.exp(rng.normal(0, spread)), 0.4, 2.4))
+    scale = float(np.clip(target / field.diameter, 0.2, 5.0))
+    angle = rng.integers(4) * np.pi / 2
+    if jitter and rng.random() < 0.4:
+        angle += rng.uniform(-np.pi / 4, np.pi / 4)
+    stretch = np.exp(rng.normal(0, 0.08, 2)) if jitter else np.ones(2)
+    flip = np.diag([1.0, rng.choice([-1.0, 1.0])])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ flip @ np.diag(1 / (scale * stretch))
+
+    shape = np.array(field.image.shape, dtype=float)
+    half = 0.5 * size / scale
+    if rng.random() < 0.5:
+        rows, cols = np.nonzero(field.labels)
+        pick = rng.integers(rows.size)
+        centre = np.array([rows[pick], cols[pick]]) + rng.uniform(-0.5, 0.5, 2) * half
+    else:
+        centre = rng.uniform(0, 1, 2) * shape
+    centre = np.where(shape > 2 * half, np.clip(centre, half, shape - half), shape / 2)
+    offset = centre - matrix @ np.array([(size - 1) / 2] * 2)
+
+    # Only the part of the image that the patch can reach is filtered and interpolated.
+    reach = int(np.ceil(1.6 * half)) + 8
+    start = np.maximum(0, np.floor(centre).astype(int) - reach)
+    stop = np.minimum(shape.astype(int), np.ceil(centre).astype(int) + reach)
+    window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    image = field.image[window]
+    if scale < 1:
+        image = ndi.gaussian_filter(image, 0.5 * (1 / scale - 1) + 0.2)
+    out = (size, size)
+    image = ndi.affine_transform(image, matrix, offset - start, out, order=1, mode="mirror")
+    labels = ndi.affine_transform(
+        field.labels[window], matrix, offset - start, out, order=0, mode="mirror"
+    )
+    low = field.low[rng.integers(len(field.low)) if jitter else 1]
+    high = field.high[rng.integers(len(field.high)) if jitter else 1]
+    return ((image - low) / max(high - low, 1e-3)).astype(np.float32), labels
+
+
+def disturb(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Change gain, offset, gamma, focus, illumination and noise of a normalised patch."""
+    if rng.random() < 0.5:
+        gamma = float(np.exp(rng.normal(0, 0.3)))
+        patch = np.sign(patch) * np.abs(patch) ** gamma
+    patch = patch * float(np.exp(rng.normal(0, 0.25))) + rng.normal(0, 0.04)
+    if rng.random() < 0.25:
+        patch = ndi.gaussian_filter(patch, rng.uniform(0.3, 1.8))
+    if rng.random() < 0.2:
+        coarse = rng.uniform(0.6, 1.4, (3, 3))
+        patch = patch * ndi.zoom(coarse, np.array(patch.shape) / 3, order=1)
+    if rng.random() < 0.5:
+        sigma = abs(rng.normal(0, 0.06))
+        noise = rng.normal(0, sigma, patch.shape)
+        if rng.random() < 0.4:
+            noise = ndi.gaussian_filter(noise, 0.7) * 1.8
+        patch = patch + noise
+    return patch.astype(np.float32)
+
+
+class Sampler:
+    """Draw batches of patches with their StarDist targets."""
+
+    def __init__(self, fields: list[Field], size: int, rays: int, grid: int, seed: int) -> None:
+        self.fields, self.size, self.rays, self.grid = fields, size, rays, grid
+        self.rng = np.random.default_rng(seed)
+        weights = np.sqrt([field.count for field in fields])
+        self.weights = weights / weights.sum()
+
+    def targets(self, labels: NDArray[np.int32]) -> tuple[NDArray, NDArray]:
+        """Return object probability (h, w) and ray lengths (h, w, rays) on the network's grid."""
+        from stardist.geometry import star_dist
+        from stardist.utils import edt_prob
+
+        step = self.grid
+        prob = edt_prob(labels)[::step, ::step]
+        dist = star_dist(labels, self.rays, mode="cpp", grid=(step, step))
+        return prob, dist
+
+    def batch(self, n: int, *, augment: bool = True) -> tuple[NDArray, NDArray, NDArray]:
+        """Draw ``n`` patches: images (n, s, s, 1), probability and ray lengths."""
+        images, probs, dists = [], [], []
+        while len(images) < n:
+            field = self.fields[self.rng.choice(len(self.fields), p=self.weights)]
+            image, labels = draw_patch(field, self.size, self.rng, jitter=True)
+            if not labels.any() and self.rng.random() > 0.1:
+                continue
+            prob, dist = self.targets(labels)
+            images.append(disturb(image, self.rng) if augment else image)
+            probs.append(prob)
+            dists.append(dist)
+        stack = np.stack(images)[..., None].astype(np.float32)
+        return stack, np.stack(probs)[..., None].astype(np.float32), np.stack(dists)
+
+
+# ----------------------------------------------------------------------------------- network
+
+
+def widen(source: list[NDArray], target: list[NDArray], seed: int) -> list[NDArray]:
+    """Fill a wider network from a narrower one: copied channels, input weights shared out.
+
+    After Chen, Goodfellow and Shlens, "Net2Net" (2016): every channel is repeated, and where a
+    layer reads the copies each gets its share of the weight, so the function stays the same; a
+    little noise lets the copies part. Copies lie side by side, so that two maps concatenated by a
+    skip connection need no care. Widths must be multiples of the old ones.
+    """
+    rng = np.random.default_rng(seed)
+    out = []
+    for old, new in zip(source, target, strict=True):
+        filled = old
+        for axis in (2, 3) if old.ndim == 4 else (0,):
+            times, left = divmod(new.shape[axis], old.shape[axis])
+            if left:
+                raise SystemExit(f"cannot widen {old.shape} to {new.shape}: not a multiple")
+            filled = np.repeat(filled, times, axis=axis) / (times if axis == 2 else 1)
+        if filled.shape != old.shape and old.ndim == 4:
+            filled = filled + rng.normal(0, 0.05 * filled.std(), filled.shape)
+        out.append(np.asarray(filled, dtype=np.float32))
+    return out
+
+
+def build_model(args: argparse.Namespace) -> object:
+    """Create the StarDist model in ``args.out``, from ``args.init``'s weights where given."""
+    from stardist.models import Config2D, StarDist2D
+
+    config = Config2D(
+        n_rays=args.rays, grid=(args.grid, args.grid), n_channel_in=1,
+        unet_n_depth=3, unet_n_filter_base=args.filters, net_conv_after_unet=args.features,
+        train_patch_size=(args.patch, args.patch), train_batch_size=args.batch,
+        train_learning_rate=args.learning_rate,
+    )  # fmt: skip
+    model = StarDist2D(config, name=args.out.name, basedir=str(args.out.parent))
+    if args.init is not None:
+        other = StarDist2D(None, name=args.init.name, basedir=str(args.init.parent))
+        weights = other.keras_model.get_weights()
+        model.keras_model.set_weights(widen(weights, model.keras_model.get_weights(), args.seed))
+        log.info("started from the weights of %s", args.init.name)
+    return model
+
+
+class Trainer:
+    """The training loop: Adam with a cosine rate, averaged weights, checkpoints."""
+
+    def __init__(self, model: object, args: argparse.Namespace) -> None:
+        import keras
+        import tensorflow as tf
+
+        self.net, self.args, self.out = model.keras_model, args, args.out
+        self.optimizer = keras.optimizers.Adam(args.learning_rate, clipnorm=1.0)
+        self.optimizer.build(self.net.trainable_variables)
+        self.average = [w.copy() for w in self.net.get_weights()]
+        self.step, self.elapsed, self.best = 0, 0.0, np.inf
+        self._apply = tf.function(self._train_step, jit_compile=False)
+        self._loss = tf.function(self._losses)
+
+    def _losses(self, image, prob, dist):  # noqa: ANN001, ANN202
+        import tensorflow as tf
+
+        p, d = self.net(image, training=True)
+        p = tf.clip_by_value(p, 1e-6, 1 - 1e-6)
+        cross = -tf.reduce_mean(prob * tf.math.log(p) + (1 - prob) * tf.math.log(1 - p))
+        # Relative to the object's size: overlap, by which masks are judged, is relative too.
+        size = tf.reduce_mean(dist, axis=-1, keepdims=True) + 2.0
+        error = tf.reduce_mean(tf.abs(d - dist), axis=-1, keepdims=True) / size
+        inside = tf.reduce_sum(prob * error) / (tf.reduce_sum(prob) + 1.0)
+        outside = tf.reduce_mean(tf.cast(prob == 0, tf.float32) * tf.abs(d))
+        return cross + self.args.distance_weight * inside + 1e-5 * outside, cross, inside
+
+    def _train_step(self, image, prob, dist):  # noqa: ANN001, ANN202
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss, cross, inside = self._losses(image, prob, dist)
+        variables = self.net.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss, cross, inside
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, by steps or by minutes, whichever is further."""
+        return max(self.step / self.args.steps, self.elapsed / 60 / self.args.minutes)
+
+    def rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / 150)
+        cosine = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress)))
+        return float(self.args.learning_rate * warm * (0.005 + 0.995 * cosine))
+
+    def save(self) -> None:
+        """Write everything that a later run needs to go on."""
+        state = {f"w{i}": w for i, w in enumerate(self.net.get_weights())}
+        state |= {f"a{i}": w for i, w in enumerate(self.average)}
+        state |= {f"o{i}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
+        state |= {"step": self.step, "elapsed": self.elapsed, "best": self.best}
+        temporary = self.out / "state.tmp.npz"
+        np.savez(temporary, **state)
+        os.replace(temporary, self.out / "state.npz")
+
+    def restore(self) -> None:
+        """Go on where ``save`` left off, when there is something to go on from."""
+        path = self.out / "state.npz"
+        if not path.exists():
+            return
+        with np.load(path) as state:
+            n = len(self.average)
+            self.net.set_weights([state[f"w{i}"] for i in range(n)])
+            self.average = [state[f"a{i}"] for i in range(n)]
+            for i, variable in enumerate(self.optimizer.variables):
+                variable.assign(state[f"o{i}"])
+            self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
+            self.best = float(state["best"])
+        log.info("going on from step %d, %.1f minutes", self.step, self.elapsed / 60)
+
+    def validate(self, batches: list) -> tuple[float, float, float]:
+        """Mean losses of the averaged weights, which are stored when they are the best so far."""
+        own = self.net.get_weights()
+        self.net.set_weights(self.average)
+        losses = np.mean([[float(v) for v in self._loss(*batch)] for batch in batches], axis=0)
+        self.net.save_weights(str(self.out / "weights_now.h5"))
+        if losses[0] < self.best:
+            self.best = float(losses[0])
+            shutil.copyfile(self.out / "weights_now.h5", self.out / "weights_tmp.h5")
+            os.replace(self.out / "weights_tmp.h5", self.out / "weights_best.h5")
+        self.net.set_weights(own)
+        return tuple(losses)
+
+    def run(self, sampler: Sampler, batches: list) -> None:
+        self.restore()
+        sampler.rng = np.random.default_rng([self.args.seed, self.step])
+        running, waited = [], 0.0
+        log_path = self.out / "log.csv"
+        if not log_path.exists():
+            log_path.write_text("step,minutes,rate,train_loss,val_loss,val_prob,val_dist\n")
+        while self.progress < 1:
+            begin = time.perf_counter()
+            batch = sampler.batch(self.args.batch)
+            waited += time.perf_counter() - begin
+            self.optimizer.learning_rate.assign(self.rate())
+            running.append(float(self._apply(*batch)[0]))
+            self.step += 1
+            if self.step % 4 == 0:
+                keep = min(0.998, self.step / (self.step + 40)) ** 4
+                for mean, now in zip(self.average, self.net.get_weights(), strict=True):
+                    mean += (1 - keep) * (now - mean)
+            self.elapsed += time.perf_counter() - begin
+            if self.step % self.args.every == 0 or self.progress >= 1:
+                begin = time.perf_counter()
+                val = self.validate(batches)
+                self.elapsed += time.perf_counter() - begin
+                self.save()
+                row = [self.step, self.elapsed / 60, self.rate(), np.mean(running), *val]
+                with log_path.open("a") as file:
+                    file.write(",".join(f"{v:.6g}" for v in row) + "\n")
+                log.info(
+                    "step %d, %.1f min, train %.4f, val %.4f (prob %.4f, dist %.4f); "
+                    "sampling %.0f ms a step", self.step, self.elapsed / 60, np.mean(running),
+                    *val, 1000 * waited / len(running),
+                )  # fmt: skip
+                running, waited = [], 0.0
+
+
+def write_split(data: Path, out: Path) -> None:
+    """Write which file is in which part."""
+    with (out / "split.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "part"])
+        for path in sorted((data / "images").glob("*.tif")):
+            writer.writerow([path.name, part_of(path.name)])
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("out", type=Path, help="folder of the model, made or continued")
+    parser.add_argument("--init", type=Path, help="model folder to start from (may be narrower)")
+    parser.add_argument("--minutes", type=float, default=100.0)
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--filters", type=int, default=16)
+    parser.add_argument("--features", type=int, default=64)
+    parser.add_argument("--rays", type=int, default=32)
+    parser.add_argument("--grid", type=int, default=2)
+    parser.add_argument("--patch", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--distance-weight", type=float, default=2.0)
+    parser.add_argument("--synthetic", type=float, default=0.12, help="share of synthetic patches")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.out = args.out.resolve()
+    if args.init is not None:
+        args.init = args.init.resolve()
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.keras.utils.set_random_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_split(args.data, args.out)
+
+    training = load_fields(args.data, "training")
+    rng = np.random.default_rng(args.seed)
+    made = [synthetic_field(rng, i) for i in range(60)]
+    validation = load_fields(args.data, "validation")
+    log.info("%d training, %d validation images", len(training), len(validation))
+
+    model = build_model(args)
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    settings |= {"data": args.data.name, "out": args.out.name,
+                 "init": args.init.name if args.init else None}  # fmt: skip
+    (args.out / "training.json").write_text(json.dumps(settings, indent=1) + "\n")
+    sampler = Sampler(training + made, args.patch, args.rays, args.grid, args.seed)
+    share = np.r_[np.full(len(training), 1 - args.synthetic), np.full(len(made), args.synthetic)]
+    weights = np.sqrt([f.count for f in training + made])
+    for part in (slice(0, len(training)), slice(len(training), None)):
+        weights[part] *= share[part] / weights[part].sum()
+    sampler.weights = weights / weights.sum()
+    check = Sampler(validation, args.patch, args.rays, args.grid, seed=12345)
+    batches = [check.batch(args.batch, augment=False) for _ in range(80 // args.batch)]
+    Trainer(model, args).run(sampler, batches)
+
+
+if __name__ == "__main__":
+    main()

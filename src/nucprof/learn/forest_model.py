@@ -10,9 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 import sklearn
-import skops.io
 from sklearn.ensemble import RandomForestClassifier
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from nucprof.errors import ModelError
 from nucprof.learn.columns import WELL_KEY
@@ -58,6 +56,8 @@ class ForestModel:
 
     def save(self, path: Path) -> None:
         """Write the skops file."""
+        import skops.io  # slow: it imports all of scikit-learn, and torch where there is one
+
         content = {
             "schema": SCHEMA,
             "sklearn": sklearn.__version__,
@@ -79,6 +79,9 @@ def load_forest(path: Path) -> ForestModel:
         If the file is missing or broken, holds any type that a forest does not need, or trees that
         do not fit its features and classes.
     """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     if not path.is_file():
         raise ModelError(f"there is no forest {path}; train one with `nucprof train rf`")
     try:

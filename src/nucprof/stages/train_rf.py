@@ -1,95 +1,116 @@
-"""Train and evaluate a random forest on the handcrafted features."""
+"""Train a random forest, judge it on unseen wells, and save the one to ship."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from nucprof.config.models import ForestSettings as RfSection
-from nucprof.config.models import TrainSettings
-from nucprof.io.files import atomic
-from nucprof.io.tables import write_table
-from nucprof.learn.forest import evaluate_forest
-from nucprof.learn.forest_fit import ForestSettings
-from nucprof.learn.selection import choose_features
-from nucprof.report import figures
-from nucprof.stages import training
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary
+from nucprof.config import CP_ROUND
+from nucprof.io.files import atomic, read_json
+from nucprof.io.tables import read_table, write_table
+from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
+from nucprof.stages.labelled import (
+    add_true_class,
+    choose_cells,
+    classifier_outputs,
+    describe_metrics,
+    gate_table,
+    training_params,
+    write_evaluation,
+)
 
-OWN_FILES = ("model.skops", "importance.csv", "importance.png")
+MODEL = "model.skops"
 
 
 def plan(context: Context) -> Plan:
-    """One job: the table and the true classes in, a judged model out."""
-    project = context.project
-    folder = context.results.folder("train", "rf", context.name)
-    rf = project.train.rf
+    """One job: the whole project's cells."""
+    project, results = context.project, context.results
+    require(context, "features", *(["gate"] if project.has_ground_truth else []))
+    folder = results.folder("train", "rf", context.name)
+    inputs = [results.features(CP_ROUND)]
+    if project.has_ground_truth:
+        inputs.append(gate_table(results))
+    outputs = classifier_outputs(folder, MODEL)
+    extra = (folder / "importance.csv", folder / "importance.png")
     job = Job(
         *WHOLE,
-        inputs=training.label_inputs(context),
-        outputs=tuple(folder / name for name in (*training.EVALUATION_FILES, *OWN_FILES)),
-        params={
-            **training.label_params(project),
-            "rf": rf.model_dump(exclude={"enabled"}),
+        tuple(inputs),
+        (*outputs.values(), *extra),
+        {
+            **training_params(project),
+            "settings": project.train.rf,
+            "gated": project.has_ground_truth,
         },
-        runtime={
-            "folder": folder,
-            "settings": project.train,
-            "threads": _threads(project.execution.workers),
-        },
+        {"folder": folder},
     )
     return Plan([job])
 
 
 def work(job: Job) -> Outcome:
-    """Evaluate, fit the model to ship, and write both."""
-    settings: TrainSettings = job.runtime["settings"]
-    rf: RfSection = settings.rf
-    folder = job.runtime["folder"]
-    table = training.read_cells(job.inputs)
-    training.require_gated(table)
-    features = choose_features(list(table.columns), regions=rf.regions, channels=rf.channels)
-    cells, culture, tested = training.labelled_cells(table, settings, job.params["mixed_culture"])
-    result = evaluate_forest(
+    """Train, evaluate, write."""
+    from nucprof.learn.forest import evaluate_forest
+    from nucprof.learn.forest_fit import ForestSettings
+    from nucprof.learn.selection import choose_features
+    from nucprof.report import figures
+    from nucprof.machine import cores
+
+    params, settings = job.params, job.params["settings"]
+    cells = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)
+    train, test, culture = choose_cells(
         cells,
+        culture=params["culture"],
+        test_culture=params["test_culture"],
+        targets=params["targets"],
+        mixed_name=params["mixed_name"],
+    )
+    features = choose_features(
+        list(cells.columns), regions=settings.regions, channels=settings.channels
+    )
+    result = evaluate_forest(
+        train,
         features,
         ForestSettings(
-            evaluation=rf.evaluation,
-            split_unit=settings.split_unit,
-            sample=settings.sample,
-            seeds=tuple(settings.seeds),
-            scaling=rf.scaling,
-            drop_redundant=rf.drop_redundant,
-            n_jobs=job.runtime["threads"],
+            evaluation=settings.evaluation,
+            split_unit=params["split_unit"],
+            sample=params["sample"],
+            seeds=tuple(params["seeds"]),
+            scaling=settings.scaling,
+            drop_redundant=settings.drop_redundant,
+            n_jobs=cores(),
         ),
         culture=culture,
-        test_cells=tested,
+        test_cells=test,
     )
-    training.write_evaluation(
-        folder, result.metrics, result.predictions, result.split, title="random forest"
+    folder = job.runtime["folder"]
+    write_evaluation(
+        classifier_outputs(folder, MODEL),
+        result.metrics,
+        result.predictions,
+        result.split,
+        "Random forest",
     )
-    table = result.importances
-    write_table(folder / "importance.csv", table)
-    with atomic(folder / "importance.png") as target:
+    write_table(folder / "importance.csv", result.importances)
+    with atomic(folder / "importance.png") as path:
         figures.importance(
-            target, list(table["feature"]), table["impurity"], table["permutation"],
-            title="random forest",
-        )  # fmt: skip
-    with atomic(folder / "model.skops") as target:
-        result.model.save(target)
-    split = result.metrics.get("split") or {}
-    warnings = [f"no split figures: {split['not_done']}"] if "not_done" in split else []
-    lines = training.evaluation_lines(result.metrics, culture)
-    return Outcome({"lines": lines, "f1_macro": result.metrics["f1_macro"]}, warnings=warnings)
+            path,
+            result.importances["feature"].tolist(),
+            result.importances["impurity"].tolist(),
+            result.importances["permutation"].tolist(),
+            title="Random forest: what it goes by",
+        )
+    with atomic(folder / MODEL) as path:
+        result.model.save(path)
+    return Outcome({"culture": culture, "features": len(features)})
 
 
 def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
-    """Say how good the forest is and what to look at."""
-    record = entries[0].record
-    summary = Summary(list(plan.jobs[0].outputs), {"f1_macro": record["f1_macro"]})
-    summary.lines += [*record["lines"], f"look at {plan.jobs[0].runtime['folder']}"]
-    return summary
-
-
-def _threads(workers: int | str) -> int:
-    return (os.cpu_count() or 1) if workers == "auto" else int(workers)
+    """Tell how good it is and where to look."""
+    folder = plan.jobs[0].runtime["folder"]
+    metrics = read_json(folder / "metrics.json")
+    return Summary(
+        [folder / "metrics.json"],
+        {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
+        [
+            f"random forest ({entries[0].record['culture']} culture): {describe_metrics(metrics)}",
+            f"look at {folder / 'confusion.png'}",
+        ],
+    )

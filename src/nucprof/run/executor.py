@@ -15,11 +15,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from nucprof.core.labels import encode_ids
 from nucprof.errors import FieldExcluded, NucprofError, UserError
 from nucprof.io.files import Fingerprint
+from nucprof.machine import available_memory, cores
 from nucprof.stages.base import Entry, Job, Outcome
 
 _MEMORY_PER_WORKER = 2.5e9  # bytes; the largest worker (StarDist on a 2048 x 2048 field)
@@ -30,18 +29,11 @@ _THREAD_VARIABLES = (
 )
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def worker_count(setting: int | str) -> int:
     """Workers for ``execution.workers``: auto takes what cores and free memory allow."""
     if setting != "auto":
         return max(1, int(setting))
-    return max(1, min(cores(), int(psutil.virtual_memory().available // _MEMORY_PER_WORKER)))
+    return max(1, min(cores(), int(available_memory() // _MEMORY_PER_WORKER)))
 
 
 class SerialExecutor(Executor):

@@ -143,14 +143,20 @@ class Context(Protocol):
         ...
 
 
+def require(context: Context, *stages: str) -> None:
+    """Raise :class:`UserError` naming the command of the first of these stages that has not run."""
+    for stage in stages:
+        if not context.entries(stage):
+            raise UserError(
+                f"'{stage}' has not run yet; run: nucprof {stage.replace('-', ' ')} PROJECT "
+                "(or nucprof run-all PROJECT)."
+            )
+
+
 def survivors(context: Context, stage: str) -> list[tuple[str, str]]:
     """Fields that an earlier stage finished and did not exclude, sorted."""
+    require(context, stage)
     done = context.entries(stage)
-    if not done:
-        raise UserError(
-            f"'{stage}' has not run yet; run: nucprof {stage.replace('-', ' ')} PROJECT "
-            "(or nucprof run-all PROJECT)."
-        )
     selector = FieldSelector(tuple(context.project.project.exclude))
     return sorted(
         key
@@ -230,5 +236,5 @@ class Stage:
 
 __all__ = [
     "CP_ROUND", "WHOLE", "Context", "Drop", "Entry", "Job", "Outcome", "Plan", "Stage",
-    "Summary", "fields_with_masks", "layout_paths", "layouts", "mask_path", "survivors",
+    "Summary", "fields_with_masks", "layout_paths", "layouts", "mask_path", "require", "survivors",
 ]

@@ -1,0 +1,102 @@
+"""The labelled cells that every classifier learns from: features or crops joined by cell key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nucprof.config import Project
+from nucprof.io.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Culture = Literal["mixed", "mono"]
+
+
+def gate_table(results: Results) -> Path:
+    """The true classes, as the gate writes them."""
+    return results.folder("gate", "GT_data.csv")
+
+
+def classifier_outputs(folder: Path, model: str) -> dict[str, Path]:
+    """Files that every classifier writes; ``model`` is the name of its model file."""
+    names = ("metrics.json", "predictions.csv", "split.csv", "confusion.png", "roc.png", "pr.png")
+    return {name: folder / name for name in (*names, model)}
+
+
+def add_true_class(cells: pd.DataFrame, gate: Path | None) -> pd.DataFrame:
+    """Join the gate's true class by (plate, cell); cells that it does not know are undefined."""
+    from nucprof.io.tables import read_table
+    from nucprof.learn.columns import KEY, TRUE
+    from nucprof.learn.split import UNDEFINED
+
+    if gate is None:
+        return cells
+    true = read_table(gate, [*KEY, TRUE])
+    joined = cells.merge(true, on=KEY, how="left", validate="one_to_one")
+    joined[TRUE] = joined[TRUE].fillna(UNDEFINED)
+    return joined
+
+
+def choose_cells(
+    cells: pd.DataFrame, *, culture: str, test_culture: str, targets: Sequence[str], mixed_name: str
+) -> tuple[pd.DataFrame, pd.DataFrame | None, Culture]:
+    """Cells to train on, cells of the other culture to test on (or None), and the former's culture."""
+    from nucprof.learn.split import select_culture
+
+    chosen: Any = culture
+    train, found = select_culture(cells, culture=chosen, mixed_name=mixed_name, targets=targets)
+    if test_culture in ("same", found):
+        return train, None, found
+    other: Any = test_culture
+    test, _ = select_culture(
+        cells, culture=other, mixed_name=mixed_name, targets=sorted(train["target"].unique())
+    )
+    return train, test, found
+
+
+def training_params(project: Project) -> dict[str, Any]:
+    """What decides which cells are learnt from; part of a classifier's definition."""
+    train = project.train
+    return {
+        "targets": train.targets, "culture": train.culture, "test_culture": train.test_culture,
+        "sample": train.sample, "seeds": train.seeds, "split_unit": train.split_unit,
+        "mixed_name": project.gate.mixed_culture,
+    }
+
+
+def write_evaluation(
+    paths: dict[str, Path], metrics: dict[str, Any], predictions: pd.DataFrame,
+    split: pd.DataFrame, title: str,
+) -> None:
+    """Write what every classifier reports: metrics, predictions, split and the three figures."""
+    from nucprof.io.files import atomic, write_json
+    from nucprof.io.tables import write_table
+    from nucprof.learn.evaluate import pr_curves, roc_curves
+    from nucprof.report import figures
+
+    write_json(paths["metrics.json"], metrics)
+    write_table(paths["predictions.csv"], predictions)
+    write_table(paths["split.csv"], split)
+    tested = predictions[predictions["part"] == "test"] if "part" in predictions else predictions
+    classes = metrics["classes"]
+    unseen = f"{title}, unseen {metrics['split_unit']}s"
+    with atomic(paths["confusion.png"]) as path:
+        figures.confusion(path, metrics["confusion_matrix"], classes, title=unseen)
+    with atomic(paths["roc.png"]) as path:
+        figures.roc(path, roc_curves(tested, classes), title=unseen)
+    with atomic(paths["pr.png"]) as path:
+        figures.precision_recall(path, pr_curves(tested, classes), title=unseen)
+
+
+def describe_metrics(metrics: dict[str, Any]) -> str:
+    """One line that tells how good a classifier is."""
+    spread = f" ± {metrics['f1_macro_std']:.3f}" if len(metrics["seeds"]) > 1 else ""
+    control = metrics["f1_macro_permuted"]
+    shuffled = f"; with shuffled labels {control:.3f}" if control is not None else ""
+    return (
+        f"macro-F1 {metrics['f1_macro']:.3f}{spread}, accuracy {metrics['accuracy']:.3f} on "
+        f"{metrics['n_test']} cells of unseen {metrics['split_unit']}s{shuffled}"
+    )

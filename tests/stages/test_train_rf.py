@@ -57,7 +57,10 @@ def write_inputs(context, *, cells_per_well=24):
                     AREA: rng.normal(200, 20), DNA: rng.normal(3.0 * (true == "neuro"), 1),
                 })  # fmt: skip
                 condition = "undefined" if label == 1 else true
-                gate.append({"plate": "007", "ROI_img_name": key, "true_condition": condition})
+                gate.append({
+                    "plate": "007", "ROI_img_name": key, "true_condition": condition,
+                    "Metadata_Plate": "007", "Metadata_ROI_img_name": key,
+                })  # fmt: skip
     write_table(context.results.features("CP"), pd.DataFrame(rows))
     if context.project.has_ground_truth:
         # another order, and one cell that the gate's filters left out
@@ -97,15 +100,15 @@ def test_a_judged_model_is_written(tmp_path):
     assert set(predictions["plate"]) == {"007"}
     assert set(read_table(folder / "split.csv").columns) == {"plate", "well", "fold", "seed"}
     assert load_forest(folder / "model.skops").features == [AREA, DNA]
-    assert any("macro-F1" in line for line in summary.lines)
+    assert any("macro-F1" in line and "mixed culture" in line for line in summary.lines)
 
 
 def test_without_ground_truth_the_layout_is_the_truth(tmp_path):
     context = make_context(tmp_path, ground_truth=False, targets=["astro", "neuro"])
     write_inputs(context)
-    _, outcome, _ = run(context)
-    assert outcome.record["f1_macro"] > 0.8
-    assert any("mono cultures" in line for line in outcome.record["lines"])
+    _, _, summary = run(context)
+    assert summary.counts["f1_macro"] > 0.8
+    assert any("mono culture" in line for line in summary.lines)
 
 
 def test_train_on_mono_and_test_on_mixed(tmp_path):
@@ -123,7 +126,7 @@ def test_a_gate_that_decided_nothing_is_an_error(tmp_path):
     write_inputs(context)
     path = tmp_path / "results/gate/GT_data.csv"
     write_table(path, read_table(path).assign(true_condition="undefined"))
-    with pytest.raises(DataError, match=r"undefined.*cutoffs"):
+    with pytest.raises(DataError, match=r"two classes or more.*found none"):
         run(context)
 
 

@@ -50,8 +50,8 @@ def work(job: Job) -> Outcome:
     from nucprof.learn.forest import evaluate_forest
     from nucprof.learn.forest_fit import ForestSettings
     from nucprof.learn.selection import choose_features
-    from nucprof.report import figures
     from nucprof.machine import cores
+    from nucprof.report import figures
 
     params, settings = job.params, job.params["settings"]
     cells = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)

@@ -54,6 +54,7 @@ class Field:
 
     @property
     def count(self) -> int:
+        """Number of nuclei."""
         return len(np.unique(self.labels)) - 1
 
 
@@ -339,6 +340,7 @@ class Trainer:
         return max(self.step / self.args.steps, self.elapsed / 60 / self.args.minutes)
 
     def rate(self) -> float:
+        """Learning rate of the next step: a short warm-up, then half a cosine."""
         warm = min(1.0, (self.step + 1) / 150)
         cosine = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress)))
         return float(self.args.learning_rate * warm * (0.005 + 0.995 * cosine))
@@ -382,6 +384,7 @@ class Trainer:
         return tuple(losses)
 
     def run(self, sampler: Sampler, batches: list) -> None:
+        """Train until the steps or the minutes are used up."""
         self.restore()
         sampler.rng = np.random.default_rng([self.args.seed, self.step])
         running, waited = [], 0.0
@@ -426,6 +429,7 @@ def write_split(data: Path, out: Path) -> None:
 
 
 def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="folder with images/ and masks/")
     parser.add_argument("out", type=Path, help="folder of the model, made or continued")
@@ -452,6 +456,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Load, build, train."""
     args = arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -69,7 +69,7 @@ def test_the_input_is_left_alone():
 
 @pytest.mark.parametrize(("pmin", "pmax"), [(99, 1), (5, 5), (-1, 50), (1, 101)])
 def test_percentiles_out_of_order_are_refused(pmin, pmax):
-    with pytest.raises(DataError, match="percent|pmin"):
+    with pytest.raises(DataError, match="must be in order"):
         percentile_normalize(np.zeros((3, 3)), pmin, pmax)
 
 

@@ -63,10 +63,7 @@ def _percentiles(
         low, high = (_from_counts(counts, p) for p in (pmin, pmax))
         return low, high, np.bool_(True)
     finite = np.isfinite(image)
-    if finite.all():
-        low, high = np.percentile(image, (pmin, pmax))
-        return float(low), float(high), np.bool_(True)
-    values = image[finite]
+    values = image.astype(np.float64)[finite]
     if values.size == 0:
         return 0.0, 0.0, finite
     low, high = np.percentile(values, (pmin, pmax))

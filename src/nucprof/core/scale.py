@@ -22,16 +22,16 @@ MIN_DIAMETER_PX = 4.0
 NEAR_ONE = (0.8, 1.25)
 #: Largest reduction and enlargement that ``choose_scale`` returns.
 LIMITS = (0.1, 6.0)
-#: The estimate works on images reduced to about this many pixels.
-_ENOUGH_PIXELS = 1 << 20
+#: Side of the middle part of an image on which the estimate works.
+ENOUGH_PX = 1024
 
 
 def estimate_nuclear_diameter(image: npt.NDArray[np.generic]) -> float:
     """Typical diameter of the bright nuclei of one plane, without a network.
 
-    The image is thresholded against its surroundings at several levels of smoothing; each ridge
-    of the distance transform gives the largest disk inside one nucleus, also where nuclei touch.
-    The diameters are weighted by area, so that specks do not outvote nuclei.
+    The image is smoothed and thresholded (Otsu); each maximum of the distance transform gives the
+    largest disk inside one nucleus, also where nuclei touch. The diameters are weighted by area,
+    so that specks do not outvote nuclei.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def estimate_nuclear_diameter(image: npt.NDArray[np.generic]) -> float:
     """
     if image.ndim != 2:
         raise DataError(f"one plane (H, W) is needed, got an array of shape {image.shape}")
-    plane, reduction = _reduced(image)
+    plane = _middle(image)
     if plane.size == 0 or not plane.max() > plane.min():
         return float("nan")
     diameter = _disk_diameter(plane, sigma=1.0)
     if diameter > 16:
         # Chromatin texture breaks large nuclei apart: smooth in proportion and look again.
         diameter = _disk_diameter(plane, sigma=min(6.0, diameter / 12))
-    return diameter * reduction
+    return diameter
 
 
 def diameters_of_labels(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
@@ -116,13 +116,11 @@ def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> fl
     return 1.0 if NEAR_ONE[0] <= factor <= NEAR_ONE[1] else round(factor, 2)
 
 
-def _reduced(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float32], int]:
-    """Crop the middle of a large image; never reduce it, small nuclei would vanish."""
-    plane = np.asarray(image, dtype=np.float32)
-    side = int(np.sqrt(_ENOUGH_PIXELS))
-    rows, cols = (max(0, (n - side) // 2) for n in plane.shape)
-    plane = plane[rows : rows + side, cols : cols + side]
-    return np.nan_to_num(plane, posinf=0.0, neginf=0.0), 1
+def _middle(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Crop the middle of a large image (never reduce it: small nuclei would vanish)."""
+    rows, cols = (max(0, (n - ENOUGH_PX) // 2) for n in image.shape)
+    plane = image[rows : rows + ENOUGH_PX, cols : cols + ENOUGH_PX].astype(np.float32)
+    return np.nan_to_num(plane, posinf=0.0, neginf=0.0)
 
 
 def _disk_diameter(plane: npt.NDArray[np.float32], sigma: float) -> float:

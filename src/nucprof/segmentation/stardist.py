@@ -10,8 +10,12 @@ Schmidt, Weigert, Broaddus and Myers, "Cell detection with star-convex polygons"
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +34,7 @@ from nucprof.core.scale import (
     typical_diameter,
 )
 from nucprof.errors import DataError, ModelError
+from nucprof.segmentation.tiles import Tiles
 from nucprof.segmentation.weights import canonical_diameter
 
 log = logging.getLogger(__name__)
@@ -147,7 +152,7 @@ class StarDistBackend:
     ) -> tuple[FloatImage, FloatImage, npt.NDArray[np.int64]]:
         """Probability (n,), ray lengths (n, rays) and place (n, 2) of all candidates."""
         net = self.network
-        tiles = _Tiles(image.shape, self.tile, net.margin, net.divisor)
+        tiles = Tiles(image.shape, self.tile, net.margin, net.divisor)
         fill = [(0, to - n) for n, to in zip(image.shape, tiles.shape, strict=True)]
         padded = np.pad(image, fill, mode="reflect" if min(image.shape) > 1 else "edge")
         # As StarDist does, nothing is centred on the outermost two rows of the output.
@@ -186,56 +191,9 @@ class StarDistBackend:
             dist, prob, points, nms_thresh=self.nms_thresh
         )
         # Pixel centres: p of the resized image lies at (p + 0.5) * back - 0.5 of the original.
-        points = (points + 0.5) * back - 0.5
-        labels = polygons_to_label(dist, points, prob=prob, shape=shape, scale_dist=tuple(back))
+        centres = (points + 0.5) * back - 0.5
+        labels = polygons_to_label(dist, centres, prob=prob, shape=shape, scale_dist=tuple(back))
         return np.asarray(labels, dtype=np.int32)
-
-
-class _Tiles:
-    """Cover an image with overlapping windows of one size, each responsible for a part of it.
-
-    Windows end where the image ends: at the image's border the network sees what it sees there in
-    one piece. Elsewhere every pixel has at least ``margin`` pixels of context in its window.
-    """
-
-    def __init__(self, shape: tuple[int, ...], tile: int, margin: int, divisor: int) -> None:
-        self.shape = tuple(_multiple(n, divisor) for n in shape)
-        margin = _multiple(margin, divisor)
-        self.rows, self.cols = (_spans(n, tile, margin, divisor) for n in self.shape)
-
-    def __iter__(self) -> Iterator[tuple[_Span, _Span]]:
-        return ((row, col) for row in self.rows for col in self.cols)
-
-
-@dataclass(frozen=True)
-class _Span:
-    """A window ``[start, stop)`` along one axis, and the part ``[first, last)`` it answers for."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-    def inner(self, grid: int) -> slice:
-        """Where its part lies in the network's output for the window."""
-        return slice((self.first - self.start) // grid, (self.last - self.start) // grid)
-
-
-def _spans(n: int, tile: int, margin: int, divisor: int) -> list[_Span]:
-    """Windows along an axis of ``n`` pixels (a multiple of ``divisor``), evenly spread."""
-    size = min(n, _multiple(tile, divisor) + 2 * margin)
-    if size == n:
-        return [_Span(0, n, 0, n)]
-    count = -(-(n - 2 * margin) // (size - 2 * margin))
-    # No larger than needed: the last window would otherwise overlap its neighbour for nothing.
-    size = min(size, _multiple(-(-(n - 2 * margin) // count), divisor) + 2 * margin)
-    starts = [(n - size) * i // (count - 1) // divisor * divisor for i in range(count)]
-    cuts = [0, *((a + size + b) // 2 // divisor * divisor for a, b in zip(starts, starts[1:])), n]
-    return [_Span(s, s + size, cuts[i], cuts[i + 1]) for i, s in enumerate(starts)]
-
-
-def _multiple(n: int, divisor: int) -> int:
-    return -(-n // divisor) * divisor
 
 
 def _resize(image: FloatImage, scale: float) -> FloatImage:
@@ -259,7 +217,7 @@ def _load(folder: Path, threads: int) -> _Network:
 
 
 def _configure_tensorflow(threads: int) -> None:
-    """Import TensorFlow quietly, with a fixed number of threads and no more GPU memory than used."""
+    """Import TensorFlow quietly, with fixed threads and no more GPU memory than it uses."""
     if _THREADS:
         if _THREADS[0] != threads:
             raise ModelError(
@@ -268,8 +226,8 @@ def _configure_tensorflow(threads: int) -> None:
             )
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    import tensorflow as tf
+    with _stderr_closed():
+        import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -277,6 +235,21 @@ def _configure_tensorflow(threads: int) -> None:
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     _THREADS.append(threads)
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Keep what TensorFlow writes before its log level holds off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _reach(config: Any) -> int:
@@ -291,13 +264,12 @@ def _reach(config: Any) -> int:
 
 def _read(folder: Path) -> _Network:
     """Read a StarDist model from its folder, silently, and compile its graph."""
-    import contextlib
-    import io
-    import warnings
-
     import tensorflow as tf
     from stardist.models import StarDist2D
 
+    # StarDist takes a folder without weights for an untrained network, and says nothing.
+    if not (folder / "weights_best.h5").is_file():
+        raise ModelError(f"{folder} is not a StarDist model: it lacks weights_best.h5")
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

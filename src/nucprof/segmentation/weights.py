@@ -198,7 +198,7 @@ def add(
         raise ModelError(f"there is no file or folder {source}: give a StarDist folder or a file")
     target = models_folder(models_dir) / name
     if target.exists() and not force:
-        raise ModelError(f"a model '{name}' is already at {target}: choose another name, or --force")
+        raise ModelError(f"'{name}' is already at {target}: choose another name, or --force")
     known = KNOWN.get(name)
     backend = known.backend if known else None
     with _staging(target.parent) as staging:
@@ -235,8 +235,8 @@ def fetch(name: str, models_dir: Path | str | None = None, *, force: bool = Fals
         digest = _download(known.url, file)
         if known.sha256 is not None and digest != known.sha256:
             raise ModelError(
-                f"{known.url} has SHA-256 {digest}, not {known.sha256}: the file was changed or cut "
-                f"off on its way; try again, or 'nucprof models add {name} PATH'"
+                f"{known.url} has SHA-256 {digest}, not {known.sha256}: the file was changed or "
+                f"cut off on its way; try again, or 'nucprof models add {name} PATH'"
             )
         return add(name, file, models_dir, force=True)
 
@@ -305,8 +305,7 @@ def _missing(name: str, folder: Path, backend: str | None) -> str:
 
 def _check_complete(path: Path, backend: str | None) -> None:
     if path.is_dir():
-        absent = [n for n in STARDIST_FILES[:1] if not (path / n).is_file()]
-        absent += [] if list(path.glob("weights_*.h5")) else ["weights_best.h5"]
+        absent = [n for n in ("config.json", "weights_best.h5") if not (path / n).is_file()]
         if absent or backend == "cellpose":
             raise ModelError(
                 f"{path} is not a {backend or 'StarDist'} model: "

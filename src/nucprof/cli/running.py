@@ -154,11 +154,12 @@ def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:
 
 def _undo(project: Project, call: Call) -> int:
     from nucprof.io.results import Results
-    from nucprof.stages.rename import undo
+    from nucprof.io.renaming import undo_moves
+    from nucprof.stages.rename import undo_log
 
     results = Results(project.project.output)
     with locked(results.lock, "nucprof rename --undo"):
-        count = undo(results)
+        count = undo_moves(undo_log(results))
     print(f"{count} files have their old names back.", file=sys.stdout)
     return 0
 

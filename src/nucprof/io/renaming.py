@@ -1,0 +1,73 @@
+"""Linking and moving raw files, all names checked before the first is touched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nucprof.errors import ProjectError
+from nucprof.io.files import read_json, write_json
+
+
+def rename_files(
+    targets: list[tuple[Path, Path]], mode: str, log: Path
+) -> dict[Path, Path]:
+    """Link or move files; returns where each that changed its name now is.
+
+    Parameters
+    ----------
+    targets : list of (Path, Path)
+        Every file and the name it gets.
+    mode : str
+        ``link`` (hard links) or ``move``.
+    log : Path
+        Where the moves are recorded, before the first is made.
+
+    Raises
+    ------
+    ProjectError
+        A name is taken: nothing was touched. Or the file system refuses.
+    """
+    todo = [(source, target) for source, target in targets if source != target]
+    names = [target for _, target in targets]
+    taken = sorted({str(t) for t in names if names.count(t) > 1} |
+                   {str(t) for s, t in todo if t.exists() and not os.path.samefile(s, t)})
+    if taken:
+        raise ProjectError(f"rename: these names are taken, nothing was renamed: {_few(taken)}")
+    if mode == "move":
+        before = read_json(log) if log.exists() else {}
+        write_json(log, before | {str(target): str(source) for source, target in todo})
+    for source, target in todo:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if mode == "move":
+                source.rename(target)
+            elif not target.exists():
+                os.link(source, target)
+        except OSError as error:
+            raise ProjectError(
+                f"rename: {source} cannot become {target}: {error}. Hard links need both on one "
+                "disk; mode index needs none."
+            ) from None
+    return dict(todo)
+
+
+def undo_moves(log: Path) -> int:
+    """Give moved files their old names back; returns how many. Raises :class:`ProjectError`."""
+    if not log.exists():
+        raise ProjectError(f"{log} does not exist: no file was moved, there is nothing to undo.")
+    moved = {Path(new): Path(old) for new, old in read_json(log).items()}
+    taken = [str(old) for new, old in moved.items() if new.exists() and old.exists()]
+    if taken:
+        raise ProjectError(f"rename --undo: these names are taken, nothing was moved: {_few(taken)}")
+    count = 0
+    for new, old in moved.items():
+        if new.exists():
+            new.rename(old)
+            count += 1
+    log.unlink()
+    return count
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

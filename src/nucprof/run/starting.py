@@ -1,0 +1,166 @@
+"""Looking into folders of images and writing the project file that describes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucprof.config import CP_ROUND
+from nucprof.config.models import RenameSettings
+from nucprof.errors import ProjectError, UserError
+from nucprof.io.files import write_text
+from nucprof.io.tables import read_layout
+from nucprof.stages.raw_files import Round, RoundFiles, read_round
+
+_NUCLEAR = re.compile(r"dapi|hoechst|dna|nuc|405|h2b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The channels of a round, where their names come from, and the tokens that tell them apart."""
+
+    names: tuple[str, ...]
+    source: str
+    tokens: Mapping[str, str]
+
+
+def write_project(
+    target: Path, painted: Sequence[Path], rounds: Sequence[tuple[str, Path]],
+    layouts: Sequence[Path], *, name: str,
+) -> list[str]:
+    """Look into the folders and write a commented project file.
+
+    Parameters
+    ----------
+    target : Path
+        The file to write; must not exist.
+    painted : sequence of Path
+        Cell Painting folders, one per plate.
+    rounds : sequence of (str, Path)
+        Ground-truth rounds by name; the n-th of a name belongs to the n-th plate.
+    layouts : sequence of Path
+        Layouts, in the order of the plates.
+    name : str
+        Name of the project.
+
+    Returns
+    -------
+    list of str
+        What was found, a line each.
+
+    Raises
+    ------
+    UserError
+        The file exists, a folder is missing, or no file name is understood.
+    """
+    if target.exists():
+        raise UserError(f"{target} exists already; choose another name with --output.")
+    for folder in (*painted, *(folder for _, folder in rounds)):
+        if not folder.is_dir():
+            raise UserError(f"There is no folder {folder}.")
+    for path in layouts:
+        read_layout(path)
+    if len(layouts) not in (0, 1, len(painted)):
+        raise UserError(f"{len(layouts)} layouts for {len(painted)} plates; give one, or one each.")
+    by_plate = _rounds_by_plate(rounds, len(painted))
+    found: dict[str, Channels] = {}
+    lines, plates = [], []
+    for number, folder in enumerate(painted):
+        plate = _plate_name(folder, number, painted)
+        held = {CP_ROUND: folder, **by_plate[number]}
+        for round_name, place in held.items():
+            files = read_round(Round(plate, round_name, str(place), ()), RenameSettings())
+            lines.append(f"{plate}, {round_name}: {len(files.fields)} fields, names like "
+                         f"'{files.pattern.example}'")
+            lines += files.warnings
+            found.setdefault(round_name, look_at_channels(files))
+        layout = layouts[min(number, len(layouts) - 1)] if layouts else None
+        plates.append(_plate_toml(plate, held, layout, target.resolve().parent))
+    lines += [f"{r}: channels {', '.join(c.names)} ({c.source})" for r, c in found.items()]
+    write_text(target, _project_toml(name, plates, found))
+    return lines
+
+
+def look_at_channels(files: RoundFiles) -> Channels:
+    """Name the channels of a round: by the planes in its files, and by words only where they agree."""
+    first = next(iter(files.fields.values()))
+    tokens = [file.parsed.channel for file in first if file.parsed.channel]
+    info = files.infos.get(first[0].path) or next(iter(files.infos.values()), None)
+    if info is None:
+        raise ProjectError(f"{files.round.text}: not one file can be read.")
+    if len(first) > 1:
+        if not any(token.isdigit() for token in tokens):
+            return Channels(tuple(tokens), "from the file names", {})
+        named = {token: f"C{int(token)}" if token.isdigit() else token for token in sorted(tokens)}
+        return Channels(tuple(named.values()), "numbers in the file names: name them", named)
+    if info.names:
+        return Channels(_safe(info.names), "from the files", {})
+    words = tuple(tokens[0].split(",")) if tokens else ()
+    if len(words) == info.planes:
+        return Channels(_safe(words), "from the file names", {})
+    return Channels(tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {})
+
+
+def _safe(names: Sequence[str]) -> tuple[str, ...]:
+    safe = [re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("_.-") or "C" for name in names]
+    return tuple(n if safe.count(n) == 1 else f"{n}_{i + 1}" for i, n in enumerate(safe))
+
+
+def _rounds_by_plate(rounds: Sequence[tuple[str, Path]], plates: int) -> list[dict[str, Path]]:
+    by_plate: list[dict[str, Path]] = [{} for _ in range(plates)]
+    for name, folder in rounds:
+        free = next((held for held in by_plate if name not in held), None)
+        if free is None:
+            raise UserError(f"--gt {name}={folder}: there are more folders of this round than plates.")
+        free[name] = folder
+    return by_plate
+
+
+def _plate_name(folder: Path, number: int, painted: Sequence[Path]) -> str:
+    parents = [path.resolve().parent.name for path in painted]
+    name = _safe([parents[number]])[0]
+    return name if parents.count(parents[number]) == 1 else f"{name}-{number + 1}"
+
+
+def _plate_toml(plate: str, held: Mapping[str, Path], layout: Path | None, root: Path) -> str:
+    def text(path: Path) -> str:
+        full = path.resolve()
+        short = full.relative_to(root) if full.is_relative_to(root) else full
+        return f'"{short.as_posix()}"'
+
+    lines = ["[[plates]]", f'name = "{plate}"', f"cell_painting = {text(held[CP_ROUND])}"]
+    lines.append(f"layout = {text(layout)}" if layout else
+                 '# layout = "layout.xlsx"   # which culture grows in which well; needed to train')
+    rounds = {name: folder for name, folder in held.items() if name != CP_ROUND}
+    if rounds:
+        lines.append("[plates.ground_truth]")
+        lines += [f"{name} = {text(folder)}" for name, folder in rounds.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _project_toml(name: str, plates: Sequence[str], found: Mapping[str, Channels]) -> str:
+    painted = found[CP_ROUND]
+    nuclear = next((n for n in painted.names if _NUCLEAR.search(n)), None)
+    lines = [
+        "# Made by 'nucprof init'. All else has its default; nucprof.toml.example lists every key.",
+        "", "[project]", f'name = "{name}"', 'output = "results"', "",
+        *plates,
+        "[channels]   # in the order in which the files hold them",
+        f"cell_painting = {_list(painted.names)}   # {painted.source}",
+        f'nuclei = "{nuclear or painted.names[0]}"' + ("" if nuclear else "   # a guess: check it"),
+    ]
+    rounds = {r: c for r, c in found.items() if r != CP_ROUND}
+    if rounds:
+        lines.append("[channels.ground_truth]")
+        lines += [f"{r} = {_list(c.names)}   # {c.source}" for r, c in rounds.items()]
+    tokens = {token: n for channels in found.values() for token, n in channels.tokens.items()}
+    if tokens:
+        lines += ["", "[rename.channel_map]   # what the channel numbers in the file names mean"]
+        lines += [f'"{token}" = "{n}"' for token, n in tokens.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _list(names: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"

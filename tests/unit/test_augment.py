@@ -1,0 +1,152 @@
+"""Whole batches equal a slow reference that treats one crop and one channel at a time."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
+
+from nucprof.learn.augment import (
+    Augmentation,
+    augment,
+    crop_limits,
+    from_numpy,
+    network_input,
+    normalise,
+    pad_square,
+    percentiles,
+    plate_limits,
+    resize,
+    to_float,
+)
+from nucprof.learn.crop_data import CropsInMemory
+
+RNG = np.random.default_rng(0)
+CROPS = RNG.integers(0, 65536, size=(6, 2, 12, 12), dtype=np.uint16)
+
+
+def draw(n, channels, seed=0):
+    return Augmentation.draw(n, channels, torch.Generator().manual_seed(seed))
+
+
+def slow_augment(crop, angle, flip, brightness, contrast):
+    """One crop `(C, S, S)`: every output pixel asks the input where it came from."""
+    size = crop.shape[-1]
+    centre = (size - 1) / 2
+    y, x = np.mgrid[:size, :size] - centre
+    x = -x if flip else x
+    rows = np.sin(angle) * x + np.cos(angle) * y + centre
+    columns = np.cos(angle) * x - np.sin(angle) * y + centre
+    out = []
+    for channel, b, c in zip(crop, brightness, contrast, strict=True):
+        turned = map_coordinates(channel, [rows, columns], order=1, mode="reflect") * b
+        out.append(np.clip((turned - turned.mean()) * c + turned.mean(), 0, 1))
+    return np.stack(out)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_augmentation_equals_the_slow_reference(seed):
+    crops = RNG.random((6, 2, 15, 15))
+    parameters = draw(6, 2, seed)
+    fast = augment(torch.from_numpy(crops).float(), parameters).numpy()
+    for i, crop in enumerate(crops):
+        slow = slow_augment(
+            crop, float(parameters.angle[i]), bool(parameters.flip[i]),
+            parameters.brightness[i].numpy(), parameters.contrast[i].numpy(),
+        )  # fmt: skip
+        np.testing.assert_allclose(fast[i], slow, atol=2e-4)
+
+
+def fixed(angle, flip):
+    one = torch.ones(1, 1)
+    return Augmentation(torch.tensor([angle]), torch.tensor([flip]), one, one)
+
+
+def test_quarter_turns_and_mirrors_are_exact():
+    crop = torch.from_numpy(RNG.random((1, 1, 8, 8))).float()
+    turned = augment(crop, fixed(np.pi / 2, False))
+    np.testing.assert_allclose(turned[0, 0], np.rot90(crop[0, 0], 1), atol=1e-5)
+    mirrored = augment(crop, fixed(0.0, True))
+    np.testing.assert_allclose(mirrored[0, 0], crop[0, 0].flip(1), atol=1e-5)
+
+
+def test_parameters_cover_their_ranges_and_follow_the_seed():
+    parameters = draw(4000, 3)
+    assert 0 <= parameters.angle.min() < 0.1
+    assert 6.2 < parameters.angle.max() <= 2 * np.pi
+    assert 0.45 < parameters.flip.float().mean() < 0.55
+    for factor in (parameters.brightness, parameters.contrast):
+        assert 0.8 <= factor.min() < 0.81
+        assert 1.19 < factor.max() <= 1.2
+    assert torch.equal(draw(5, 2, 3).angle, draw(5, 2, 3).angle)
+    assert not torch.equal(draw(5, 2, 3).angle, draw(5, 2, 4).angle)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(1, 40),
+    low=st.sampled_from([0.0, 0.1, 5.0, 49.0]),
+    high=st.sampled_from([51.0, 95.0, 99.9, 100.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_percentiles_equal_numpys(seed, size, low, high):
+    crops = np.random.default_rng(seed).random((2, 3, 1, size)).astype(np.float32)
+    expected = np.percentile(crops, [low, high], axis=(2, 3))
+    found = percentiles(torch.from_numpy(crops), low, high)
+    np.testing.assert_allclose(found.numpy(), np.moveaxis(expected, 0, -1), atol=1e-5)
+
+
+def test_uint16_keeps_its_upper_half():
+    np.testing.assert_array_equal(to_float(from_numpy(CROPS)).numpy(), CROPS.astype(np.float32))
+    small = CROPS.astype(np.uint8)
+    np.testing.assert_array_equal(to_float(from_numpy(small)).numpy(), small.astype(np.float32))
+
+
+def test_normalised_per_crop_and_channel():
+    limits = crop_limits(CropsInMemory(CROPS))
+    scaled = normalise(to_float(from_numpy(CROPS)), torch.from_numpy(limits)).numpy()
+    for i, crop in enumerate(CROPS):
+        for c, channel in enumerate(crop):
+            low, high = np.percentile(channel, [0.1, 99.9])
+            expected = np.clip((channel - low) / (high - low), 0, 1)
+            np.testing.assert_allclose(scaled[i, c], expected, atol=1e-4)
+
+
+def test_a_flat_channel_is_zero_and_not_missing():
+    flat = torch.full((1, 1, 4, 4), 7.0)
+    assert normalise(flat, percentiles(flat)).abs().max() == 0
+
+
+def test_plate_limits_keep_intensity_and_come_from_the_training_part():
+    dim, bright = np.full((2, 1, 4, 4), 10.0), np.full((2, 1, 4, 4), 1000.0)
+    ramp = np.linspace(0, 1, 16).reshape(4, 4)
+    crops = np.concatenate([dim + ramp, bright + ramp]).astype(np.float32)
+    plates = np.array(["a", "a", "a", "b"])
+    limits = plate_limits(CropsInMemory(crops), plates, np.array([True, False, True, False]))
+    scaled = normalise(torch.from_numpy(crops), torch.from_numpy(limits))
+    assert scaled[1].max() < 0.01
+    assert scaled[2].min() > 0.99
+    np.testing.assert_allclose(limits[0], limits[1])
+    # plate b has no training crop: its own is all there is
+    np.testing.assert_allclose(limits[3, 0], [1000, 1001], atol=0.01)
+
+
+def test_padding_and_resizing():
+    assert pad_square(torch.ones(1, 1, 3, 6)).tolist()[0][0][0] == [0] * 6
+    assert pad_square(torch.ones(1, 1, 3, 6)).sum() == 18
+    assert pad_square(torch.ones(1, 1, 6, 3)).shape[-2:] == (6, 6)
+    grown = resize(torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]]), 4)
+    np.testing.assert_allclose(grown[0, 0, 0], [0, 0.25, 0.75, 1])
+    stripes = torch.tensor([0.0, 1.0]).repeat(1, 1, 8, 4)
+    assert resize(stripes, 4).std() < 0.1  # smoothed, not sampled
+
+
+def test_network_input_has_the_networks_size_and_range():
+    limits = torch.from_numpy(crop_limits(CropsInMemory(CROPS)))
+    for parameters in (None, draw(6, 2)):
+        ready = network_input(from_numpy(CROPS), limits, 32, parameters)
+        assert ready.shape == (6, 2, 32, 32)
+        assert ready.dtype == torch.float32
+        assert ready.min() >= 0
+        assert ready.max() <= 1

@@ -1,0 +1,122 @@
+"""Checking the machine, and what a project will need of it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+import psutil
+
+from nucprof.config import CP_ROUND, Project, load_project
+from nucprof.errors import NucprofError
+from nucprof.io.images import describe
+from nucprof.machine import available_memory, cores
+from nucprof.run.executor import worker_count
+from nucprof.segmentation import backends
+from nucprof.stages.raw_files import image_files, list_rounds
+
+_GB = 1e9
+_ENOUGH_MEMORY = 8 * _GB
+# Measured on one core with 2048 x 2048 fields of 4 channels (see benchmarks/README.md).
+_SECONDS_PER_MEGAPIXEL = 3.0
+_CELLS_PER_MEGAPIXEL = 170
+_TABLE_BYTES_PER_CELL = 3000
+_MASK_BYTES_PER_PIXEL = 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding; ``mark`` is ok, note, warn or FAIL."""
+
+    mark: str
+    text: str
+
+
+def examine(project_path: Path | None = None) -> Iterator[Check]:
+    """Check the machine and, where given, a project; nothing is changed."""
+    yield from _machine()
+    yield from _libraries()
+    if project_path is None:
+        return
+    try:
+        project = load_project(project_path)
+        yield Check("ok", f"{project_path} is valid")
+        yield from _project(project)
+    except NucprofError as error:
+        yield Check("FAIL", str(error))
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("ok", f"Python {platform.python_version()} on {platform.platform()}")
+    total = psutil.virtual_memory().total
+    text = (f"{cores()} cores, {total / _GB:.0f} GB memory, {available_memory() / _GB:.0f} GB free: "
+            f"{worker_count('auto')} workers")
+    yield Check("ok" if total >= _ENOUGH_MEMORY else "warn",
+                text if total >= _ENOUGH_MEMORY else f"{text}; under 8 GB large fields may not fit")
+
+
+def _libraries() -> Iterator[Check]:
+    for name in ("tensorflow", "stardist", "torch", "torchvision", "cellpose", "nd2", "umap-learn"):
+        try:
+            yield Check("ok", f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            yield Check("FAIL", f"{name} is not installed; run: pip install nucprof")
+    if util.find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            yield Check("ok", f"GPU for torch: {torch.cuda.get_device_name(0)}")
+        elif torch.backends.mps.is_available():
+            yield Check("ok", "GPU for torch: Apple MPS")
+        else:
+            yield Check("note", "no GPU for torch: the network is trained on the CPU (resnet18), "
+                                "whole cells are found by 'propagate' instead of Cellpose")
+    if sys.platform == "win32":
+        yield Check("note", "TensorFlow has no GPU on native Windows since 2.11: StarDist runs on "
+                            "the CPU here; use WSL2 to run it on the GPU")
+
+
+def _project(project: Project) -> Iterator[Check]:
+    settings = backends.complete(project.segment, gpu=False)
+    model = backends.find_model(settings, project.execution.models_dir)
+    yield Check("ok", f"segmentation by {settings.backend}" + (f", model {model}" if model else ""))
+    pixels = raw = fields = 0.0
+    for r in list_rounds(project):
+        paths = image_files(r, project.rename)
+        info = describe(paths[0])
+        size = sum(path.stat().st_size for path in paths)
+        yield Check("ok", f"{r.text}: {len(paths)} files, {size / _GB:.2f} GB, "
+                          f"{info.planes} x {info.height} x {info.width} {info.dtype}")
+        raw += size
+        if r.name == CP_ROUND:
+            each = info.planes / len(r.channels)
+            fields += len(paths) * each
+            pixels += len(paths) * each * info.height * info.width
+    yield from _needs(project, raw, pixels)
+
+
+def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:
+    """Estimate space and time; aligned rounds are as large as they were."""
+    aligned = 0.0
+    if project.has_ground_truth:
+        painted = len(project.channels.cell_painting)
+        truth = sum(len(c) for c in project.channels.ground_truth.values())
+        aligned = raw * truth / (painted + truth)
+    cells = pixels / 1e6 * _CELLS_PER_MEGAPIXEL
+    size = project.crop.patch_size or (192 if project.mask_kind == "cells" else 60)
+    crops = cells * len(project.channels.cell_painting) * size * size * 2
+    need = aligned + crops + cells * _TABLE_BYTES_PER_CELL + pixels * _MASK_BYTES_PER_PIXEL
+    folder = project.project.output
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    minutes = pixels / 1e6 * _SECONDS_PER_MEGAPIXEL / worker_count(project.execution.workers) / 60
+    yield Check("ok" if free > 1.2 * need else "FAIL",
+                f"results need about {need / _GB:.1f} GB, {free / _GB:.0f} GB are free at {folder}")
+    yield Check("ok", f"about {max(1, round(minutes))} min to the features on this machine, at "
+                      f"{_CELLS_PER_MEGAPIXEL} cells a megapixel; training comes on top")

@@ -1,0 +1,40 @@
+"""Fixtures and habits that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep workers x threads small, and settings of the developer's shell out of the tests."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name in [name for name in os.environ if name.startswith("NUCPROF_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _no_file_left_open(request: pytest.FixtureRequest):
+    """Fail a test that leaves an image or table open: on Windows nobody could replace it."""
+    before = {file.path for file in psutil.Process().open_files()}
+    yield
+    left = {
+        file.path
+        for file in psutil.Process().open_files()
+        if Path(file.path).suffix in (".tif", ".nd2", ".parquet", ".csv", ".jsonl", ".xlsx")
+    } - before
+    assert not left, f"left open: {sorted(left)}"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images that lie beside the checkout; a test that needs them is skipped without."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real images (../shared/data) are not beside this checkout")
+    return folder

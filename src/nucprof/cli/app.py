@@ -10,8 +10,6 @@ from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
 
 
-
-
 def build_app() -> typer.Typer:
     """Build the application from the stage declarations."""
     app = typer.Typer(
@@ -24,11 +22,14 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     project_commands.add_to(app)
-    train = typer.Typer(help="Train and evaluate a classifier on wells it has not seen.",
-                        no_args_is_help=True)
+    train = typer.Typer(
+        help="Train and evaluate a classifier on wells it has not seen.", no_args_is_help=True
+    )
     for stage in STAGES:
         if stage.name.startswith("train-"):
-            train.command(stage.name.removeprefix("train-"), help=_help(stage))(stage_command(stage))
+            train.command(stage.name.removeprefix("train-"), help=_help(stage))(
+                stage_command(stage)
+            )
         elif stage.name != "report":
             app.command(stage.name, help=_help(stage))(stage_command(stage))
     app.add_typer(train, name="train")

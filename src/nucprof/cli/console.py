@@ -11,7 +11,12 @@ from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import (
-    BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn,
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from nucprof.run.reporter import StageResult
@@ -60,17 +65,30 @@ class ConsoleReporter:
         self.console.print(f"{stage.name}: {reason}", style="bold", markup=False)
         if self.console.is_terminal and jobs > 1:
             self._progress = Progress(
-                TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
-                TimeRemainingColumn(), console=self.console, transient=True,
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
             )
             self._progress.start()
             self._progress.add_task(stage.name, total=jobs, rate="")
 
     def job_done(self, stage: Stage, entry: Entry) -> None:
         """Count a finished job; say at once what was excluded or failed."""
-        self._event("job", stage=stage.name, plate=entry.plate, field=entry.field,
-                    status=entry.status, reason=entry.reason, seconds=entry.seconds)
+        self._event(
+            "job",
+            stage=stage.name,
+            plate=entry.plate,
+            field=entry.field,
+            status=entry.status,
+            reason=entry.reason,
+            seconds=entry.seconds,
+        )
         self._done += 1
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         if self._progress is not None:
@@ -78,8 +96,9 @@ class ConsoleReporter:
         elif not self.quiet and time.monotonic() - self._last > _PLAIN_EVERY_S:
             self._last = time.monotonic()
             left = (self._total - self._done) / rate
-            self.console.print(f"  {self._done}/{self._total}, {rate:.2f}/s, {left:.0f} s left",
-                               markup=False)
+            self.console.print(
+                f"  {self._done}/{self._total}, {rate:.2f}/s, {left:.0f} s left", markup=False
+            )
         if entry.status == "failed":
             self.fail(f"  failed {entry.plate}/{entry.field}: {_first_line(entry.message)}")
         elif entry.status == "excluded":
@@ -89,9 +108,15 @@ class ConsoleReporter:
         """Tell what a stage wrote and left out."""
         self._stop()
         summary = result.summary
-        self._event("stage_finished", stage=result.stage.name, status=result.status,
-                    counts=summary.counts, outputs=[str(p) for p in summary.outputs],
-                    warnings=summary.warnings, seconds=round(result.seconds, 3))
+        self._event(
+            "stage_finished",
+            stage=result.stage.name,
+            status=result.status,
+            counts=summary.counts,
+            outputs=[str(p) for p in summary.outputs],
+            warnings=summary.warnings,
+            seconds=round(result.seconds, 3),
+        )
         if result.status in ("up to date", "not needed"):
             if not self.quiet:
                 why = f" ({result.reason})" if result.status == "not needed" else ""
@@ -121,10 +146,13 @@ class ConsoleReporter:
     def waterfall(self, steps: Sequence[tuple[str, str, int]]) -> None:
         """Print how many cells came in, left where and why, and are kept."""
         if steps:
-            self.say("cells: " + ", ".join(
-                f"{n} {reason}" if n >= 0 else f"{n} {reason} ({stage})"
-                for stage, reason, n in steps
-            ))
+            self.say(
+                "cells: "
+                + ", ".join(
+                    f"{n} {reason}" if n >= 0 else f"{n} {reason} ({stage})"
+                    for stage, reason, n in steps
+                )
+            )
 
     def _stop(self) -> None:
         if self._progress is not None:

@@ -29,7 +29,8 @@ def section_model(model: type[BaseModel], dotted: str) -> type[BaseModel]:
 def settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The model's own settings, subsections left out."""
     return {
-        key: field for key, field in model.model_fields.items()
+        key: field
+        for key, field in model.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, Section))
     }
 
@@ -97,8 +98,9 @@ def _parameter(name: str, key: str, field: FieldInfo, section: str) -> inspect.P
     else:
         kind = list[str] | None if origin in (list, dict) else str | None
         metavar = "KEY=VALUE" if origin is dict else describe_type(field.annotation)
-        option = typer.Option(None, flag, help=help_of(field), metavar=metavar,
-                              rich_help_panel=panel)
+        option = typer.Option(
+            None, flag, help=help_of(field), metavar=metavar, rich_help_panel=panel
+        )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind)
 
 

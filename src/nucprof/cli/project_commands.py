@@ -20,7 +20,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(
-    cp: list[Path] = typer.Option(..., "--cp", help="folder of Cell Painting images; one per plate"),
+    cp: list[Path] = typer.Option(
+        ..., "--cp", help="folder of Cell Painting images; one per plate"
+    ),
     gt: list[str] = typer.Option(
         [], "--gt", metavar="NAME=DIR", help="ground-truth round and its folder"
     ),

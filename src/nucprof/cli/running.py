@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
 from nucprof.cli.console import ConsoleReporter, configure_logging
 from nucprof.cli.stage_command import Call
 from nucprof.config import Project, load_project
@@ -76,7 +75,9 @@ def overridden(
     return {key: value for key, value in after.items() if before[key] != value}
 
 
-def _open(call: Call, project: Project, overrides: Mapping[str, Any]) -> tuple[Run, ConsoleReporter]:
+def _open(
+    call: Call, project: Project, overrides: Mapping[str, Any]
+) -> tuple[Run, ConsoleReporter]:
     values = call.values
     options = Options(
         tuple(values["fields"] or ()), values["force"], values["keep_going"], overrides
@@ -136,8 +137,10 @@ def _say_permanent(call: Call, reporter: ConsoleReporter, overrides: Mapping[str
 def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None:
     for result in results:
         if result.failed:
-            reporter.fail(f"{result.stage.name}: {len(result.failed)} failed; after mending them run "
-                          "the command again, or go on without them with --keep-going")
+            reporter.fail(
+                f"{result.stage.name}: {len(result.failed)} failed; after mending them run "
+                "the command again, or go on without them with --keep-going"
+            )
         if result.excluded:
             reporter.warn(f"{result.stage.name}: {len(result.excluded)} fields left out")
     steps = [result.waterfall for result in results if result.waterfall]
@@ -147,14 +150,14 @@ def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None
 
 def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:
     names = [s.name for s in STAGES]
-    after = STAGES[names.index(stage.name) + 1:]
+    after = STAGES[names.index(stage.name) + 1 :]
     if after:
         reporter.say(f"Next: nucprof {after[0].command} {path}")
 
 
 def _undo(project: Project, call: Call) -> int:
-    from nucprof.io.results import Results
     from nucprof.io.renaming import undo_moves
+    from nucprof.io.results import Results
     from nucprof.stages.rename import undo_log
 
     results = Results(project.project.output)
@@ -162,5 +165,3 @@ def _undo(project: Project, call: Call) -> int:
         count = undo_moves(undo_log(results))
     print(f"{count} files have their old names back.", file=sys.stdout)
     return 0
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,16 @@ from nucprof.stages import STAGES, Stage
 
 _COMMON = "Run"
 PROJECT = inspect.Parameter(
-    "project", inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    default=typer.Argument(Path("project.toml"), help="the project file"), annotation=Path,
+    "project",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    default=typer.Argument(Path("project.toml"), help="the project file"),
+    annotation=Path,
 )
 
 
-def _option(name: str, default: Any, annotation: Any, help_text: str, *names: str) -> inspect.Parameter:
+def _option(
+    name: str, default: Any, annotation: Any, help_text: str, *names: str
+) -> inspect.Parameter:
     option = typer.Option(default, *names, help=help_text, rich_help_panel=_COMMON)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation
@@ -30,14 +33,22 @@ def _option(name: str, default: Any, annotation: Any, help_text: str, *names: st
 
 
 RUN_OPTIONS = (
-    _option("fields", None, list[str] | None, "only these wells or fields, e.g. B02, C-03-01", "--fields"),
+    _option(
+        "fields",
+        None,
+        list[str] | None,
+        "only these wells or fields, e.g. B02, C-03-01",
+        "--fields",
+    ),
     _option("force", False, bool, "do it again even where it is up to date", "--force"),
     _option("dry_run", False, bool, "say what would be done, and why; do nothing", "--dry-run"),
     _option("keep_going", False, bool, "go on after a field has failed", "--keep-going"),
     _option("workers", None, str | None, "processes, or auto", "--workers"),
     _option("device", None, str | None, "auto, cpu, cuda, cuda:N or mps", "--device"),
     _option("scheduler", None, str | None, "address of a Dask cluster", "--scheduler"),
-    _option("json_log", None, Path | None, "append one JSON object per event to this file", "--json-log"),
+    _option(
+        "json_log", None, Path | None, "append one JSON object per event to this file", "--json-log"
+    ),
     _option("quiet", False, bool, "print only warnings and errors", "--quiet"),
     _option("verbose", False, bool, "print details and tracebacks", "-v", "--verbose"),
 )
@@ -77,9 +88,13 @@ def stage_command(stage: Stage) -> Callable[..., int]:
     """The command of a stage."""
     extra = [_option("save", False, bool, "write the flags given into the project file", "--save")]
     if stage.name.startswith("train") or stage.name == "predict":
-        extra.append(_option("name", "default", str, "name under which the results are kept", "--name"))
+        extra.append(
+            _option("name", "default", str, "name under which the results are kept", "--name")
+        )
     if stage.name == "rename":
-        extra.append(_option("undo", False, bool, "give moved files their old names back", "--undo"))
+        extra.append(
+            _option("undo", False, bool, "give moved files their old names back", "--undo")
+        )
 
     def body(call: Call) -> int:
         from nucprof.cli.running import run_stage_command

@@ -19,7 +19,12 @@ Sample = int | Literal["max", "unequal", "oversampling"]
 
 
 def setting(
-    default: Any, description: str, *, unit: str | None = None, flag: str | None = None, **kwargs: Any
+    default: Any,
+    description: str,
+    *,
+    unit: str | None = None,
+    flag: str | None = None,
+    **kwargs: Any,
 ) -> Any:
     """Declare a setting: its default, description, unit and, where unusual, its flag."""
     extra = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
@@ -109,7 +114,10 @@ class SegmentSettings(Section):
         None, "object probability threshold; default the model's own (published: 0.6)", gt=0, lt=1
     )
     nms_thresh: float | None = setting(
-        None, "overlap allowed between objects; default the model's own (published: 0.3)", gt=0, lt=1
+        None,
+        "overlap allowed between objects; default the model's own (published: 0.3)",
+        gt=0,
+        lt=1,
     )
     diameter: float | None = setting(
         None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
@@ -258,9 +266,7 @@ class TrainSettings(Section):
     test_culture: Literal["same", "mixed", "mono"] = setting(
         "same", "cells tested on, where not of the same culture"
     )
-    sample: Sample = setting(
-        2000, "training cells per class; or max, unequal, oversampling"
-    )
+    sample: Sample = setting(2000, "training cells per class; or max, unequal, oversampling")
     seeds: list[int] = setting([0], "seeds; one run each", min_length=1)
     split_unit: Literal["well", "plate"] = setting("well", "what a split never divides")
     rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
@@ -303,7 +309,9 @@ class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
     workers: int | Auto = setting("auto", "processes; auto from cores and memory")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    device: str = setting(
+        "auto", "auto, cpu, cuda, cuda:N or mps", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"
+    )
     scheduler: str | None = setting(None, "address of a Dask cluster, e.g. tcp://host:8786")
     models_dir: Path | None = setting(
         None, "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR"

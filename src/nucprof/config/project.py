@@ -201,9 +201,7 @@ def _source(
 ) -> str:
     def holds(tree: Any) -> bool:
         for part in loc:
-            if isinstance(tree, Mapping) and part in tree:
-                tree = tree[part]
-            elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+            if (isinstance(tree, Mapping) and part in tree) or (isinstance(tree, list) and isinstance(part, int) and part < len(tree)):
                 tree = tree[part]
             else:
                 # the location of a union's branch goes deeper than the input
@@ -266,13 +264,19 @@ def check_names(project: Project, path: Path) -> None:
         )
     for plate in project.plates:
         for name in plate.ground_truth:
-            _member(name, list(project.channels.ground_truth), "round", path,
-                    f"plates.ground_truth (plate {plate.name})",
-                    "add its channels under [channels.ground_truth]")
+            _member(
+                name,
+                list(project.channels.ground_truth),
+                "round",
+                path,
+                f"plates.ground_truth (plate {plate.name})",
+                "add its channels under [channels.ground_truth]",
+            )
     cp = project.channels.cell_painting
-    for key, listed in (("channels.cell_painting", cp),
-                        *((f"channels.ground_truth.{r}", c)
-                          for r, c in project.channels.ground_truth.items())):
+    for key, listed in (
+        ("channels.cell_painting", cp),
+        *((f"channels.ground_truth.{r}", c) for r, c in project.channels.ground_truth.items()),
+    ):
         for name in listed:
             if listed.count(name) > 1:
                 raise ProjectError(f"{path}: {key}: channel '{name}' is listed twice.")
@@ -299,9 +303,7 @@ def check_names(project: Project, path: Path) -> None:
         raise ProjectError(f"{path}: segment.path: the labels backend needs the folder of masks.")
 
 
-def _member(
-    name: str, known: list[str], what: str, path: Path, key: str, fix: str = ""
-) -> None:
+def _member(name: str, known: list[str], what: str, path: Path, key: str, fix: str = "") -> None:
     if name in known:
         return
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -29,10 +29,24 @@ class Look:
 
 
 LOOKS = {
-    "astro": Look((10.5, 1.0), (1.35, 0.15), (2600, 450), 0.16, (9.0, 1.5),
-                  {"FITC": (1500, 400), "Cy3": (900, 250), "Cy5": (1100, 300)}, 5),
-    "neuro": Look((8.6, 0.8), (1.12, 0.08), (3300, 500), 0.30, (5.0, 1.2),
-                  {"FITC": (1150, 350), "Cy3": (1200, 300), "Cy5": (850, 250)}, 9),
+    "astro": Look(
+        (10.5, 1.0),
+        (1.35, 0.15),
+        (2600, 450),
+        0.16,
+        (9.0, 1.5),
+        {"FITC": (1500, 400), "Cy3": (900, 250), "Cy5": (1100, 300)},
+        5,
+    ),
+    "neuro": Look(
+        (8.6, 0.8),
+        (1.12, 0.08),
+        (3300, 500),
+        0.30,
+        (5.0, 1.2),
+        {"FITC": (1150, 350), "Cy3": (1200, 300), "Cy5": (850, 250)},
+        9,
+    ),
 }
 
 
@@ -104,8 +118,12 @@ def draw(
         painting[3][window] += 0.8 * max(100.0, rng.normal(*look.intensity["Cy5"])) * nucleus
         painting[2][window] += _granules(rng, body, look)
         for marker in range(len(MARKERS)):
-            strength = rng.lognormal(np.log(900), 0.3) if cell.positive[marker] else rng.uniform(0, 60)
-            truth[marker][window] += strength * nucleus * np.clip(1 + 0.25 * texture[window], 0.3, 2)
+            strength = (
+                rng.lognormal(np.log(900), 0.3) if cell.positive[marker] else rng.uniform(0, 60)
+            )
+            truth[marker][window] += (
+                strength * nucleus * np.clip(1 + 0.25 * texture[window], 0.3, 2)
+            )
     return painting, truth, labels
 
 
@@ -118,8 +136,10 @@ def _outline(
     reach = max(2.0, rng.normal(*look.body))
     half = int(np.ceil(long + reach + 4))
     top, left = max(0, int(cell.y) - half), max(0, int(cell.x) - half)
-    window = (slice(top, min(shape[0], int(cell.y) + half)),
-              slice(left, min(shape[1], int(cell.x) + half)))
+    window = (
+        slice(top, min(shape[0], int(cell.y) + half)),
+        slice(left, min(shape[1], int(cell.x) + half)),
+    )
     y, x = np.mgrid[window]
     angle = rng.uniform(0, np.pi)
     along = (x - cell.x) * np.cos(angle) + (y - cell.y) * np.sin(angle)

@@ -63,8 +63,14 @@ class Demo:
 
 
 def write_demo(
-    folder: Path, *, seed: int = 0, wells: Mapping[str, Sequence[str]] = WELLS, sites: int = 1,
-    shape: tuple[int, int] = (400, 440), cells: int = 70, max_shift_px: float = 18.0,
+    folder: Path,
+    *,
+    seed: int = 0,
+    wells: Mapping[str, Sequence[str]] = WELLS,
+    sites: int = 1,
+    shape: tuple[int, int] = (400, 440),
+    cells: int = 70,
+    max_shift_px: float = 18.0,
 ) -> Demo:
     """Write a two-round plate, its layout, project file and truth.
 
@@ -115,8 +121,14 @@ def write_demo(
 
 
 def _write_field(
-    folder: Path, rng: np.random.Generator, key: FieldKey, culture: str, sequence: int,
-    shape: tuple[int, int], count: int, max_shift_px: float,
+    folder: Path,
+    rng: np.random.Generator,
+    key: FieldKey,
+    culture: str,
+    sequence: int,
+    shape: tuple[int, int],
+    count: int,
+    max_shift_px: float,
 ) -> tuple[np.ndarray, list[dict[str, object]]]:
     """Draw one scene larger than the field, and cut both rounds out of it."""
     margin = int(np.ceil(max_shift_px)) + 2
@@ -131,16 +143,30 @@ def _write_field(
     # A nucleus at (y, x) in CP lies at (y, x) + shift in the ground-truth round.
     moved = ndi.shift(second, (0, *shift), order=1, mode="nearest")
     name = f"Well{key.well}_Point{key.well}_{key.site:04d}_Channel{{}}_Seq{sequence:04d}.tif"
-    write_image(folder / "CP" / name.format(",".join(CHANNELS)),
-                _camera(rng, painting[(slice(None), *frame)]), CHANNELS)
-    write_image(folder / "GT" / name.format(",".join(("DAPI", *MARKERS))),
-                _camera(rng, moved[(slice(None), *frame)]), ("DAPI", *MARKERS))
+    write_image(
+        folder / "CP" / name.format(",".join(CHANNELS)),
+        _camera(rng, painting[(slice(None), *frame)]),
+        CHANNELS,
+    )
+    write_image(
+        folder / "GT" / name.format(",".join(("DAPI", *MARKERS))),
+        _camera(rng, moved[(slice(None), *frame)]),
+        ("DAPI", *MARKERS),
+    )
     write_labels(folder / "truth" / "nuclei" / f"{key}.tif", labels[frame])
     inside = np.unique(labels[frame])
     cells = [
-        {"field": str(key), "label": number, "class": cell.kind, "y": round(cell.y - margin, 2),
-         "x": round(cell.x - margin, 2), "EdU": cell.positive[0], "BrdU": cell.positive[1]}
-        for number, cell in enumerate(drawn, start=1) if number in inside
+        {
+            "field": str(key),
+            "label": number,
+            "class": cell.kind,
+            "y": round(cell.y - margin, 2),
+            "x": round(cell.x - margin, 2),
+            "EdU": cell.positive[0],
+            "BrdU": cell.positive[1],
+        }
+        for number, cell in enumerate(drawn, start=1)
+        if number in inside
     ]
     return shift, cells
 
@@ -148,7 +174,9 @@ def _write_field(
 def _camera(rng: np.random.Generator, signal: np.ndarray) -> np.ndarray:
     """Blur, background with a gradient, shot and read noise: ``(C, H, W)`` uint16."""
     height, width = signal.shape[1:]
-    slope = 1 + 0.15 * np.linspace(-1, 1, width)[None, :] + 0.1 * np.linspace(-1, 1, height)[:, None]
+    slope = (
+        1 + 0.15 * np.linspace(-1, 1, width)[None, :] + 0.1 * np.linspace(-1, 1, height)[:, None]
+    )
     light = ndi.gaussian_filter(signal, (0, 0.9, 0.9)) + _BACKGROUND * slope
     noisy = light + rng.normal(size=light.shape) * (_GAIN * np.sqrt(light) + 8)
     return np.clip(np.rint(noisy), 0, 65535).astype(np.uint16)
@@ -160,7 +188,8 @@ def _write_layout(path: Path, wells: Mapping[str, Sequence[str]]) -> None:
     columns = sorted({well.column for well in cultures})
     grid = pd.DataFrame(
         [[cultures.get(WellKey(row, column)) for column in columns] for row in rows],
-        index=rows, columns=columns,
+        index=rows,
+        columns=columns,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     grid.to_excel(path, sheet_name="Culture")

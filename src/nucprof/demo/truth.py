@@ -15,7 +15,10 @@ def compare(demo: Demo, results: Results) -> list[str]:
     """Lines that tell the shift error, the share of nuclei found, and the share of right classes."""
     registered = read_table(results.registration)
     shifts = demo.shifts.set_index("field")
-    fields = [f"{w[0]}-{w[1:]}-{s:02d}" for w, s in zip(registered["well"], registered["site"], strict=True)]
+    fields = [
+        f"{w[0]}-{w[1:]}-{s:02d}"
+        for w, s in zip(registered["well"], registered["site"], strict=True)
+    ]
     true = shifts.loc[fields, ["shift_y", "shift_x"]].to_numpy()
     error = np.hypot(*(registered[["shift_y", "shift_x"]].to_numpy() - true).T)
     gated = read_table(results.folder("gate", "GT_data.csv"))

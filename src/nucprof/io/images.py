@@ -149,8 +149,18 @@ def _reader(path: Path) -> _Reader:
 
 
 # What the two libraries raise on a cut or damaged file.
-_BROKEN = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, struct.error,
-           zlib.error, RuntimeError, AttributeError)
+_BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    RuntimeError,
+    AttributeError,
+)
 
 
 def describe(path: Path) -> ImageInfo:
@@ -197,7 +207,7 @@ def write_image(path: Path, image: np.ndarray, channels: Sequence[str] = ()) -> 
     """Write a ``(C, H, W)`` or ``(H, W)`` image as a TIFF that Fiji opens, atomically."""
     import tifffile
 
-    metadata: dict[str, Any] = {"axes": "CYX"[-image.ndim:]}
+    metadata: dict[str, Any] = {"axes": "CYX"[-image.ndim :]}
     if channels:
         metadata["Channel"] = {"Name": list(channels)}
     with atomic(path) as temporary:
@@ -212,8 +222,12 @@ def write_labels(path: Path, labels: np.ndarray) -> None:
     dtype = np.uint16 if most <= np.iinfo(np.uint16).max else np.uint32
     with atomic(path) as temporary:
         tifffile.imwrite(
-            temporary, labels.astype(dtype, copy=False), photometric="minisblack",
-            compression="zlib", compressionargs={"level": 1}, metadata=None,
+            temporary,
+            labels.astype(dtype, copy=False),
+            photometric="minisblack",
+            compression="zlib",
+            compressionargs={"level": 1},
+            metadata=None,
         )
 
 

@@ -9,9 +9,7 @@ from nucprof.errors import ProjectError
 from nucprof.io.files import read_json, write_json
 
 
-def rename_files(
-    targets: list[tuple[Path, Path]], mode: str, log: Path
-) -> dict[Path, Path]:
+def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict[Path, Path]:
     """Link or move files; returns where each that changed its name now is.
 
     Parameters
@@ -30,8 +28,10 @@ def rename_files(
     """
     todo = [(source, target) for source, target in targets if source != target]
     names = [target for _, target in targets]
-    taken = sorted({str(t) for t in names if names.count(t) > 1} |
-                   {str(t) for s, t in todo if t.exists() and not os.path.samefile(s, t)})
+    taken = sorted(
+        {str(t) for t in names if names.count(t) > 1}
+        | {str(t) for s, t in todo if t.exists() and not os.path.samefile(s, t)}
+    )
     if taken:
         raise ProjectError(f"rename: these names are taken, nothing was renamed: {_few(taken)}")
     if mode == "move":
@@ -59,7 +59,9 @@ def undo_moves(log: Path) -> int:
     moved = {Path(new): Path(old) for new, old in read_json(log).items()}
     taken = [str(old) for new, old in moved.items() if new.exists() and old.exists()]
     if taken:
-        raise ProjectError(f"rename --undo: these names are taken, nothing was moved: {_few(taken)}")
+        raise ProjectError(
+            f"rename --undo: these names are taken, nothing was moved: {_few(taken)}"
+        )
     count = 0
     for new, old in moved.items():
         if new.exists():

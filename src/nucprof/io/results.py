@@ -74,7 +74,9 @@ class Results:
 
     def relative(self, path: Path) -> str:
         """A path as the manifest names it: relative to the output folder, with forward slashes."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        )
 
     def absolute(self, text: str) -> Path:
         """The inverse of :meth:`relative`."""

@@ -14,8 +14,19 @@ from nucprof.plate.keys import WellKey
 from nucprof.plate.layout import Layout
 
 _TEXT = (
-    "plate", "well", "row", "round", "channel", "path", "ROI_img_name", "true_condition",
-    "predicted", "part", "Metadata_Plate", "Metadata_Well", "Metadata_ROI_img_name",
+    "plate",
+    "well",
+    "row",
+    "round",
+    "channel",
+    "path",
+    "ROI_img_name",
+    "true_condition",
+    "predicted",
+    "part",
+    "Metadata_Plate",
+    "Metadata_Well",
+    "Metadata_ROI_img_name",
     "Metadata_Target",
 )
 
@@ -36,14 +47,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     if path.suffix == ".csv":
         # A plate called 001 is no number, a class called NA is not missing.
         return pd.read_csv(
-            path, usecols=columns, dtype=dict.fromkeys(_TEXT, str),
-            keep_default_na=False, na_values=[""],
+            path,
+            usecols=columns,
+            dtype=dict.fromkeys(_TEXT, str),
+            keep_default_na=False,
+            na_values=[""],
         )
     return pd.read_parquet(path, columns=columns)
 
 
 def concatenate(
-    paths: Iterable[Path], target: Path,
+    paths: Iterable[Path],
+    target: Path,
     complete: Callable[[pd.DataFrame], pd.DataFrame] = lambda part: part,
 ) -> int:
     """Write many Parquet tables of one schema as one, a table at a time; return its row count.

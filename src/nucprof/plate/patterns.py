@@ -39,8 +39,9 @@ class NamePattern:
             well = WellKey.parse(groups["well"])
         else:
             row = groups["row"]
-            well = WellKey(row_letters(int(row)) if row.isdigit() else row.upper(),
-                           int(groups["column"]))
+            well = WellKey(
+                row_letters(int(row)) if row.isdigit() else row.upper(), int(groups["column"])
+            )
         site = groups.get("site")
         key = FieldKey(well.row, well.column, int(site) if site else 1)
         return ParsedName(key, groups.get("channel"))
@@ -56,12 +57,15 @@ class ParsedName:
 
 BUILT_IN = (
     NamePattern(
-        "field", re.compile(rf"^{_ROW}-(?P<column>\d{{2,4}})(?:-(?P<site>\d{{1,6}}))?$"),
+        "field",
+        re.compile(rf"^{_ROW}-(?P<column>\d{{2,4}})(?:-(?P<site>\d{{1,6}}))?$"),
         "B-02-01",
     ),
     NamePattern(
         "field-channel",
-        re.compile(rf"^{_ROW}-(?P<column>\d{{2,4}})-(?P<site>\d{{1,6}})[_-](?P<channel>[A-Za-z]\w*)$"),
+        re.compile(
+            rf"^{_ROW}-(?P<column>\d{{2,4}})-(?P<site>\d{{1,6}})[_-](?P<channel>[A-Za-z]\w*)$"
+        ),
         "B-02-01_DAPI",
     ),
     NamePattern(

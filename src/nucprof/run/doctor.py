@@ -54,10 +54,14 @@ def examine(project_path: Path | None = None) -> Iterator[Check]:
 def _machine() -> Iterator[Check]:
     yield Check("ok", f"Python {platform.python_version()} on {platform.platform()}")
     total = psutil.virtual_memory().total
-    text = (f"{cores()} cores, {total / _GB:.0f} GB memory, {available_memory() / _GB:.0f} GB free: "
-            f"{worker_count('auto')} workers")
-    yield Check("ok" if total >= _ENOUGH_MEMORY else "warn",
-                text if total >= _ENOUGH_MEMORY else f"{text}; under 8 GB large fields may not fit")
+    text = (
+        f"{cores()} cores, {total / _GB:.0f} GB memory, {available_memory() / _GB:.0f} GB free: "
+        f"{worker_count('auto')} workers"
+    )
+    yield Check(
+        "ok" if total >= _ENOUGH_MEMORY else "warn",
+        text if total >= _ENOUGH_MEMORY else f"{text}; under 8 GB large fields may not fit",
+    )
 
 
 def _libraries() -> Iterator[Check]:
@@ -74,11 +78,17 @@ def _libraries() -> Iterator[Check]:
         elif torch.backends.mps.is_available():
             yield Check("ok", "GPU for torch: Apple MPS")
         else:
-            yield Check("note", "no GPU for torch: the network is trained on the CPU (resnet18), "
-                                "whole cells are found by 'propagate' instead of Cellpose")
+            yield Check(
+                "note",
+                "no GPU for torch: the network is trained on the CPU (resnet18), "
+                "whole cells are found by 'propagate' instead of Cellpose",
+            )
     if sys.platform == "win32":
-        yield Check("note", "TensorFlow has no GPU on native Windows since 2.11: StarDist runs on "
-                            "the CPU here; use WSL2 to run it on the GPU")
+        yield Check(
+            "note",
+            "TensorFlow has no GPU on native Windows since 2.11: StarDist runs on "
+            "the CPU here; use WSL2 to run it on the GPU",
+        )
 
 
 def _project(project: Project) -> Iterator[Check]:
@@ -90,8 +100,11 @@ def _project(project: Project) -> Iterator[Check]:
         paths = image_files(r, project.rename)
         info = describe(paths[0])
         size = sum(path.stat().st_size for path in paths)
-        yield Check("ok", f"{r.text}: {len(paths)} files, {size / _GB:.2f} GB, "
-                          f"{info.planes} x {info.height} x {info.width} {info.dtype}")
+        yield Check(
+            "ok",
+            f"{r.text}: {len(paths)} files, {size / _GB:.2f} GB, "
+            f"{info.planes} x {info.height} x {info.width} {info.dtype}",
+        )
         raw += size
         if r.name == CP_ROUND:
             each = info.planes / len(r.channels)
@@ -116,7 +129,12 @@ def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     minutes = pixels / 1e6 * _SECONDS_PER_MEGAPIXEL / worker_count(project.execution.workers) / 60
-    yield Check("ok" if free > 1.2 * need else "FAIL",
-                f"results need about {need / _GB:.1f} GB, {free / _GB:.0f} GB are free at {folder}")
-    yield Check("ok", f"about {max(1, round(minutes))} min to the features on this machine, at "
-                      f"{_CELLS_PER_MEGAPIXEL} cells a megapixel; training comes on top")
+    yield Check(
+        "ok" if free > 1.2 * need else "FAIL",
+        f"results need about {need / _GB:.1f} GB, {free / _GB:.0f} GB are free at {folder}",
+    )
+    yield Check(
+        "ok",
+        f"about {max(1, round(minutes))} min to the features on this machine, at "
+        f"{_CELLS_PER_MEGAPIXEL} cells a megapixel; training comes on top",
+    )

@@ -23,8 +23,13 @@ from nucprof.stages.base import Entry, Job, Outcome
 
 _MEMORY_PER_WORKER = 2.5e9  # bytes; the largest worker (StarDist on a 2048 x 2048 field)
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
 
@@ -133,19 +138,36 @@ def perform(stage: str, job: Job, definition: str) -> Entry:
         module = importlib.import_module(f"nucprof.stages.{stage.replace('-', '_')}")
         inputs = {str(path): Fingerprint.of(path).to_json() for path in job.inputs if path.exists()}
         outcome: Outcome = module.work(job)
-        outputs = {str(path): Fingerprint.of(path).to_json() for path in job.outputs if path.exists()}
+        outputs = {
+            str(path): Fingerprint.of(path).to_json() for path in job.outputs if path.exists()
+        }
     except UserError:
         raise
     except FieldExcluded as error:
-        return Entry(**base, status="excluded", reason=error.reason, message=str(error),
-                     inputs=inputs, seconds=_since(started))
+        return Entry(
+            **base,
+            status="excluded",
+            reason=error.reason,
+            message=str(error),
+            inputs=inputs,
+            seconds=_since(started),
+        )
     except NucprofError as error:
-        return Entry(**base, status="failed", reason=type(error).__name__, message=str(error),
-                     seconds=_since(started))
+        return Entry(
+            **base,
+            status="failed",
+            reason=type(error).__name__,
+            message=str(error),
+            seconds=_since(started),
+        )
     except Exception as error:  # noqa: BLE001 - recorded, with its traceback, as the field's failure
-        return Entry(**base, status="failed", reason=type(error).__name__,
-                     message=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
-                     seconds=_since(started))
+        return Entry(
+            **base,
+            status="failed",
+            reason=type(error).__name__,
+            message=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
+            seconds=_since(started),
+        )
     return Entry(
         **base,
         status="done",
@@ -197,8 +219,12 @@ def run_jobs(
 
 
 def _drain(
-    executor: Executor, most: int, stage: str, waiting: deque[tuple[Job, str]],
-    suspects: list[tuple[Job, str]], stop_early: Callable[[], bool],
+    executor: Executor,
+    most: int,
+    stage: str,
+    waiting: deque[tuple[Job, str]],
+    suspects: list[tuple[Job, str]],
+    stop_early: Callable[[], bool],
 ) -> Iterator[Entry]:
     flying: dict[Future, tuple[Job, str]] = {}
     while waiting or flying:
@@ -240,7 +266,11 @@ def _alone(pool: Pool, stage: str, job: Job, definition: str) -> Entry:
     if not _worker_died(error):
         raise error
     return Entry(
-        job.plate, job.field, "failed", definition, reason="worker_died",
+        job.plate,
+        job.field,
+        "failed",
+        definition,
+        reason="worker_died",
         message=f"{job.name}: its worker process died twice; the likely cause is too little memory. "
         "Use fewer --workers, or close other programs.",
     )

@@ -49,13 +49,13 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
                 stage[hit], reason[hit] = name, found
         frames.append(_rows(key, labels, stage, reason))
     if not frames:
-        return _rows(("", "A-01-01"), np.empty(0, np.int64), np.empty(0, object), np.empty(0, object))
+        return _rows(
+            ("", "A-01-01"), np.empty(0, np.int64), np.empty(0, object), np.empty(0, object)
+        )
     return pd.concat(frames, ignore_index=True)
 
 
-def _drops(
-    key: tuple[str, str], journal: Journal
-) -> list[tuple[str, np.ndarray | None]]:
+def _drops(key: tuple[str, str], journal: Journal) -> list[tuple[str, np.ndarray | None]]:
     """Reasons and labels dropped from a field; None for all that are left."""
     drops: list[tuple[str, np.ndarray | None]] = []
     for entry in filter(None, (journal.get(key), journal.get(WHOLE))):

@@ -14,8 +14,20 @@ from nucprof.io.files import read_json, write_json
 
 SCHEMA = 1
 _LIBRARIES = (
-    "numpy", "scipy", "pandas", "scikit-image", "scikit-learn", "tifffile", "nd2", "numba",
-    "tensorflow", "stardist", "torch", "torchvision", "cellpose", "umap-learn",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-image",
+    "scikit-learn",
+    "tifffile",
+    "nd2",
+    "numba",
+    "tensorflow",
+    "stardist",
+    "torch",
+    "torchvision",
+    "cellpose",
+    "umap-learn",
 )
 
 
@@ -83,8 +95,11 @@ class Manifest:
 
 def versions() -> dict[str, str]:
     """Versions of what decides results, read without importing any of it."""
-    found = {"nucprof": nucprof.__version__, "python": platform.python_version(),
-             "system": platform.platform()}
+    found = {
+        "nucprof": nucprof.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     for name in _LIBRARIES:
         try:
             found[name] = metadata.version(name)

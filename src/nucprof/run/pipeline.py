@@ -56,8 +56,12 @@ class Run:
     """
 
     def __init__(
-        self, project: Project, options: Options | None = None, reporter: Reporter | None = None,
-        *, name: str = "default",
+        self,
+        project: Project,
+        options: Options | None = None,
+        reporter: Reporter | None = None,
+        *,
+        name: str = "default",
     ) -> None:
         self.project = project
         self.results = Results(project.project.output)
@@ -89,8 +93,11 @@ class Run:
     def assess(self, stage: Stage) -> Assessment:
         """What a stage has to do."""
         return assess(
-            stage, self, self.manifest.stages.get(self._record_name(stage.name)),
-            self.entries(stage.name), force=self.options.force,
+            stage,
+            self,
+            self.manifest.stages.get(self._record_name(stage.name)),
+            self.entries(stage.name),
+            force=self.options.force,
         )
 
     def run_stage(self, stage: Stage) -> StageResult:
@@ -119,9 +126,7 @@ class Run:
         result.seconds = time.perf_counter() - started
         return self._ended(result)
 
-    def run_all(
-        self, first: str | None = None, last: str | None = None
-    ) -> list[StageResult]:
+    def run_all(self, first: str | None = None, last: str | None = None) -> list[StageResult]:
         """Run the stages in order, skipping what is up to date.
 
         Stops after a stage with failures unless ``keep_going``.
@@ -151,7 +156,9 @@ class Run:
         selector = FieldSelector(self.options.fields)
         if not self.options.fields:
             return [(job, definition) for job, definition, _ in assessment.stale]
-        known = [(job.plate, FieldKey.parse(job.field)) for job in assessment.plan.jobs if job.field]
+        known = [
+            (job.plate, FieldKey.parse(job.field)) for job in assessment.plan.jobs if job.field
+        ]
         unmatched = selector.unmatched(known) if known else []
         if unmatched:
             raise UserError(
@@ -237,8 +244,11 @@ class Run:
         if failed:
             record.table_definition = ""
         record.counts = {
-            "jobs": len(keys), "done": sum(e.status == "done" for e in held.values()),
-            "excluded": len(excluded), "failed": len(failed), **summary.counts,
+            "jobs": len(keys),
+            "done": sum(e.status == "done" for e in held.values()),
+            "excluded": len(excluded),
+            "failed": len(failed),
+            **summary.counts,
         }
         record.models = summary.models
         record.inputs = {str(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs}
@@ -249,8 +259,11 @@ class Run:
         record.excluded = [_brief(entry) for entry in excluded]
         record.warnings = [
             *summary.warnings,
-            *(f"{e.plate}/{e.field}: {text}" if e.field else text
-              for e in usable for text in e.warnings),
+            *(
+                f"{e.plate}/{e.field}: {text}" if e.field else text
+                for e in usable
+                for text in e.warnings
+            ),
         ]
         record.finished = _now()
         summary.warnings = record.warnings
@@ -263,8 +276,11 @@ class Run:
         if stage.name == "rename":
             return []
         gone = descendants(stage.name)
-        journals = [(s.name, self.entries(s.name)) for s in STAGES
-                    if s.name not in gone and not s.skip(self.project)]
+        journals = [
+            (s.name, self.entries(s.name))
+            for s in STAGES
+            if s.name not in gone and not s.skip(self.project)
+        ]
         table = ledger.build(journals)
         write_table(self.results.cells, table)
         return ledger.waterfall(table, [s.name for s in STAGES])
@@ -308,8 +324,12 @@ def chosen_stages(first: str | None, last: str | None) -> list[Stage]:
 
 
 def _brief(entry: Entry) -> dict[str, str]:
-    return {"plate": entry.plate, "field": entry.field, "reason": entry.reason,
-            "message": entry.message}
+    return {
+        "plate": entry.plate,
+        "field": entry.field,
+        "reason": entry.reason,
+        "message": entry.message,
+    }
 
 
 def _now() -> str:

@@ -46,8 +46,12 @@ class Assessment:
 
 
 def assess(
-    stage: Stage, context: Context, record: StageRecord | None,
-    journal: Mapping[tuple[str, str], Entry], *, force: bool = False,
+    stage: Stage,
+    context: Context,
+    record: StageRecord | None,
+    journal: Mapping[tuple[str, str], Entry],
+    *,
+    force: bool = False,
 ) -> Assessment:
     """Compare what a stage would do with what it has done.
 
@@ -98,7 +102,11 @@ def _job_is_stale(
     if entry.status == "failed":
         return "failed last time"
     if entry.definition != definition:
-        return f"settings changed ({', '.join(changed)})" if changed else "what it is made from changed"
+        return (
+            f"settings changed ({', '.join(changed)})"
+            if changed
+            else "what it is made from changed"
+        )
     for path in job.inputs:
         known = entry.inputs.get(str(path))
         if known is None or not Fingerprint(*known).matches(path, hashes):

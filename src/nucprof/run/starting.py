@@ -27,8 +27,12 @@ class Channels:
 
 
 def write_project(
-    target: Path, painted: Sequence[Path], rounds: Sequence[tuple[str, Path]],
-    layouts: Sequence[Path], *, name: str,
+    target: Path,
+    painted: Sequence[Path],
+    rounds: Sequence[tuple[str, Path]],
+    layouts: Sequence[Path],
+    *,
+    name: str,
 ) -> list[str]:
     """Look into the folders and write a commented project file.
 
@@ -72,8 +76,10 @@ def write_project(
         held = {CP_ROUND: folder, **by_plate[number]}
         for round_name, place in held.items():
             files = read_round(Round(plate, round_name, str(place), ()), RenameSettings())
-            lines.append(f"{plate}, {round_name}: {len(files.fields)} fields, names like "
-                         f"'{files.pattern.example}'")
+            lines.append(
+                f"{plate}, {round_name}: {len(files.fields)} fields, names like "
+                f"'{files.pattern.example}'"
+            )
             lines += files.warnings
             found.setdefault(round_name, look_at_channels(files))
         layout = layouts[min(number, len(layouts) - 1)] if layouts else None
@@ -100,7 +106,9 @@ def look_at_channels(files: RoundFiles) -> Channels:
     words = tuple(tokens[0].split(",")) if tokens else ()
     if len(words) == info.planes:
         return Channels(_safe(words), "from the file names", {})
-    return Channels(tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {})
+    return Channels(
+        tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {}
+    )
 
 
 def _safe(names: Sequence[str]) -> tuple[str, ...]:
@@ -113,7 +121,9 @@ def _rounds_by_plate(rounds: Sequence[tuple[str, Path]], plates: int) -> list[di
     for name, folder in rounds:
         free = next((held for held in by_plate if name not in held), None)
         if free is None:
-            raise UserError(f"--gt {name}={folder}: there are more folders of this round than plates.")
+            raise UserError(
+                f"--gt {name}={folder}: there are more folders of this round than plates."
+            )
         free[name] = folder
     return by_plate
 
@@ -131,8 +141,11 @@ def _plate_toml(plate: str, held: Mapping[str, Path], layout: Path | None, root:
         return f'"{short.as_posix()}"'
 
     lines = ["[[plates]]", f'name = "{plate}"', f"cell_painting = {text(held[CP_ROUND])}"]
-    lines.append(f"layout = {text(layout)}" if layout else
-                 '# layout = "layout.xlsx"   # which culture grows in which well; needed to train')
+    lines.append(
+        f"layout = {text(layout)}"
+        if layout
+        else '# layout = "layout.xlsx"   # which culture grows in which well; needed to train'
+    )
     rounds = {name: folder for name, folder in held.items() if name != CP_ROUND}
     if rounds:
         lines.append("[plates.ground_truth]")
@@ -145,7 +158,11 @@ def _project_toml(name: str, plates: Sequence[str], found: Mapping[str, Channels
     nuclear = next((n for n in painted.names if _NUCLEAR.search(n)), None)
     lines = [
         "# Made by 'nucprof init'. All else has its default; nucprof.toml.example lists every key.",
-        "", "[project]", f'name = "{name}"', 'output = "results"', "",
+        "",
+        "[project]",
+        f'name = "{name}"',
+        'output = "results"',
+        "",
         *plates,
         "[channels]   # in the order in which the files hold them",
         f"cell_painting = {_list(painted.names)}   # {painted.source}",

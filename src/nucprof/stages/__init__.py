@@ -26,17 +26,46 @@ def _disabled(section: str) -> Callable[[Project], str | None]:
 
 STAGES = (
     Stage("rename", "Map raw microscope names to field keys", ("rename",), (), ("images.csv",)),
-    Stage("segment", "Find nuclei or whole cells", ("segment",), ("rename",),
-          ("masks/", "cells.parquet"), isolated=_uses_network),
-    Stage("align", "Bring the ground-truth rounds onto the Cell Painting frame", ("align",),
-          ("rename", "segment"), ("aligned/", "registration.csv"), skip=_without_ground_truth),
+    Stage(
+        "segment",
+        "Find nuclei or whole cells",
+        ("segment",),
+        ("rename",),
+        ("masks/", "cells.parquet"),
+        isolated=_uses_network,
+    ),
+    Stage(
+        "align",
+        "Bring the ground-truth rounds onto the Cell Painting frame",
+        ("align",),
+        ("rename", "segment"),
+        ("aligned/", "registration.csv"),
+        skip=_without_ground_truth,
+    ),
     Stage("crop", "Cut one patch per cell", ("crop",), ("segment", "align"), ("crops/",)),
-    Stage("features", "Measure intensity, shape and texture of every cell", ("features",),
-          ("segment", "align"), ("features/",)),
-    Stage("gate", "Give cells their true class from the ground truth", ("gate",), ("features",),
-          ("gate/",), skip=_without_ground_truth),
-    Stage("train-rf", "Train and evaluate a random forest", ("train", "train.rf"),
-          ("features", "gate"), ("train/rf/",), skip=_disabled("train.rf")),
+    Stage(
+        "features",
+        "Measure intensity, shape and texture of every cell",
+        ("features",),
+        ("segment", "align"),
+        ("features/",),
+    ),
+    Stage(
+        "gate",
+        "Give cells their true class from the ground truth",
+        ("gate",),
+        ("features",),
+        ("gate/",),
+        skip=_without_ground_truth,
+    ),
+    Stage(
+        "train-rf",
+        "Train and evaluate a random forest",
+        ("train", "train.rf"),
+        ("features", "gate"),
+        ("train/rf/",),
+        skip=_disabled("train.rf"),
+    ),
 )
 
 

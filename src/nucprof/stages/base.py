@@ -235,6 +235,20 @@ class Stage:
 
 
 __all__ = [
-    "CP_ROUND", "WHOLE", "Context", "Drop", "Entry", "Job", "Outcome", "Plan", "Stage",
-    "Summary", "fields_with_masks", "layout_paths", "layouts", "mask_path", "require", "survivors",
+    "CP_ROUND",
+    "WHOLE",
+    "Context",
+    "Drop",
+    "Entry",
+    "Job",
+    "Outcome",
+    "Plan",
+    "Stage",
+    "Summary",
+    "fields_with_masks",
+    "layout_paths",
+    "layouts",
+    "mask_path",
+    "require",
+    "survivors",
 ]

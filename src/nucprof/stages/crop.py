@@ -17,7 +17,14 @@ from nucprof.io.stacks import write_single_crops, write_stack
 from nucprof.io.tables import concatenate, write_table
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages.base import (
-    Context, Entry, Job, Outcome, Plan, Summary, fields_with_masks, mask_path,
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Summary,
+    fields_with_masks,
+    mask_path,
 )
 
 
@@ -44,12 +51,22 @@ def plan(context: Context) -> Plan:
         mask = mask_path(context, "cells" if region == "cell" else "nuclei", plate, field)
         files = dict.fromkeys(Path(path) for path, _ in held.values())
         part = results.part("crop", f"{region}_{size}", plate, field)
-        jobs.append(Job(
-            plate, field, (*files, mask), (folder / plate / f"{field}.tif", part),
-            {"region": region, "size": size, "masked": masked, "channels": channels,
-             "export": project.crop.export_tiff},
-            {"sources": context.images.sources(plate, field, CP_ROUND, channels)},
-        ))
+        jobs.append(
+            Job(
+                plate,
+                field,
+                (*files, mask),
+                (folder / plate / f"{field}.tif", part),
+                {
+                    "region": region,
+                    "size": size,
+                    "masked": masked,
+                    "channels": channels,
+                    "export": project.crop.export_tiff,
+                },
+                {"sources": context.images.sources(plate, field, CP_ROUND, channels)},
+            )
+        )
     return Plan(jobs, table_params={"region": region, "size": size})
 
 
@@ -60,7 +77,11 @@ def work(job: Job) -> Outcome:
     labels = read_labels(mask)
     objects = ObjectIndex.of(labels)
     crops, padded = extract_crops(
-        read_channels(job.runtime["sources"]), labels, objects.ids, objects.centroids, size,
+        read_channels(job.runtime["sources"]),
+        labels,
+        objects.ids,
+        objects.centroids,
+        size,
         masked=job.params["masked"],
     )
     write_stack(stack_path, crops, job.params["channels"])
@@ -68,16 +89,21 @@ def work(job: Job) -> Outcome:
     names = [cell_key(field, label) for label in objects.ids.tolist()]
     if job.params["export"]:
         write_single_crops(stack_path.with_suffix(""), names, crops)
-    write_table(part, pd.DataFrame({
-        "Metadata_Plate": pd.Series([job.plate] * len(names), dtype="str"),
-        "Metadata_Well": pd.Series([str(field.well)] * len(names), dtype="str"),
-        "Metadata_Site": np.full(len(names), field.site, dtype=np.int64),
-        "Metadata_ObjectNumber": objects.ids.astype(np.int64),
-        "Metadata_ROI_img_name": pd.Series(names, dtype="str"),
-        "stack": pd.Series([f"{job.plate}/{job.field}.tif"] * len(names), dtype="str"),
-        "row": np.arange(len(names), dtype=np.int64),
-        "padded": np.asarray(padded, dtype=bool),
-    }))
+    write_table(
+        part,
+        pd.DataFrame(
+            {
+                "Metadata_Plate": pd.Series([job.plate] * len(names), dtype="str"),
+                "Metadata_Well": pd.Series([str(field.well)] * len(names), dtype="str"),
+                "Metadata_Site": np.full(len(names), field.site, dtype=np.int64),
+                "Metadata_ObjectNumber": objects.ids.astype(np.int64),
+                "Metadata_ROI_img_name": pd.Series(names, dtype="str"),
+                "stack": pd.Series([f"{job.plate}/{job.field}.tif"] * len(names), dtype="str"),
+                "row": np.arange(len(names), dtype=np.int64),
+                "padded": np.asarray(padded, dtype=bool),
+            }
+        ),
+    )
     return Outcome({"crops": len(names), "padded": int(np.sum(padded))})
 
 
@@ -89,6 +115,7 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     count = concatenate((job.outputs[1] for job in plan.jobs if job.key in done), index)
     padded = sum(entry.record.get("padded", 0) for entry in entries)
     return Summary(
-        [index], {"crops": count, "padded": padded},
+        [index],
+        {"crops": count, "padded": padded},
         [f"{count} crops of {size} x {size} px ({region}), {padded} padded at the image's edge"],
     )

@@ -16,7 +16,15 @@ from nucprof.io.images import read_channels, read_labels
 from nucprof.io.tables import concatenate, read_table, write_table
 from nucprof.plate.keys import FieldKey, WellKey, cell_key
 from nucprof.stages.base import (
-    Context, Entry, Job, Outcome, Plan, Summary, fields_with_masks, layout_paths, layouts,
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Summary,
+    fields_with_masks,
+    layout_paths,
+    layouts,
     mask_path,
 )
 
@@ -43,25 +51,39 @@ def plan(context: Context) -> Plan:
     jobs = []
     for plate, field in fields_with_masks(context):
         masks = {kind: mask_path(context, kind, plate, field) for kind in kinds}
-        painted = context.images.sources(
-            plate, field, CP_ROUND, project.round_channels(CP_ROUND)
-        )
+        painted = context.images.sources(plate, field, CP_ROUND, project.round_channels(CP_ROUND))
         rounds = [CP_ROUND, *_rounds_of(project, plate)]
         images = [results.aligned_image(plate, name, field) for name in rounds[1:]]
         files = dict.fromkeys(Path(path) for path, _ in painted)
-        jobs.append(Job(
-            plate, field, (*files, *images, *masks.values()),
-            tuple(results.part("features", name, plate, field) for name in rounds),
-            {"settings": project.features.model_copy(update={"csv": False}), "regions": regions,
-             "rounds": {name: project.round_channels(name) for name in rounds}},
-            {"sources": {CP_ROUND: painted,
-                         **{name: [(str(path), plane) for plane in
-                                   range(len(project.round_channels(name)))]
-                            for name, path in zip(rounds[1:], images, strict=True)}},
-             "masks": masks},
-        ))
-    return Plan(jobs, table_inputs=layout_paths(project),
-                table_params={"csv": project.features.csv})
+        jobs.append(
+            Job(
+                plate,
+                field,
+                (*files, *images, *masks.values()),
+                tuple(results.part("features", name, plate, field) for name in rounds),
+                {
+                    "settings": project.features.model_copy(update={"csv": False}),
+                    "regions": regions,
+                    "rounds": {name: project.round_channels(name) for name in rounds},
+                },
+                {
+                    "sources": {
+                        CP_ROUND: painted,
+                        **{
+                            name: [
+                                (str(path), plane)
+                                for plane in range(len(project.round_channels(name)))
+                            ]
+                            for name, path in zip(rounds[1:], images, strict=True)
+                        },
+                    },
+                    "masks": masks,
+                },
+            )
+        )
+    return Plan(
+        jobs, table_inputs=layout_paths(project), table_params={"csv": project.features.csv}
+    )
 
 
 def _rounds_of(project: Project, plate: str) -> list[str]:
@@ -82,8 +104,11 @@ def work(job: Job) -> Outcome:
 
 
 def measure_field(
-    image: np.ndarray, masks: dict[str, np.ndarray], channels: Sequence[str],
-    regions: Sequence[str], settings: FeatureSettings,
+    image: np.ndarray,
+    masks: dict[str, np.ndarray],
+    channels: Sequence[str],
+    regions: Sequence[str],
+    settings: FeatureSettings,
 ) -> dict[str, np.ndarray]:
     """Measure the compartments of one image, joined by label.
 
@@ -109,8 +134,13 @@ def measure_field(
 
     def measure(region: str) -> dict[str, np.ndarray]:
         return measure_objects(
-            image, labels[region], channels, region, textures=settings.textures,
-            texture_background=settings.texture_background, patch_size=settings.patch_size,
+            image,
+            labels[region],
+            channels,
+            region,
+            textures=settings.textures,
+            texture_background=settings.texture_background,
+            patch_size=settings.patch_size,
         )
 
     first = measure(main)
@@ -118,8 +148,13 @@ def measure_field(
     for region in regions:
         if region == "Patch":
             centroids = np.column_stack([table["Center_Y"], table["Center_X"]])
-            table |= measure_patches(image, centroids, channels, textures=settings.textures,
-                                     patch_size=settings.patch_size)
+            table |= measure_patches(
+                image,
+                centroids,
+                channels,
+                textures=settings.textures,
+                patch_size=settings.patch_size,
+            )
             continue
         found = first if region == main else measure(region)
         table |= _by_label(found, table["ObjectNumber"])
@@ -182,8 +217,13 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     summary = Summary()
     add = add_culture(project)
     for name in (CP_ROUND, *project.rounds):
-        parts = [path for job in plan.jobs if job.key in done
-                 for path, r in zip(job.outputs, job.params["rounds"], strict=True) if r == name]
+        parts = [
+            path
+            for job in plan.jobs
+            if job.key in done
+            for path, r in zip(job.outputs, job.params["rounds"], strict=True)
+            if r == name
+        ]
         target = results.features(name)
         count = concatenate(parts, target, add)
         summary.outputs.append(target)
@@ -203,6 +243,8 @@ def wells_without_culture(project: Project, fields: Sequence[tuple[str, str]]) -
         wells = {FieldKey.parse(field).well for p, field in fields if p == plate}
         missing = sorted(str(well) for well in wells if layout.culture(well) is None)
         if missing:
-            warnings.append(f"plate {plate}: the layout has no culture for {', '.join(missing)}; "
-                            "their cells are not trained on")
+            warnings.append(
+                f"plate {plate}: the layout has no culture for {', '.join(missing)}; "
+                "their cells are not trained on"
+            )
     return warnings

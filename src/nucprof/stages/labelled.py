@@ -61,15 +61,22 @@ def training_params(project: Project) -> dict[str, Any]:
     """What decides which cells are learnt from; part of a classifier's definition."""
     train = project.train
     return {
-        "targets": train.targets, "culture": train.culture, "test_culture": train.test_culture,
-        "sample": train.sample, "seeds": train.seeds, "split_unit": train.split_unit,
+        "targets": train.targets,
+        "culture": train.culture,
+        "test_culture": train.test_culture,
+        "sample": train.sample,
+        "seeds": train.seeds,
+        "split_unit": train.split_unit,
         "mixed_name": project.gate.mixed_culture,
     }
 
 
 def write_evaluation(
-    paths: dict[str, Path], metrics: dict[str, Any], predictions: pd.DataFrame,
-    split: pd.DataFrame, title: str,
+    paths: dict[str, Path],
+    metrics: dict[str, Any],
+    predictions: pd.DataFrame,
+    split: pd.DataFrame,
+    title: str,
 ) -> None:
     """Write what every classifier reports: metrics, predictions, split and the three figures."""
     from nucprof.io.files import atomic, write_json

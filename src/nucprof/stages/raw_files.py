@@ -13,7 +13,13 @@ from nucprof.config.models import RenameSettings
 from nucprof.errors import FieldError, ProjectError
 from nucprof.io.images import IMAGE_SUFFIXES, ImageInfo, describe
 from nucprof.plate.keys import FieldKey, FieldSelector
-from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, channel_aliases, choose_pattern
+from nucprof.plate.patterns import (
+    BUILT_IN,
+    NamePattern,
+    ParsedName,
+    channel_aliases,
+    choose_pattern,
+)
 
 _LISTED = 5  # names shown in a message
 
@@ -55,7 +61,8 @@ def image_files(r: Round, settings: RenameSettings) -> list[Path]:
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
     paths = sorted(
-        path for path in Path(r.folder).iterdir()
+        path
+        for path in Path(r.folder).iterdir()
         if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
     )
     if not paths:
@@ -103,8 +110,10 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         )
     warnings = []
     if strange:
-        warnings.append(f"{r.text}: {len(strange)} files left out, their names do not match "
-                        f"pattern '{pattern.name}': {some(strange)}")
+        warnings.append(
+            f"{r.text}: {len(strange)} files left out, their names do not match "
+            f"pattern '{pattern.name}': {some(strange)}"
+        )
     _refuse_collisions(r, fields, pattern)
     infos, broken = _headers([file.path for files in fields.values() for file in files])
     return RoundFiles(r, pattern, dict(fields), infos, [*warnings, *_gaps(r, fields), *broken])
@@ -143,6 +152,7 @@ def _gaps(r: Round, fields: Fields) -> list[str]:
 
 def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], list[str]]:
     """Headers of all files; a file that cannot be read is a warning here and fails its field later."""
+
     def header(path: Path) -> ImageInfo | str:
         try:
             return describe(path)
@@ -156,7 +166,10 @@ def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], list[str]]:
 
 
 def assign_channels(
-    r: Round, key: FieldKey, files: list[RoundFile], infos: dict[Path, ImageInfo],
+    r: Round,
+    key: FieldKey,
+    files: list[RoundFile],
+    infos: dict[Path, ImageInfo],
     settings: RenameSettings,
 ) -> dict[str, tuple[Path, int]]:
     """Tell which file and plane holds each channel of a field.
@@ -166,8 +179,11 @@ def assign_channels(
     ProjectError
         The planes in the files are not as many as the channels listed, or a token is unknown.
     """
-    if len(files) == 1 and (files[0].parsed.channel is None or len(r.channels) == 1
-                            or _planes(files[0].path, infos, len(r.channels)) > 1):
+    if len(files) == 1 and (
+        files[0].parsed.channel is None
+        or len(r.channels) == 1
+        or _planes(files[0].path, infos, len(r.channels)) > 1
+    ):
         path = files[0].path
         planes = _planes(path, infos, len(r.channels))
         names = infos[path].names if path in infos else ()

@@ -36,10 +36,19 @@ def plan(context: Context) -> Plan:
         ]
         for r in rounds
     }
-    params = {"settings": project.rename, "rounds": rounds, "exclude": project.project.exclude,
-              "listing": listing}
-    job = Job(*WHOLE, inputs=(), outputs=(context.results.images,), params=params,
-              runtime={"results": context.results})
+    params = {
+        "settings": project.rename,
+        "rounds": rounds,
+        "exclude": project.project.exclude,
+        "listing": listing,
+    }
+    job = Job(
+        *WHOLE,
+        inputs=(),
+        outputs=(context.results.images,),
+        params=params,
+        runtime={"results": context.results},
+    )
     return Plan([job])
 
 
@@ -52,7 +61,9 @@ def work(job: Job) -> Outcome:
     if settings.mode != "index":
         targets = [
             (file.path, target_name(found.round, file, settings, results))
-            for found in read for files in found.fields.values() for file in files
+            for found in read
+            for files in found.fields.values()
+            for file in files
         ]
         moved = rename_files(targets, settings.mode, undo_log(results))
         for row in rows:
@@ -68,8 +79,17 @@ def index_rows(found: RoundFiles, settings: RenameSettings) -> list[dict[str, An
     """Rows of ``images.csv`` for a round."""
     r = found.round
     return [
-        {"plate": r.plate, "well": str(key.well), "row": key.row, "column": key.column,
-         "site": key.site, "round": r.name, "channel": channel, "path": str(path), "plane": plane}
+        {
+            "plate": r.plate,
+            "well": str(key.well),
+            "row": key.row,
+            "column": key.column,
+            "site": key.site,
+            "round": r.name,
+            "channel": channel,
+            "path": str(path),
+            "plane": plane,
+        }
         for key, files in sorted(found.fields.items())
         for channel, (path, plane) in assign_channels(r, key, files, found.infos, settings).items()
     ]

@@ -30,7 +30,8 @@ def plan(context: Context) -> Plan:
     model = backends.find_model(settings, project.execution.models_dir)
     channels = _channels(settings, project.channels.nuclei, project.channels.cell_painting)
     params = {
-        "settings": settings, "channels": channels,
+        "settings": settings,
+        "channels": channels,
         "model": weights.model_hash(model) if model else "",
     }
     kinds = ["nuclei", "cells"] if settings.mode == "cells" else ["nuclei"]
@@ -39,19 +40,24 @@ def plan(context: Context) -> Plan:
     for plate, field in context.images.fields(CP_ROUND):
         if selector.matches(plate, FieldKey.parse(field)):
             continue
-        sources = [s for s in context.images.channels[plate, field, CP_ROUND].items()
-                   if s[0] in channels]
+        sources = [
+            s for s in context.images.channels[plate, field, CP_ROUND].items() if s[0] in channels
+        ]
         inputs = [Path(path) for path in dict.fromkeys(path for _, (path, _) in sources)]
         made_elsewhere = _mask_elsewhere(settings, plate, field)
         if _scaled(settings):
             inputs.append(_scale_path(context, plate))
         inputs += [path for path in made_elsewhere.values() if path.is_file()]
-        jobs.append(Job(
-            plate, field, tuple(inputs),
-            tuple(results.mask(plate, kind, field) for kind in kinds),
-            {**params, "sources": dict(sources)},
-            {"model": model, "device": project.execution.device, "elsewhere": made_elsewhere},
-        ))
+        jobs.append(
+            Job(
+                plate,
+                field,
+                tuple(inputs),
+                tuple(results.mask(plate, kind, field) for kind in kinds),
+                {**params, "sources": dict(sources)},
+                {"model": model, "device": project.execution.device, "elsewhere": made_elsewhere},
+            )
+        )
     return Plan(jobs, table_params={"kinds": kinds})
 
 
@@ -130,10 +136,15 @@ def _segment(job: Job, settings: SegmentSettings, image: np.ndarray) -> backends
     scale = settings.scale
     if _scaled(settings):
         scale = read_json(next(p for p in job.inputs if p.suffix == ".json"))["scale"]
-    backend = backends.load(backends.Request(
-        settings, job.runtime["model"], 1.0 if scale == "auto" else float(scale),
-        job.runtime["device"], THREADS,
-    ))
+    backend = backends.load(
+        backends.Request(
+            settings,
+            job.runtime["model"],
+            1.0 if scale == "auto" else float(scale),
+            job.runtime["device"],
+            THREADS,
+        )
+    )
     cyto = _cytoplasm(image) if settings.mode == "cells" else None
     return backend.segment(backends.Planes(image[0], cyto))
 
@@ -168,7 +179,9 @@ def _mask_elsewhere(settings: SegmentSettings, plate: str, field: str) -> dict[s
         candidates = [settings.path / plate / kind, settings.path / kind]
         if kind == settings.mode:
             candidates += [settings.path / plate, settings.path]
-        paths = [folder / f"{field}{suffix}" for folder in candidates for suffix in (".tif", ".tiff")]
+        paths = [
+            folder / f"{field}{suffix}" for folder in candidates for suffix in (".tif", ".tiff")
+        ]
         found[kind] = next((path for path in paths if path.is_file()), paths[-2])
     return found
 

@@ -24,9 +24,9 @@ TextArray = npt.NDArray[np.object_]
 def medians(
     values: Mapping[str, FloatArray], cultures: TextArray, names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Median of every marker in every monoculture: ``{marker: {culture: median}}``."""
+    """Median of every marker in every monoculture, NaN left out: ``{marker: {culture: median}}``."""
     return {
-        marker: {name: float(np.median(column[cultures == name])) for name in names}
+        marker: {name: float(np.nanmedian(column[cultures == name])) for name in names}
         for marker, column in values.items()
     }
 

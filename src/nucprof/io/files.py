@@ -94,11 +94,11 @@ class Fingerprint:
 
     size: int
     mtime_ns: int
-    sha256: str
+    digest: str
 
     def to_json(self) -> list[Any]:
         """As a JSON list."""
-        return [self.size, self.mtime_ns, self.sha256]
+        return [self.size, self.mtime_ns, self.digest]
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
@@ -114,4 +114,4 @@ class Fingerprint:
             return False
         if status.st_size != self.size:
             return False
-        return status.st_mtime_ns == self.mtime_ns or hash_of(path) == self.sha256
+        return status.st_mtime_ns == self.mtime_ns or hash_of(path) == self.digest

@@ -46,7 +46,7 @@ class _TiffReader:
 
         with tifffile.TiffFile(path) as file:
             series = _only_series(file, path)
-            shape, order = _channel_order(series.axes, series.shape, path)
+            shape, _ = _channel_order(series.axes, series.shape, path)
             return ImageInfo(*shape, dtype=str(series.dtype), pixel_size_um=_tiff_pixel_size(file))
 
     def read(self, path: Path) -> np.ndarray:

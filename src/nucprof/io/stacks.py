@@ -35,7 +35,7 @@ def read_stack(path: Path) -> np.ndarray:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        stack = file.series[0].asarray(squeeze=False)
+        stack: np.ndarray = file.series[0].asarray(squeeze=False)
     # ImageJ's axes are TZCYXS: the crops are in T, the channels in C
     height, width = stack.shape[-3:-1] if stack.ndim == 6 else stack.shape[-2:]
     return stack.reshape(len(stack), -1, height, width)

@@ -56,6 +56,15 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     return pd.read_parquet(path, columns=columns)
 
 
+def read_columns(path: Path) -> list[str]:
+    """Column names of a Parquet table, without reading it."""
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise UserError(f"There is no table {path}; run the stage that makes it.")
+    return list(pq.read_schema(path).names)
+
+
 def concatenate(
     paths: Iterable[Path],
     target: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import multiprocessing
 import os
@@ -133,7 +134,7 @@ def perform(stage: str, job: Job, definition: str) -> Entry:
     a failed one.
     """
     started = time.perf_counter()
-    base = {"plate": job.plate, "field": job.field, "definition": definition}
+    entry = functools.partial(Entry, job.plate, job.field, definition=definition)
     try:
         module = importlib.import_module(f"nucprof.stages.{stage.replace('-', '_')}")
         inputs = {str(path): Fingerprint.of(path).to_json() for path in job.inputs if path.exists()}
@@ -144,32 +145,29 @@ def perform(stage: str, job: Job, definition: str) -> Entry:
     except UserError:
         raise
     except FieldExcluded as error:
-        return Entry(
-            **base,
+        return entry(
             status="excluded",
             reason=error.reason,
             message=str(error),
+            record=error.record,
             inputs=inputs,
             seconds=_since(started),
         )
     except NucprofError as error:
-        return Entry(
-            **base,
+        return entry(
             status="failed",
             reason=type(error).__name__,
             message=str(error),
             seconds=_since(started),
         )
     except Exception as error:  # noqa: BLE001 - recorded, with its traceback, as the field's failure
-        return Entry(
-            **base,
+        return entry(
             status="failed",
             reason=type(error).__name__,
             message=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
             seconds=_since(started),
         )
-    return Entry(
-        **base,
+    return entry(
         status="done",
         record=outcome.record,
         objects=None if outcome.objects is None else encode_ids(outcome.objects),
@@ -271,6 +269,6 @@ def _alone(pool: Pool, stage: str, job: Job, definition: str) -> Entry:
         "failed",
         definition,
         reason="worker_died",
-        message=f"{job.name}: its worker process died twice; the likely cause is too little memory. "
-        "Use fewer --workers, or close other programs.",
+        message=f"{job.name}: its worker process died twice; the likely cause is too little "
+        "memory. Use fewer --workers, or close other programs.",
     )

@@ -58,11 +58,11 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
 def _drops(key: tuple[str, str], journal: Journal) -> list[tuple[str, np.ndarray | None]]:
     """Reasons and labels dropped from a field; None for all that are left."""
     drops: list[tuple[str, np.ndarray | None]] = []
-    for entry in filter(None, (journal.get(key), journal.get(WHOLE))):
-        for plate, field, reason, ids in entry.dropped:
-            if (plate, field) == key:
-                drops.append((reason, np.asarray(decode_ids(ids), dtype=np.int64)))
     entry = journal.get(key)
+    for found in filter(None, (entry, journal.get(WHOLE))):
+        for plate, field, reason, ids in found.dropped:
+            if (plate, field) == key:
+                drops.append((reason, decode_ids(ids)))
     if entry is not None and entry.status == "excluded":
         drops.append((entry.reason, None))
     if entry is not None and entry.status == "failed":

@@ -65,7 +65,7 @@ def _alive(path: Path) -> bool:
         born = psutil.Process(int(str(holder["pid"]))).create_time()
     except (psutil.NoSuchProcess, KeyError, ValueError):
         return False
-    return abs(born - float(str(holder["born"]))) < 1.0
+    return bool(abs(born - float(str(holder["born"]))) < 1.0)
 
 
 def _held(path: Path) -> str:

@@ -35,8 +35,8 @@ _LIBRARIES = (
 class StageRecord:
     """What the manifest holds of one stage.
 
-    ``status``: ``done``, ``partial`` (only some fields, or stopped), ``failed`` (some fields failed)
-    or ``not needed``.
+    ``status``: ``done``, ``partial`` (only some fields, or stopped), ``failed`` (some fields
+    failed) or ``not needed``.
     """
 
     status: str
@@ -72,9 +72,10 @@ class Manifest:
             return cls(path)
         data = read_json(path)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            schema = data.get("schema") if isinstance(data, dict) else "?"
             raise UserError(
-                f"{path} was written by another version of nucprof (schema "
-                f"{data.get('schema') if isinstance(data, dict) else '?'}, this one reads {SCHEMA}). "
+                f"{path} was written by another version of nucprof (schema {schema}, "
+                f"this one reads {SCHEMA}). "
                 "Use that version, or choose another project.output."
             )
         stages = {name: StageRecord(**record) for name, record in data["stages"].items()}

@@ -90,7 +90,7 @@ def write_project(
 
 
 def look_at_channels(files: RoundFiles) -> Channels:
-    """Name the channels of a round: by the planes in its files, and by words only where they agree."""
+    """Name a round's channels: by the planes in its files, by words only where they agree."""
     first = next(iter(files.fields.values()))
     tokens = [file.parsed.channel for file in first if file.parsed.channel]
     info = files.infos.get(first[0].path) or next(iter(files.infos.values()), None)

@@ -17,7 +17,7 @@ from nucprof.config.project import Project
 _WIDTH = 100
 _HEAD = """\
 # A nucprof project file with every key. Only [project], [[plates]] and [channels] are required: all
-# else shows its default, so delete what you do not change. Keys without a default are commented out.
+# else shows its default, so delete what you do not change. Keys without one are commented out.
 # Precedence: command line > environment (NUCPROF_SEGMENT__PMIN=2) > this file > default.
 # Relative paths are relative to this file. Made from the settings models; do not edit by hand.
 

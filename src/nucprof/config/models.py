@@ -27,7 +27,7 @@ def setting(
     **kwargs: Any,
 ) -> Any:
     """Declare a setting: its default, description, unit and, where unusual, its flag."""
-    extra = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
+    extra: dict[str, Any] = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
     return Field(default, description=description, json_schema_extra=extra or None, **kwargs)
 
 

@@ -74,7 +74,7 @@ class Project(BaseSettings):
         return (init_settings,)
 
     def round_channels(self, round_name: str) -> list[str]:
-        """Channels of the Cell Painting round (``CP``) or of a ground-truth round, in file order."""
+        """Channels of a round, in file order; ``CP`` is the Cell Painting round."""
         if round_name == CP_ROUND:
             return list(self.channels.cell_painting)
         return list(self.channels.ground_truth[round_name])
@@ -201,7 +201,8 @@ def _source(
 ) -> str:
     def holds(tree: Any) -> bool:
         for part in loc:
-            if (isinstance(tree, Mapping) and part in tree) or (isinstance(tree, list) and isinstance(part, int) and part < len(tree)):
+            in_list = isinstance(tree, list) and isinstance(part, int) and part < len(tree)
+            if in_list or (isinstance(tree, Mapping) and part in tree):
                 tree = tree[part]
             else:
                 # the location of a union's branch goes deeper than the input

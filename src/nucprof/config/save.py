@@ -12,7 +12,7 @@ from nucprof.io.files import write_text
 
 
 def as_toml(settings: Mapping[str, Any]) -> str:
-    """Settings by dotted name as TOML lines; those that are None have no TOML form and are left out."""
+    """Settings by dotted name as TOML lines; None has no TOML form and is left out."""
     document = tomlkit.document()
     _put(document, settings)
     return tomlkit.dumps(document)

@@ -148,7 +148,8 @@ def _outline(
     def soft(extra: float, edge: float) -> np.ndarray:
         a, b = long + extra, short + extra
         distance = (np.hypot(along / a, across / b) - 1) * np.sqrt(a * b)
-        return 1 / (1 + np.exp(np.clip(distance / edge, -50, 50)))
+        mask: np.ndarray = 1 / (1 + np.exp(np.clip(distance / edge, -50, 50)))
+        return mask
 
     return window, soft(0.0, 0.7), soft(reach, 1.8)
 
@@ -159,4 +160,5 @@ def _granules(rng: np.random.Generator, body: np.ndarray, look: Look) -> np.ndar
     if len(where):
         chosen = where[rng.integers(len(where), size=rng.poisson(look.granules))]
         spots[chosen[:, 0], chosen[:, 1]] = 9000
-    return ndi.gaussian_filter(spots, 1.1)
+    blurred: np.ndarray = ndi.gaussian_filter(spots, 1.1)
+    return blurred

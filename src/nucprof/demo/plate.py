@@ -179,7 +179,8 @@ def _camera(rng: np.random.Generator, signal: np.ndarray) -> np.ndarray:
     )
     light = ndi.gaussian_filter(signal, (0, 0.9, 0.9)) + _BACKGROUND * slope
     noisy = light + rng.normal(size=light.shape) * (_GAIN * np.sqrt(light) + 8)
-    return np.clip(np.rint(noisy), 0, 65535).astype(np.uint16)
+    image: np.ndarray = np.clip(np.rint(noisy), 0, 65535).astype(np.uint16)
+    return image
 
 
 def _write_layout(path: Path, wells: Mapping[str, Sequence[str]]) -> None:

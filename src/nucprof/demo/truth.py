@@ -12,7 +12,7 @@ from nucprof.plate.keys import parse_cell_key
 
 
 def compare(demo: Demo, results: Results) -> list[str]:
-    """Lines that tell the shift error, the share of nuclei found, and the share of right classes."""
+    """Lines that tell the shift error, the nuclei found, and the share of right classes."""
     registered = read_table(results.registration)
     shifts = demo.shifts.set_index("field")
     fields = [
@@ -38,5 +38,6 @@ def compare(demo: Demo, results: Results) -> list[str]:
     return [
         f"shift error: median {np.median(error):.2f} px, largest {error.max():.2f} px",
         f"nuclei: {matched} of {count} lie on a true nucleus",
-        f"true classes: {decided} of {count} cells decided, {right / max(decided, 1):.1%} of them right",
+        f"true classes: {decided} of {count} cells decided, "
+        f"{right / max(decided, 1):.1%} of them right",
     ]

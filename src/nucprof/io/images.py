@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nucprof.core.labels import smallest_labels
 from nucprof.errors import FieldError
 from nucprof.io.files import atomic
 
@@ -215,15 +216,17 @@ def write_image(path: Path, image: np.ndarray, channels: Sequence[str] = ()) -> 
 
 
 def write_labels(path: Path, labels: np.ndarray) -> None:
-    """Write a label image ``(H, W)``: uint16, or uint32 where a label needs it, as plain TIFF."""
+    """Write a label image ``(H, W)``: uint16, or uint32 where a label needs it, as plain TIFF.
+
+    Raises :class:`FieldError` for what is no label image.
+    """
     import tifffile
 
-    most = int(labels.max(initial=0))
-    dtype = np.uint16 if most <= np.iinfo(np.uint16).max else np.uint32
+    stored = smallest_labels(labels)
     with atomic(path) as temporary:
         tifffile.imwrite(
             temporary,
-            labels.astype(dtype, copy=False),
+            stored,
             photometric="minisblack",
             compression="zlib",
             compressionargs={"level": 1},
@@ -232,17 +235,19 @@ def write_labels(path: Path, labels: np.ndarray) -> None:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Read a label image as ``(H, W)``, in its integer dtype; raises :class:`FieldError`."""
-    labels = read_image(path)
-    if labels.shape[0] != 1:
-        raise FieldError(f"{path} has {labels.shape[0]} planes; a label image has one.")
-    if labels.dtype.kind == "f":
-        whole = labels.astype(np.uint32)
-        if not np.array_equal(whole, labels):
-            raise FieldError(f"{path} holds fractions; a label image holds whole numbers.")
-        labels = whole
-    if labels.dtype.kind == "i":
-        if labels.min(initial=0) < 0:
-            raise FieldError(f"{path} holds negative labels.")
-        labels = labels.astype(np.uint32)
-    return labels[0]
+    """Read a label image as ``(H, W)``, in its unsigned integer dtype.
+
+    Whole numbers stored as floating point or signed integers are labels too, and come as uint32.
+    Raises :class:`FieldError` for anything else.
+    """
+    planes = read_image(path)
+    if planes.shape[0] != 1:
+        raise FieldError(f"{path} has {planes.shape[0]} planes; a label image has one.")
+    labels: np.ndarray = planes[0]
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
+        raise FieldError(f"{path} holds fractions; a label image holds whole numbers.")
+    if labels.min(initial=0) < 0:
+        raise FieldError(f"{path} holds negative labels; labels are 1 or above, 0 is background.")
+    if labels.max(initial=0) > np.iinfo(np.uint32).max:
+        raise FieldError(f"{path} holds labels above {np.iinfo(np.uint32).max}; renumber them.")
+    return labels if labels.dtype.kind == "u" else labels.astype(np.uint32)

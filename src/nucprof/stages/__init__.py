@@ -8,6 +8,8 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.stages.base import Stage
 
+__all__ = ["STAGES", "Stage", "descendants", "stage"]
+
 
 def _without_ground_truth(project: Project) -> str | None:
     return None if project.has_ground_truth else "the project has no ground-truth round"
@@ -19,7 +21,8 @@ def _uses_network(project: Project) -> bool:
 
 def _disabled(section: str) -> Callable[[Project], str | None]:
     def skip(project: Project) -> str | None:
-        return None if project.section(section).enabled else f"{section}.enabled is false"
+        enabled = project.section(section).model_dump()["enabled"]
+        return None if enabled else f"{section}.enabled is false"
 
     return skip
 

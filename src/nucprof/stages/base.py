@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default  # `field` is what a job is about
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,7 +46,7 @@ class Job:
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
     params: Mapping[str, Any]
-    runtime: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = default(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -72,10 +73,10 @@ class Drop:
 class Outcome:
     """What a job hands back: what the tables need, and what happened to which cells."""
 
-    record: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = default(default_factory=dict)
     objects: Sequence[int] | None = None
-    dropped: list[Drop] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    dropped: list[Drop] = default(default_factory=list)
+    warnings: list[str] = default(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,12 @@ class Entry:
     definition: str
     reason: str = ""
     message: str = ""
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = default(default_factory=dict)
     objects: str | None = None
     dropped: Sequence[tuple[str, str, str, str]] = ()
     warnings: Sequence[str] = ()
-    inputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    outputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[Any]] = default(default_factory=dict)
+    outputs: Mapping[str, Sequence[Any]] = default(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -108,18 +109,18 @@ class Plan:
 
     jobs: Sequence[Job]
     table_inputs: tuple[Path, ...] = ()
-    table_params: Mapping[str, Any] = field(default_factory=dict)
+    table_params: Mapping[str, Any] = default(default_factory=dict)
 
 
 @dataclass
 class Summary:
     """What a stage wrote and counted; ``show`` lists what the user should look at."""
 
-    outputs: list[Path] = field(default_factory=list)
-    counts: dict[str, Any] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    models: dict[str, str] = field(default_factory=dict)
+    outputs: list[Path] = default(default_factory=list)
+    counts: dict[str, Any] = default(default_factory=dict)
+    lines: list[str] = default(default_factory=list)
+    warnings: list[str] = default(default_factory=list)
+    models: dict[str, str] = default(default_factory=dict)
 
 
 class Context(Protocol):

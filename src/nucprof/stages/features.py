@@ -116,17 +116,18 @@ def measure_field(
     ----------
     image : (C, H, W) array
     masks : dict
-        ``nuclei`` and, in cell mode, ``cells``: ``(H, W)`` labels; a cell and its nucleus share one.
+        ``nuclei`` and, in cell mode, ``cells``: ``(H, W)`` labels; a cell and its nucleus share
+        one.
     channels, regions : sequence of str
     settings : FeatureSettings
 
     Returns
     -------
     dict
-        ``ObjectNumber`` and, for every row, the features; objects are those of ``cells`` where there
-        are cells. A compartment that a cell lacks (no cytoplasm) is NaN.
+        ``ObjectNumber`` and, for every row, the features; objects are those of ``cells`` where
+        there are cells. A compartment that a cell lacks (no cytoplasm) is NaN.
     """
-    labels = dict(Nuclei=masks["nuclei"])
+    labels = {"Nuclei": masks["nuclei"]}
     if "cells" in masks:
         labels["Cells"] = masks["cells"]
         labels["Cytoplasm"] = np.where(masks["nuclei"] > 0, 0, masks["cells"])

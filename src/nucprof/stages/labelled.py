@@ -43,7 +43,7 @@ def add_true_class(cells: pd.DataFrame, gate: Path | None) -> pd.DataFrame:
 def choose_cells(
     cells: pd.DataFrame, *, culture: str, test_culture: str, targets: Sequence[str], mixed_name: str
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, Culture]:
-    """Cells to train on, cells of the other culture to test on (or None), and the former's culture."""
+    """Cells to train on, cells of another culture to test on (or None), the former's culture."""
     from nucprof.learn.split import select_culture
 
     chosen: Any = culture

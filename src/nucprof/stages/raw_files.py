@@ -151,7 +151,7 @@ def _gaps(r: Round, fields: Fields) -> list[str]:
 
 
 def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], list[str]]:
-    """Headers of all files; a file that cannot be read is a warning here and fails its field later."""
+    """Headers of all files; one that cannot be read is a warning here and fails its field later."""
 
     def header(path: Path) -> ImageInfo | str:
         try:

@@ -77,7 +77,7 @@ def prepare(context: Context, jobs: Sequence[Job]) -> None:
 
 
 def measure_scale(jobs: Sequence[Job], model: Path) -> dict[str, Any]:
-    """Estimate a plate's nuclear diameter on evenly spaced fields and choose the network's scale."""
+    """Estimate a plate's nuclear diameter on some fields and choose the network's scale."""
     canonical = weights.canonical_diameter(model)
     step = max(1, len(jobs) // _SCALE_FIELDS)
     found: dict[str, float] = {}
@@ -156,7 +156,9 @@ def _cytoplasm(image: np.ndarray) -> np.ndarray:
     from nucprof.core.normalize import percentile_normalize
 
     planes = image[1:] if len(image) > 1 else image
-    return np.mean([percentile_normalize(median_filter(p, 3), 1, 99) for p in planes], axis=0)
+    scaled = [percentile_normalize(median_filter(p, 3), 1, 99) for p in planes]
+    average: np.ndarray = np.mean(scaled, axis=0)
+    return average
 
 
 def _match(

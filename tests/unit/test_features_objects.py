@@ -70,12 +70,12 @@ def reference_texture(grey, mask=None):
 
 
 def centred_box(image, y, x, size):
-    top, left = round(y) - size // 2, round(x) - size // 2
+    top, left = (int(np.floor(c + 0.5)) - size // 2 for c in (y, x))
     return image[max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)]
 
 
 def padded_box(image, y, x, size):
-    top, left = round(y) - size // 2, round(x) - size // 2
+    top, left = (int(np.floor(c + 0.5)) - size // 2 for c in (y, x))
     return np.pad(image, size)[top + size : top + 2 * size, left + size : left + 2 * size]
 
 

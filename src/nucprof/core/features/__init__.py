@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from nucprof.core.crops import box_start
 from nucprof.core.features import intensity, shape, texture
 from nucprof.core.labels import FloatArray, ObjectIndex, Runs
 from nucprof.errors import FieldError, UserError
@@ -140,7 +141,7 @@ def measure_patches(
 ) -> dict[str, NDArray]:
     """Measure the box around every centroid, each by itself, whatever boxes overlap.
 
-    A box starts at ``round(centroid) - patch_size // 2`` (a half to the even neighbour) and is
+    A box starts at ``floor(centroid + 0.5) - patch_size // 2`` and is
     clipped at the image's edge: pixels that do not exist are not made up. There is no AreaShape,
     as a box's shape would tell nothing but its closeness to the edge.
 
@@ -232,7 +233,7 @@ def _box_runs(centroids: FloatArray, size: int, shape: tuple[int, ...]) -> Runs:
             f"a centroid lies outside the image of {shape[0]} x {shape[1]} pixels; "
             "centroids and image must be of the same field"
         )
-    origin = texture.box_origins(centroids, size)
+    origin = box_start(centroids, size)
     begin, end = np.maximum(origin, 0), np.minimum(origin + size, limits)
     rows = end[:, 0] - begin[:, 0]
     first = np.concatenate([[0], np.cumsum(rows)])

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nucprof.core.crops import box_start
 from nucprof.core.features._compile import compiled
 from nucprof.core.labels import FloatArray, IntArray, ObjectIndex, Runs
 
@@ -70,7 +71,7 @@ def pairs_of_masked_crops(objects: ObjectIndex, patch_size: int) -> Pairs:
         Side of the box, pixels.
     """
     runs, owner = objects.runs, objects.runs.owner
-    top, left = box_origins(objects.centroids, patch_size).T
+    top, left = box_start(objects.centroids, patch_size).T
     row_in_box = runs.row - top[owner]
     start = np.maximum(runs.start, left[owner])
     stop = np.minimum(runs.stop, left[owner] + patch_size)
@@ -84,26 +85,6 @@ def pairs_of_masked_crops(objects: ObjectIndex, patch_size: int) -> Pairs:
     after = (stop < left[owner] + patch_size).astype(np.int64)
     seen = clipped.sum(stop - start - 1 + before + after)
     return Pairs(clipped, before, after, patch_size * (patch_size - 1) - seen)
-
-
-def box_origins(centroids: FloatArray, size: int) -> IntArray:
-    """Top left pixel of the box around each centroid: ``round(c) - size // 2``.
-
-    A half is rounded to the even neighbour, as `numpy.rint` does.
-
-    Parameters
-    ----------
-    centroids : (N, 2) float64
-        (y, x).
-    size : int
-        Side of the box, pixels.
-
-    Returns
-    -------
-    (N, 2) int64
-        (y, x), negative where the box reaches beyond the image.
-    """
-    return np.rint(centroids).astype(np.int64) - size // 2
 
 
 def measure_texture(image: NDArray, pairs: Pairs) -> FloatArray:

@@ -66,7 +66,7 @@ def predictions_frame(
     return frame
 
 
-def score(true: Any, predicted: Any, classes: Sequence[str]) -> dict[str, Any]:
+def score(true: Any, predicted: Any, classes: Sequence[Any]) -> dict[str, Any]:
     """Macro-F1, accuracy and confusion matrix (rows true, columns predicted) of one set of cells.
 
     F1 is 2 TP / (2 TP + FP + FN), per class; a class that neither occurs nor is predicted counts 0.

@@ -1,0 +1,234 @@
+"""The training loop keeps the best epoch, goes on after a kill, and repeats when seeded."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nucprof.errors import DataError, NucprofError
+from nucprof.learn.augment import crop_limits
+from nucprof.learn.cnn import Samples, TrainingSettings, class_weights, train_network
+from nucprof.learn.crop_data import CropsInMemory
+from nucprof.learn.device import predict_logits
+from nucprof.learn.inputs import InputPath
+
+SIZE = 16
+
+
+def make_crops(n, seed=0):
+    """Class 1 has its bright spot in the second channel, class 0 in the first."""
+    rng = np.random.default_rng(seed)
+    crops = rng.integers(90, 110, size=(n, 2, SIZE, SIZE)).astype(np.uint16)
+    targets = np.arange(n) % 2
+    crops[np.arange(n), targets, 5:11, 5:11] += 400
+    return crops, targets
+
+
+CROPS, TARGETS = make_crops(60)
+TRAIN = Samples(np.arange(40), TARGETS[:40])
+VALIDATION = Samples(np.arange(40, 60), TARGETS[40:])
+QUICK = TrainingSettings(epochs=4, batch_size=16, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    crops = CropsInMemory(CROPS)
+    return InputPath(crops, crop_limits(crops), SIZE, "cpu")
+
+
+def tiny(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(4, 2),
+    )  # fmt: skip
+
+
+def run(inputs, settings=QUICK, *, network=None, seed=0, train=TRAIN, **more):
+    return train_network(
+        network or tiny(), inputs, train, VALIDATION, settings, seed=seed, n_classes=2, **more
+    )
+
+
+def cross_entropy(logits, targets, weights=(1.0, 1.0)):
+    """Weighted mean of -log softmax, by hand."""
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    w = np.asarray(weights)[targets]
+    return float((-np.log(p[np.arange(len(p)), targets]) * w).sum() / w.sum())
+
+
+def validation_loss(network, inputs):
+    return cross_entropy(predict_logits(network, inputs, VALIDATION.numbers), VALIDATION.targets)
+
+
+def test_it_learns(inputs):
+    trained = run(inputs, TrainingSettings(epochs=8, batch_size=8, learning_rate=2e-2))
+    assert trained.history[trained.best_epoch].validation_f1 > 0.9
+
+
+def test_the_best_epoch_is_kept_and_not_the_last(inputs):
+    # Some validation labels are wrong: growing ever surer, the network gets ever worse at them.
+    wrong = VALIDATION.targets.copy()
+    wrong[:6] = 1 - wrong[:6]
+    settings = TrainingSettings(epochs=8, batch_size=16, learning_rate=0.05)
+    trained = train_network(
+        tiny(), inputs, TRAIN, Samples(VALIDATION.numbers, wrong), settings, seed=0, n_classes=2
+    )
+    losses = [epoch.validation_loss for epoch in trained.history]
+    assert len(losses) == 8
+    assert trained.best_epoch == int(np.argmin(losses))
+    assert losses[-1] > min(losses) + 0.1
+    logits = predict_logits(trained.network, inputs, VALIDATION.numbers)
+    assert cross_entropy(logits, wrong) == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_the_loss_takes_logits(inputs):
+    # After a softmax of its own, the loss of two classes would lie between 0.31 and 1.31.
+    network = tiny()
+    network[1].momentum = 0.0
+    with torch.no_grad():
+        network[-1].weight.mul_(300)
+    settings = TrainingSettings(epochs=1, learning_rate=0.0)
+    trained = run(inputs, settings, network=network)
+    loss = trained.history[0].validation_loss
+    assert loss == pytest.approx(validation_loss(trained.network, inputs), rel=1e-4)
+    assert not 0.31 < loss < 1.32
+
+
+def test_classes_weigh_the_same():
+    np.testing.assert_allclose(class_weights(np.array([0, 0, 0, 1]), 2), [4 / 6, 4 / 2])
+    with pytest.raises(DataError, match="no crop"):
+        class_weights(np.array([0, 0]), 2)
+
+
+def test_same_seed_same_numbers_another_seed_others(inputs):
+    one, two, other = (run(inputs, seed=s) for s in (0, 0, 1))
+    for name, value in one.network.state_dict().items():
+        assert torch.equal(value, two.network.state_dict()[name])
+    assert [e.train_loss for e in one.history] == [e.train_loss for e in two.history]
+    assert [e.train_loss for e in one.history] != [e.train_loss for e in other.history]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "one-cycle"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(inputs, tmp_path, schedule):
+    settings = TrainingSettings(epochs=5, batch_size=16, learning_rate=3e-3, schedule=schedule)
+    whole = run(inputs, settings)
+    path, lines = tmp_path / "state.safetensors", []
+
+    def kill(line):
+        if line.startswith("epoch 4"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(inputs, settings, checkpoint=path, definition="a", report=kill)
+    resumed = run(inputs, settings, checkpoint=path, definition="a", report=lines.append)
+    assert lines[0] == "going on after epoch 3, where the last run stopped"
+    assert [(e.train_loss, e.validation_loss, e.learning_rate) for e in resumed.history] == [
+        (e.train_loss, e.validation_loss, e.learning_rate) for e in whole.history
+    ]
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name])
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_a_checkpoint_of_another_run_or_a_broken_one_is_not_gone_on_from(inputs, tmp_path):
+    path, lines = tmp_path / "state.safetensors", []
+    run(inputs, checkpoint=path, definition="a")
+    run(inputs, checkpoint=path, definition="b", report=lines.append)
+    assert lines[0].startswith("epoch 1 of 4")
+    path.write_bytes(b"broken")
+    lines.clear()
+    run(inputs, checkpoint=path, definition="b", report=lines.append)
+    assert "cannot be read" in lines[0]
+    assert lines[1].startswith("epoch 1 of 4")
+
+
+def test_time_left_is_told_after_the_first_epoch(inputs):
+    lines = []
+    run(inputs, report=lines.append)
+    assert "min left" in lines[0]
+    assert not any("min left" in line for line in lines[1:])
+
+
+def test_it_stops_early_and_only_when_nothing_gets_better(inputs):
+    settings = TrainingSettings(epochs=50, batch_size=16, learning_rate=0.0, patience=3)
+    frozen = tiny()
+    frozen[1].momentum = 0.0  # nothing at all changes from epoch to epoch
+    trained = run(inputs, settings, network=frozen)
+    assert len(trained.history) == 1 + 3
+    assert trained.best_epoch == 0
+
+
+def test_the_plateau_lowers_the_learning_rate(inputs):
+    settings = TrainingSettings(epochs=9, batch_size=16, learning_rate=1e-30, patience=50)
+    frozen = tiny()
+    frozen[1].momentum = 0.0
+    rates = [e.learning_rate for e in run(inputs, settings, network=frozen).history]
+    np.testing.assert_allclose(np.array(rates) / 1e-30, [1] * 7 + [0.3] * 2)
+
+
+def test_one_cycle_goes_up_and_down(inputs):
+    settings = TrainingSettings(epochs=10, batch_size=40, learning_rate=1e-3, schedule="one-cycle")
+    rates = [e.learning_rate for e in run(inputs, settings).history]
+    top = int(np.argmax(rates))
+    assert 1 <= top <= 4
+    assert all(np.diff(rates[: top + 1]) > 0)
+    assert all(np.diff(rates[top:]) < 0)
+    assert max(rates) <= 1e-3
+
+
+class Hungry(nn.Module):
+    """Runs out of memory for more than `most` crops at once."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.inner, self.most, self.seen = tiny(), most, []
+
+    def forward(self, crops):
+        if self.training:
+            if len(crops) > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.seen.append(len(crops))
+        return self.inner(crops)
+
+
+def test_out_of_memory_halves_the_batch_says_so_and_goes_on(inputs):
+    network, lines = Hungry(5), []
+    trained = run(inputs, network=network, report=lines.append)
+    assert trained.batch_size == 4
+    assert [line for line in lines if "out of memory" in line] == trained.warnings
+    assert trained.warnings[-1] == "out of memory: going on with batches of 4 crops"
+    # every crop of every epoch was learnt from, and none alone
+    assert sum(network.seen) == 4 * 40
+    assert min(network.seen) >= 2
+
+
+def test_too_little_memory_for_two_crops_is_an_error(inputs):
+    with pytest.raises(NucprofError, match="too little memory"):
+        run(inputs, network=Hungry(1))
+
+
+def test_a_loss_that_is_not_finite_is_an_error(inputs):
+    network = tiny()
+    with torch.no_grad():
+        network[-1].weight.fill_(float("nan"))
+    with pytest.raises(NucprofError, match=r"not finite in epoch 1.*learning_rate"):
+        run(inputs, network=network)
+
+
+def test_an_odd_last_crop_does_not_break_batch_normalisation(inputs):
+    odd = Samples(np.arange(33), TARGETS[:33])
+    network = Hungry(99)
+    run(inputs, network=network, train=odd)
+    assert network.seen == [16, 16] * 4
+
+
+def test_parts_without_crops_are_refused(inputs):
+    nothing = Samples(np.array([], int), np.array([], int))
+    with pytest.raises(DataError, match="validation part"):
+        run(inputs, train=nothing)

@@ -104,3 +104,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{}"
     return json.dumps(value)
+
+
+if __name__ == "__main__":
+    print(example(), end="")

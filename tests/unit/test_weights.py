@@ -153,7 +153,7 @@ def _cellpose_source():
 def serve(monkeypatch, data):
     class Response:
         def __init__(self):
-            self.left = data
+            self.left, self.headers = data, {}
 
         def read(self, n):
             block, self.left = self.left[:n], self.left[n:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import nucprof
-from nucprof.cli import project_commands
+from nucprof.cli import models_commands, project_commands
 from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
 
@@ -22,6 +22,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     project_commands.add_to(app)
+    models_commands.add_to(app)
     train = typer.Typer(
         help="Train and evaluate a classifier on wells it has not seen.", no_args_is_help=True
     )

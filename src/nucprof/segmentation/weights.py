@@ -17,7 +17,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from pathlib import Path
 import platformdirs
 
 from nucprof.errors import ModelError
+
+Progress = Callable[[int, int | None], None]
 
 BUNDLED = "nucprof-fluo"
 ENVIRONMENT = "NUCPROF_MODELS_DIR"
@@ -82,9 +84,7 @@ KNOWN: dict[str, KnownModel] = {
         KnownModel(
             "cpsam_v2", "cellpose", "Cellpose-SAM, second training", f"{_CELLPOSE_URL}/cpsam_v2"
         ),
-        KnownModel(
-            "cpdino", "cellpose", "cellpose on a DINO backbone", f"{_CELLPOSE_URL}/cpdino"
-        ),
+        KnownModel("cpdino", "cellpose", "cellpose on a DINO backbone", f"{_CELLPOSE_URL}/cpdino"),
         KnownModel(
             "cpdino-vitb", "cellpose", "cellpose on a small DINO", f"{_CELLPOSE_URL}/cpdino-vitb"
         ),
@@ -143,13 +143,13 @@ def resolve_model(
         fitting = ", ".join(m.name for m in KNOWN.values() if m.backend == backend)
         raise ModelError(
             f"model '{name}' is for backend '{known.backend}', not '{backend}': set "
-            f"backend = \"{known.backend}\", or choose one of {fitting or 'your own files'}"
+            f'backend = "{known.backend}", or choose one of {fitting or "your own files"}'
         )
     path = _find(name, models_dir)
     if path is None and Path(name).expanduser().exists():
         path = Path(name).expanduser()
     if path is None:
-        raise ModelError(_missing(name, models_folder(models_dir), backend))
+        raise ModelError(_missing(name, models_dir, backend))
     _check_complete(path, backend or (known.backend if known else None))
     return path
 
@@ -215,13 +215,31 @@ def add(
     return target
 
 
-def fetch(name: str, models_dir: Path | str | None = None, *, force: bool = False) -> Path:
+def fetch(
+    name: str,
+    models_dir: Path | str | None = None,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
     """Download a known model into the models folder; the only function here with network access.
+
+    Parameters
+    ----------
+    name
+        A known name.
+    models_dir
+        Folder of models; see :func:`models_folder`.
+    force
+        Download also what is here.
+    progress
+        Told the bytes that have come and the bytes there will be (None: not known).
 
     Raises
     ------
     ModelError
-        If the name is not known, the download fails, or its SHA-256 is not the known one.
+        If the name is not known, the download fails or is cut off, or its SHA-256 is not the known
+        one.
     """
     known = KNOWN.get(name)
     if known is None:
@@ -232,7 +250,7 @@ def fetch(name: str, models_dir: Path | str | None = None, *, force: bool = Fals
         return resolve_model(name, models_dir)
     with _staging(models_folder(models_dir)) as staging:
         file = staging / "download"
-        digest = _download(known.url, file)
+        digest = _download(known.url, file, progress)
         if known.sha256 is not None and digest != known.sha256:
             raise ModelError(
                 f"{known.url} has SHA-256 {digest}, not {known.sha256}: the file was changed or "
@@ -289,17 +307,19 @@ def _find(name: str, models_dir: Path | str | None) -> Path | None:
     return None
 
 
-def _missing(name: str, folder: Path, backend: str | None) -> str:
+def _missing(name: str, models_dir: Path | str | None, backend: str | None) -> str:
+    folder = models_folder(models_dir)
     kind = "a cellpose file" if backend == "cellpose" else "a StarDist folder"
+    where = f" --models-dir {models_dir}" if models_dir else ""
     if name in KNOWN:
-        first = f"'nucprof models fetch {name}' (needs the internet)"
+        first = f"'nucprof models fetch {name}{where}' (needs the internet)"
     else:
         names = ", ".join(m.name for m in KNOWN.values() if backend in (None, m.backend))
-        first = f"'nucprof models fetch NAME' for one of {names}"
+        first = f"'nucprof models fetch NAME{where}' for one of {names}"
     return (
         f"model '{name}' is not here (looked in {folder}). Three ways to get one: {first}; "
-        f"'nucprof models add {name if name in KNOWN else 'NAME'} PATH' for weights carried in by "
-        f"hand; or model = \"<path>\" of {kind}"
+        f"'nucprof models add {name if name in KNOWN else 'NAME'} PATH{where}' for weights carried "
+        f'in by hand; or model = "<path>" of {kind}'
     )
 
 
@@ -341,17 +361,26 @@ def _unpack(archive: Path, into: Path) -> Path:
     return found[0].parent
 
 
-def _download(url: str, file: Path) -> str:
+def _download(url: str, file: Path, progress: Progress | None) -> str:
     """Store what is at ``url`` and return its SHA-256."""
     digest = hashlib.sha256()
+    done = 0
     try:
         with urllib.request.urlopen(url, timeout=60) as response, file.open("wb") as out:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length else None
             while block := response.read(1 << 20):
                 digest.update(block)
                 out.write(block)
+                done += len(block)
+                if progress is not None:
+                    progress(done, total)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise ModelError(
             f"could not download {url}: {error}. Without internet: fetch it elsewhere and use "
             "'nucprof models add NAME PATH'"
         ) from error
+    # Reading in blocks, urllib takes a connection that closed early for the end of the file.
+    if total is not None and done != total:
+        raise ModelError(f"{url} was cut off after {done} of {total} bytes: try again")
     return digest.hexdigest()

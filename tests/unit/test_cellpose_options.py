@@ -186,7 +186,7 @@ def test_other_errors_of_the_library_come_through(library, file, monkeypatch):
 
 def test_another_model_than_the_one_named_is_refused(library, file):
     library.loads = "/somewhere/.cellpose/models/cpsam_v2"
-    with pytest.raises(ModelError, match="cellpose loaded .*cpsam_v2 in place of .*network"):
+    with pytest.raises(ModelError, match=r"cellpose loaded .*cpsam_v2 in place of .*network"):
         CellposeBackend(file, device="cpu")
 
 
@@ -198,7 +198,7 @@ def test_file_that_lacks_weights_is_refused(library, file):
 
 def test_missing_file_never_reaches_the_library(library, tmp_path):
     Recorder.made = None
-    with pytest.raises(ModelError, match="there is no file .*cpsam_v9"):
+    with pytest.raises(ModelError, match=r"there is no file .*cpsam_v9"):
         CellposeBackend(tmp_path / "cpsam_v9", device="cpu")
     assert Recorder.made is None
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nucprof.errors import ProjectError
+from nucprof.errors import ProjectError, UserError
 from nucprof.plate.keys import FieldKey, WellKey, row_letters
 
 _ROW = r"(?P<row>[A-Z]{1,2})"
@@ -30,21 +30,23 @@ class NamePattern:
     lists_channels: bool = False
 
     def parse(self, stem: str) -> ParsedName | None:
-        """Read a file's stem; None where it does not match."""
+        """Read a file's stem; None where it does not match, or its groups catch no well or site."""
         match = self.regex.search(stem)
         if match is None:
             return None
-        groups = match.groupdict()
-        if groups.get("well") is not None:
-            well = WellKey.parse(groups["well"])
-        else:
-            row = groups["row"]
-            well = WellKey(
-                row_letters(int(row)) if row.isdigit() else row.upper(), int(groups["column"])
-            )
-        site = groups.get("site")
-        key = FieldKey(well.row, well.column, int(site) if site else 1)
-        return ParsedName(key, groups.get("channel"))
+        groups = {name: text or "" for name, text in match.groupdict().items()}
+        row = groups.get("row", "")
+        if row.isdecimal():
+            row = row_letters(int(row))
+        site = groups.get("site") or "1"
+        try:
+            well = WellKey.parse(groups.get("well") or row + groups.get("column", ""))
+        except UserError:
+            return None
+        if not site.isdecimal():
+            return None
+        key = FieldKey(well.row, well.column, int(site))
+        return ParsedName(key, groups.get("channel") or None)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ BUILT_IN = (
         "imagexpress",
         re.compile(
             r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})(?:_s(?P<site>\d+))?_w(?P<channel>\d+)"
-            r"(?:[0-9A-F-]{30,40})?$",
+            r"(?:[0-9A-F-]{36})?$",
             re.IGNORECASE,
         ),
         "plate_A01_s1_w1",

@@ -123,7 +123,7 @@ def fields(draw):
 # --- objects -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(fields())
 def test_shape_and_intensity_equal_regionprops(field):
     image, labels = field
@@ -150,7 +150,7 @@ def test_shape_and_intensity_equal_regionprops(field):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(fields())
 def test_texture_within_objects_equals_graycomatrix(field):
     image, labels = field
@@ -166,7 +166,7 @@ def test_texture_within_objects_equals_graycomatrix(field):
                 assert_allclose(column[row], value, rtol=1e-6, atol=1e-9, err_msg=title)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(fields(), st.integers(1, 20))
 def test_texture_of_masked_crops_equals_graycomatrix(field, size):
     image, labels = field

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from numba import njit
@@ -18,4 +20,18 @@ def compiled(function: F) -> F:
     folder. The cache sees changes of the kernel's own file only, so a kernel calls compiled
     functions of its own file and no others.
     """
-    return cast(F, njit(cache=True, nogil=True)(function))
+    try:
+        kernel = njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        # What numba raises where neither folder can be written to, as in some containers.
+        _warn_of_no_cache()
+        kernel = njit(nogil=True)(function)
+    return cast(F, kernel)
+
+
+@cache
+def _warn_of_no_cache() -> None:
+    logging.getLogger(__name__).warning(
+        "compiled code cannot be kept, so every process compiles it anew (some 10 s): "
+        "set NUMBA_CACHE_DIR to a folder that can be written to"
+    )

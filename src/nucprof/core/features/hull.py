@@ -8,7 +8,6 @@ arithmetic in half pixels, so that a centre exactly on an edge is never lost to 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nucprof.core.features._compile import compiled
 from nucprof.core.labels import FloatArray, IntArray, ObjectIndex
@@ -55,8 +54,8 @@ def _hulls(
         top = row[a]
         height = row[b - 1] + 1 - top
         # The right side is handled as the left side of the mirror image.
-        left = np.full(height, _EMPTY, dtype=np.int64)
-        right = np.full(height, _EMPTY, dtype=np.int64)
+        left = _no_rows(height)
+        right = _no_rows(height)
         for j in range(a, b):
             y = row[j] - top
             left[y] = min(left[y], start[j])
@@ -73,14 +72,26 @@ def _hulls(
         # the diamonds of its row ends can hold the farthest pair.
         on_left = _chain(_half_rows(hull_left))
         on_right = _chain(_half_rows(hull_right))
-        on_right[:, 1] *= -1
-        feret[k] = 0.5 * np.sqrt(_largest_squared_distance(np.concatenate((on_left, on_right))))
+        farthest = max(
+            _farthest(on_left, on_left, 1),
+            _farthest(on_left, on_right, -1),
+            _farthest(on_right, on_right, 1),
+        )
+        feret[k] = 0.5 * np.sqrt(farthest)
+
+
+@compiled
+def _no_rows(height: int) -> IntArray:
+    starts = np.empty(height, dtype=np.int64)
+    for y in range(height):
+        starts[y] = _EMPTY
+    return starts
 
 
 @compiled
 def _half_rows(starts: IntArray) -> IntArray:
     """Leftmost diamond corner per half row, in half pixels, from the leftmost pixel per row."""
-    corners = np.full(2 * len(starts) + 1, _EMPTY, dtype=np.int64)
+    corners = _no_rows(2 * len(starts) + 1)
     for y in range(len(starts)):
         if starts[y] != _EMPTY:
             x = 2 * starts[y]
@@ -126,11 +137,12 @@ def _row_starts(chain: IntArray, height: int) -> IntArray:
 
 
 @compiled
-def _largest_squared_distance(points: NDArray) -> int:
+def _farthest(some: IntArray, others: IntArray, mirror: int) -> int:
+    """Largest squared distance between two chains, the second mirrored (-1) or not (1)."""
     largest = 0
-    for i in range(len(points)):
-        for j in range(i):
-            dy = points[i, 0] - points[j, 0]
-            dx = points[i, 1] - points[j, 1]
+    for i in range(len(some)):
+        for j in range(len(others)):
+            dy = some[i, 0] - others[j, 0]
+            dx = some[i, 1] - mirror * others[j, 1]
             largest = max(largest, dy * dy + dx * dx)
     return largest

@@ -38,6 +38,7 @@ def _crofton_weights() -> FloatArray:
     return weights
 
 
+_FAR = 1 << 62
 PERIMETER_WEIGHTS = _perimeter_weights()
 CROFTON_WEIGHTS = _crofton_weights()
 
@@ -108,7 +109,8 @@ def _outlines(
     for k in range(len(perimeter)):
         a, b = first[k], first[k + 1]
         for j in range(a, b):
-            canvas[row[j], start[j] : stop[j]] = 1
+            for x in range(start[j], stop[j]):
+                canvas[row[j], x] = 1
         # Border pixels, those with an edge neighbour outside, become 2.
         for j in range(a, b):
             y = row[j]
@@ -126,7 +128,8 @@ def _outlines(
         perimeter[k] = length
         crofton[k] = crossings
         for j in range(a, b):
-            canvas[row[j], start[j] : stop[j]] = 0
+            for x in range(start[j], stop[j]):
+                canvas[row[j], x] = 0
 
 
 @compiled
@@ -163,22 +166,25 @@ def _holes(
     for k in range(len(holes)):
         a, b = first[k], first[k + 1]
         height = row[b - 1] + 1 - row[a]
-        if not np.any(row[a + 1 : b] == row[a : b - 1]):
-            # At most one run in every row: no gap, no hole.
+        nodes = 1 + _count_gaps(row, a, b)
+        if nodes == 1:
             continue
         # Ends of every row, with an empty row above and below.
-        left = np.full(height + 2, np.iinfo(np.int64).max, dtype=np.int64)
-        right = np.full(height + 2, -1, dtype=np.int64)
+        left = np.empty(height + 2, dtype=np.int64)
+        right = np.empty(height + 2, dtype=np.int64)
+        for y in range(height + 2):
+            left[y], right[y] = _FAR, -1
         for j in range(a, b):
             y = row[j] - row[a] + 1
             left[y] = min(left[y], start[j])
             right[y] = max(right[y], stop[j])
 
         # Node 0 is the outside, node g the g-th gap [begin[g], end[g]) in raster order.
-        parent = np.arange(b - a + 1)
-        begin = np.zeros(b - a + 1, dtype=np.int64)
-        end = np.zeros(b - a + 1, dtype=np.int64)
-        line = np.zeros(b - a + 1, dtype=np.int64)
+        parent = np.empty(nodes, dtype=np.int64)
+        begin = np.empty(nodes, dtype=np.int64)
+        end = np.empty(nodes, dtype=np.int64)
+        line = np.empty(nodes, dtype=np.int64)
+        parent[0] = 0
         gaps = 0
         above = 1
         for j in range(a, b - 1):
@@ -186,6 +192,7 @@ def _holes(
                 continue
             gaps += 1
             y = row[j] - row[a] + 1
+            parent[gaps] = gaps
             begin[gaps], end[gaps], line[gaps] = stop[j], start[j + 1], y
             # Corners connect: columns begin - 1 to end of the rows above and below count.
             for other in (y - 1, y + 1):
@@ -202,6 +209,14 @@ def _holes(
         for g in range(1, gaps + 1):
             if _root(parent, g) != 0:
                 holes[k] += end[g] - begin[g]
+
+
+@compiled
+def _count_gaps(row: IntArray, a: int, b: int) -> int:
+    gaps = 0
+    for j in range(a, b - 1):
+        gaps += row[j] == row[j + 1]
+    return gaps
 
 
 @compiled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -102,30 +103,50 @@ def read_layout(path: Path) -> Layout:
     Raises
     ------
     UserError
-        The sheet is missing, or a row or column name is not that of a plate.
+        The sheet is missing, a row or column name is not that of a plate, or a well is named twice.
     """
-    try:
-        if path.suffix.lower() == ".csv":
-            grid = pd.read_csv(path, index_col=0, dtype=str)
-        else:
-            grid = pd.read_excel(path, sheet_name="Culture", index_col=0, dtype=str)
-    except ValueError as error:
-        raise UserError(f'{path}: {error}. The layout belongs in a sheet "Culture".') from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    cultures = {}
+    grid = _read_grid(path)
+    cultures: dict[WellKey, str] = {}
     for row, values in grid.iterrows():
         for column, culture in values.items():
             if pd.isna(culture) or not str(culture).strip():
                 continue
-            try:
-                well = WellKey.parse(f"{str(row).strip()}{int(float(str(column))):02d}")
-            except (ValueError, UserError):
-                raise UserError(
-                    f"{path}: row '{row}', column '{column}' is not a well; rows are letters, "
-                    "columns are numbers."
-                ) from None
+            well = _layout_well(path, str(row).strip(), str(column).strip())
+            if well in cultures:
+                raise UserError(f"{path}: well {well} is named twice.")
             cultures[well] = str(culture).strip()
     if not cultures:
         raise UserError(f"{path}: the layout is empty.")
     return Layout(cultures)
+
+
+def _read_grid(path: Path) -> pd.DataFrame:
+    # A culture called NA is not missing.
+    how: dict[str, Any] = {
+        "index_col": 0,
+        "dtype": str,
+        "keep_default_na": False,
+        "na_values": [""],
+    }
+    try:
+        if path.suffix.lower() == ".csv":
+            return pd.read_csv(path, **how)
+        return pd.read_excel(path, sheet_name="Culture", **how)
+    except ValueError as error:
+        raise UserError(f'{path}: {error}. The layout belongs in a sheet "Culture".') from None
+    except (OSError, BadZipFile) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+
+
+def _layout_well(path: Path, row: str, column: str) -> WellKey:
+    # Excel may turn the column numbers into 1.0; 1.1 is pandas' name of a second column 1.
+    number = column.removesuffix(".0")
+    if number.isdecimal():
+        try:
+            return WellKey.parse(row + number)
+        except UserError:
+            pass  # said below, with the place
+    raise UserError(
+        f"{path}: row '{row}', column '{column}' is not a well; rows are letters, columns are "
+        "numbers, each once."
+    )

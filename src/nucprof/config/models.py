@@ -254,6 +254,11 @@ class CnnSettings(Section):
     )
     pretrained: Path | None = setting(None, "file of ImageNet weights (.pth), where you have one")
     compile: bool = setting(False, "use torch.compile")
+    repeats: int = setting(1, "trainings per seed, each from other random weights", ge=1)
+    sizes: list[int] = setting([], "learning curve: training cells per class of each point")
+    ablate: Literal["none", "channels"] = setting(
+        "none", "channels: train again without each channel in turn"
+    )
 
 
 class TrainSettings(Section):
@@ -269,6 +274,9 @@ class TrainSettings(Section):
     sample: Sample = setting(2000, "training cells per class; or max, unequal, oversampling")
     seeds: list[int] = setting([0], "seeds; one run each", min_length=1)
     split_unit: Literal["well", "plate"] = setting("well", "what a split never divides")
+    density_strata: int = setting(
+        0, "also report the metrics in this many groups of fields by density; 0: do not", ge=0
+    )
     rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
     cnn: CnnSettings = Field(default_factory=CnnSettings, description="the network")
 

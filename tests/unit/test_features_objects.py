@@ -150,7 +150,7 @@ def test_shape_and_intensity_equal_regionprops(field):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(fields())
 def test_texture_within_objects_equals_graycomatrix(field):
     image, labels = field
@@ -166,7 +166,7 @@ def test_texture_within_objects_equals_graycomatrix(field):
                 assert_allclose(column[row], value, rtol=1e-6, atol=1e-9, err_msg=title)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(fields(), st.integers(1, 20))
 def test_texture_of_masked_crops_equals_graycomatrix(field, size):
     image, labels = field
@@ -261,7 +261,7 @@ def test_inputs_are_not_changed_and_views_are_measured_alike():
 # --- patches -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(fields(), st.integers(1, 20), st.data())
 def test_patches_equal_their_boxes(field, size, data):
     """Fault 3: every patch is measured by itself, however many overlap or leave the image."""

@@ -84,11 +84,30 @@ class _Nd2Reader:
 
 
 def _only_series(file: Any, path: Path) -> Any:
+    _refuse_cut(file, path)
     if len(file.series) != 1:
         raise FieldError(
             f"{path} holds {len(file.series)} separate images; nucprof reads one field per file."
         )
     return file.series[0]
+
+
+def _refuse_cut(file: Any, path: Path) -> None:
+    """Raise where the chain of pages breaks off.
+
+    tifffile stops there with a log message, and the planes before would pass as the whole image.
+    """
+    known = {page.offset for page in file.pages}
+    tiff, handle = file.tiff, file.filehandle
+    handle.seek(file.pages[len(known) - 1].offset)
+    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(tags * tiff.tagsize, 1)
+    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+    if following and following not in known:
+        raise FieldError(
+            f"{path} is cut short: it should have more than {len(known)} planes. "
+            "Is the file complete?"
+        )
 
 
 def _channel_order(
@@ -197,6 +216,12 @@ def read_channels(sources: Sequence[tuple[str, int]]) -> np.ndarray:
     sizes = {image.shape[1:] for image in files.values()}
     if len(sizes) > 1:
         raise FieldError(f"The channels differ in size: {sorted(sizes)} in {sorted(files)}.")
+    for path, plane in sources:
+        if plane >= len(files[path]):
+            raise FieldError(
+                f"{path} holds {len(files[path])} planes, plane {plane + 1} was asked for; "
+                "run 'nucprof rename' again to list the files."
+            )
     if len(files) == 1:
         image = next(iter(files.values()))
         planes = [plane for _, plane in sources]

@@ -48,6 +48,15 @@ def test_specks_do_not_outvote_nuclei():
     assert estimate_nuclear_diameter(image) == pytest.approx(30, rel=0.25)
 
 
+def test_a_glow_is_removed_on_request():
+    image = disks(12, per_side=20, noise=0.01)
+    yy, xx = np.mgrid[: image.shape[0], : image.shape[1]]
+    middle = image.shape[0] / 2
+    glow = 8 * np.exp(-((yy - middle) ** 2 + (xx - middle) ** 2) / (2 * 60**2))
+    assert not 9 < estimate_nuclear_diameter(image + glow) < 16
+    assert estimate_nuclear_diameter(image + glow, background_px=15) == pytest.approx(12, rel=0.3)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_depends_neither_on_dtype_nor_on_gain_nor_on_orientation(dtype):
     image = np.clip(disks(20) * 150, 0, 255).astype(dtype)
@@ -73,8 +82,9 @@ def test_diameters_of_labels_leaves_out_the_border_and_bears_gaps():
     assert diameters_of_labels(np.zeros((0, 5), int)).size == 0
 
 
-def test_typical_diameter_is_a_median_without_specks():
+def test_typical_diameter_reaches_half_of_the_sum_without_specks():
     assert typical_diameter([1, 1, 1, 1, 20, 22, 30, np.nan]) == 22
+    assert typical_diameter([5] * 10 + [30] * 9) == 30
     assert np.isnan(typical_diameter([]))
     assert np.isnan(typical_diameter([np.nan, 1.0]))
 

@@ -26,7 +26,9 @@ LIMITS = (0.1, 6.0)
 ENOUGH_PX = 1024
 
 
-def estimate_nuclear_diameter(image: npt.NDArray[np.generic]) -> float:
+def estimate_nuclear_diameter(
+    image: npt.NDArray[np.generic], *, background_px: float | None = None
+) -> float:
     """Typical diameter of the bright nuclei of one plane, without a network.
 
     The image is smoothed and thresholded (Otsu); each maximum of the distance transform gives the
@@ -37,6 +39,9 @@ def estimate_nuclear_diameter(image: npt.NDArray[np.generic]) -> float:
     ----------
     image
         ``(H, W)`` of any real dtype, bright nuclei on dark background.
+    background_px
+        Remove structures larger than about this first (a Gaussian's sigma), for images with a
+        glow that outshines the nuclei; nuclei larger than it are then underestimated.
 
     Returns
     -------
@@ -52,6 +57,8 @@ def estimate_nuclear_diameter(image: npt.NDArray[np.generic]) -> float:
     plane = _middle(image)
     if plane.size == 0 or not plane.max() > plane.min():
         return float("nan")
+    if background_px is not None:
+        plane = np.maximum(plane - ndi.gaussian_filter(plane, background_px), 0)
     diameter = _disk_diameter(plane, sigma=1.0)
     if diameter > 16:
         # Chromatin texture breaks large nuclei apart: smooth in proportion and look again.
@@ -81,10 +88,17 @@ def diameters_of_labels(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float
 
 
 def typical_diameter(diameters: npt.ArrayLike) -> float:
-    """Typical of many diameters: their median, specks left out; NaN where there is none."""
+    """Typical of many diameters, pixels: the one at which half of their sum is reached.
+
+    Weighted by itself in this way, debris counts little. Specks do not count at all; NaN where
+    nothing is left.
+    """
     values = np.asarray(diameters, dtype=np.float64).ravel()
-    values = values[np.isfinite(values) & (values >= MIN_DIAMETER_PX)]
-    return float(np.median(values)) if values.size else float("nan")
+    values = np.sort(values[np.isfinite(values) & (values >= MIN_DIAMETER_PX)])
+    if values.size == 0:
+        return float("nan")
+    total = np.cumsum(values)
+    return float(values[np.searchsorted(total, total[-1] / 2)])
 
 
 def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> float:
@@ -109,9 +123,11 @@ def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> fl
     """
     if not canonical_diameter_px > 0:
         raise DataError(f"canonical diameter must be positive, got {canonical_diameter_px}")
-    diameter = typical_diameter(np.fromiter(diameters, dtype=np.float64))
-    if not np.isfinite(diameter):
+    values = np.fromiter(diameters, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
         return 1.0
+    diameter = float(np.median(values))
     factor = float(np.clip(canonical_diameter_px / diameter, *LIMITS))
     return 1.0 if NEAR_ONE[0] <= factor <= NEAR_ONE[1] else round(factor, 2)
 

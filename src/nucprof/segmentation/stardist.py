@@ -27,6 +27,7 @@ from scipy import ndimage as ndi
 
 from nucprof.core.normalize import percentile_normalize
 from nucprof.core.scale import (
+    ENOUGH_PX,
     LIMITS,
     choose_scale,
     diameters_of_labels,
@@ -46,6 +47,10 @@ Labels = npt.NDArray[np.int32]
 TILE_PX = 1024
 #: Tiles are never made smaller than this when memory runs out.
 MIN_TILE_PX = 128
+#: Objects within this factor of the expected diameter count when the scale is measured.
+BELIEVED = 2.5
+#: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
+FINE_BACKGROUND_PX = 15.0
 #: Rows of the output at the image's border where no nucleus is centred, as in StarDist.
 BORDER = 2
 
@@ -326,8 +331,10 @@ def measure_scale(
 ) -> ScaleChoice:
     """Choose one scale for a plate from a sample of its images.
 
-    A classical estimate gives a first scale, at which the network segments the middle of each
-    image; the diameters of what it found give the final one.
+    Classical estimates give a first diameter: one of the image as it is, and, where it is very
+    different, one with large structures removed. At its scale the network segments the middle of
+    each image; the diameters of what it finds give the final scale. Between two first estimates,
+    the one that lets the network find more decides.
 
     Parameters
     ----------
@@ -339,25 +346,41 @@ def measure_scale(
         As for :class:`StarDistBackend`.
     """
     canonical = canonical_diameter(Path(folder))
-    rough = typical_diameter([estimate_nuclear_diameter(image) for image in images])
-    if canonical is None or not np.isfinite(rough):
-        return ScaleChoice(1.0, rough, canonical)
-    diameter = rough
-    for _ in range(2):
-        first = float(np.clip(canonical / diameter, *LIMITS))
-        backend = StarDistBackend(folder, pmin=pmin, pmax=pmax, scale=first, threads=threads)
-        found = [diameters_of_labels(backend.segment(_middle(image))) for image in images]
-        measured = typical_diameter(np.concatenate(found))
-        if not np.isfinite(measured):
-            break
-        settled = 1 / 1.25 < measured / diameter < 1.25
-        diameter = measured
-        if settled:
-            break
+    first = _first_diameters(images)
+    if canonical is None or not first:
+        return ScaleChoice(1.0, first[0] if first else float("nan"), canonical)
+    limits = canonical / LIMITS[1], canonical / LIMITS[0]
+    most, diameter = 0.0, float("nan")
+    for guess in first:
+        for _ in range(2):
+            start = float(np.clip(guess, *limits))
+            scale = canonical / start
+            backend = StarDistBackend(folder, pmin=pmin, pmax=pmax, scale=scale, threads=threads)
+            side = int(ENOUGH_PX / max(1.0, scale))
+            found = [diameters_of_labels(backend.segment(_middle(i, side))) for i in images]
+            known = np.concatenate(found)
+            # The network has sizes it cannot know at this scale wrong.
+            known = known[(known > start / BELIEVED) & (known < start * BELIEVED)]
+            if known.sum() > most:
+                most, diameter = float(known.sum()), typical_diameter(known)
+            guess = typical_diameter(known)
+            if not np.isfinite(guess) or 0.8 < guess / start < 1.25:
+                break
     return ScaleChoice(choose_scale([diameter], canonical), diameter, canonical)
 
 
-def _middle(image: npt.NDArray[np.generic], side: int = 1024) -> npt.NDArray[np.generic]:
+def _first_diameters(images: Sequence[npt.NDArray[np.generic]]) -> list[float]:
+    """Classical estimates of the typical diameter in some images: one, or two that disagree."""
+    first: list[float] = []
+    for background in (None, FINE_BACKGROUND_PX):
+        values = [estimate_nuclear_diameter(image, background_px=background) for image in images]
+        finite = [v for v in values if np.isfinite(v)]
+        if finite and (not first or not 0.5 < float(np.median(finite)) / first[0] < 2):
+            first.append(float(np.median(finite)))
+    return first
+
+
+def _middle(image: npt.NDArray[np.generic], side: int) -> npt.NDArray[np.generic]:
     """The middle of a large image: enough nuclei to measure, at a fraction of the time."""
     rows, cols = (max(0, (n - side) // 2) for n in image.shape)
     return image[rows : rows + side, cols : cols + side]

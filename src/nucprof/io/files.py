@@ -66,7 +66,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that nucprof wrote; raises :class:`UserError` where it is broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} is damaged ({error}). Move it away; what it describes is then made again."
         ) from None

@@ -63,9 +63,9 @@ def _alive(path: Path) -> bool:
         return True  # cannot be asked from here
     try:
         born = psutil.Process(int(str(holder["pid"]))).create_time()
+        return bool(abs(born - float(str(holder["born"]))) < 1.0)
     except (psutil.NoSuchProcess, KeyError, ValueError):
         return False
-    return bool(abs(born - float(str(holder["born"]))) < 1.0)
 
 
 def _held(path: Path) -> str:

@@ -78,8 +78,14 @@ class Manifest:
                 f"this one reads {SCHEMA}). "
                 "Use that version, or choose another project.output."
             )
-        stages = {name: StageRecord(**record) for name, record in data["stages"].items()}
-        return cls(path, data["project"], stages)
+        try:
+            stages = {name: StageRecord(**record) for name, record in data["stages"].items()}
+            return cls(path, data["project"], stages)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged ({type(error).__name__}: {error}). Move it away; the next run "
+                "makes it again."
+            ) from None
 
     def write(self) -> None:
         """Write the manifest atomically."""

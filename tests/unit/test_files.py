@@ -99,7 +99,7 @@ class TestJson:
             lambda inner: st.lists(inner) | st.dictionaries(st.text("abµ"), inner),
         )
     )
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     def test_what_is_written_is_read(self, tmp_path_factory, value):
         path = tmp_path_factory.mktemp("json") / "v.json"
         write_json(path, value)

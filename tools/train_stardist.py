@@ -41,6 +41,11 @@ LOW_PERCENTILES = np.array([0.5, 1.0, 2.0])
 HIGH_PERCENTILES = np.array([98.0, 99.0, 99.5, 99.8, 99.9])
 
 
+POOL = 400
+"""Patches that are kept to be used again."""
+Patch = tuple["NDArray", "NDArray", "NDArray"]
+
+
 @dataclass
 class Field:
     """One training image with what the sampler needs to know about it."""
@@ -223,6 +228,7 @@ class Sampler:
     def __init__(self, fields: list[Field], size: int, rays: int, grid: int, seed: int) -> None:
         self.fields, self.size, self.rays, self.grid = fields, size, rays, grid
         self.rng = np.random.default_rng(seed)
+        self.pool: list[Patch] = []
         weights = np.sqrt([field.count for field in fields])
         self.weights = weights / weights.sum()
 
@@ -236,20 +242,57 @@ class Sampler:
         dist = star_dist(labels, self.rays, mode="cpp", grid=(step, step))
         return prob, dist
 
-    def batch(self, n: int, *, augment: bool = True) -> tuple[NDArray, NDArray, NDArray]:
-        """Draw ``n`` patches: images (n, s, s, 1), probability and ray lengths."""
-        images, probs, dists = [], [], []
-        while len(images) < n:
+    def draw(self, *, jitter: bool = True) -> Patch:
+        """Draw one patch with its targets; nearly always one with a nucleus in it."""
+        while True:
             field = self.fields[self.rng.choice(len(self.fields), p=self.weights)]
-            image, labels = draw_patch(field, self.size, self.rng, jitter=True)
-            if not labels.any() and self.rng.random() > 0.1:
-                continue
-            prob, dist = self.targets(labels)
-            images.append(disturb(image, self.rng) if augment else image)
-            probs.append(prob)
-            dists.append(dist)
-        stack = np.stack(images)[..., None].astype(np.float32)
-        return stack, np.stack(probs)[..., None].astype(np.float32), np.stack(dists)
+            image, labels = draw_patch(field, self.size + 1, self.rng, jitter=jitter)
+            labels = labels[1:, 1:]
+            if labels.any() or self.rng.random() < 0.1:
+                return image, *self.targets(labels)
+
+    def batch(self, n: int, *, augment: bool = True) -> tuple[NDArray, NDArray, NDArray]:
+        """Draw ``n`` patches: images (n, s, s, 1), probability and ray lengths.
+
+        Cutting a patch and its targets costs as much as the network's step, so with ``augment``
+        only two of a batch are new; the others were cut for earlier batches and are mirrored and
+        disturbed anew.
+        """
+        if not augment:
+            chosen = [turn(self.draw(), (False, False, False)) for _ in range(n)]
+        else:
+            fresh = 2 if len(self.pool) >= POOL // 4 else n
+            self.pool.extend(self.draw() for _ in range(fresh))
+            older = self.rng.choice(len(self.pool), n - fresh, replace=False)
+            picked = [self.pool[i] for i in older] + self.pool[-fresh:]
+            del self.pool[:-POOL]
+            chosen = [turn(patch, tuple(self.rng.random(3) < 0.5)) for patch in picked]
+            chosen = [(disturb(image, self.rng), prob, dist) for image, prob, dist in chosen]
+        images, probs, dists = (np.stack(part).astype(np.float32) for part in zip(*chosen, strict=True))
+        return images[..., None], probs[..., None], dists
+
+
+def turn(patch: Patch, how: tuple[bool, ...]) -> Patch:
+    """Transpose and mirror a patch of size + 1 and its targets, which become patches of size.
+
+    The targets lie on every ``grid``-th pixel. So that mirroring keeps them there, the image has
+    one row and column more at its start, which a mirrored patch takes in place of its last. Ray k
+    points along the columns at k = 0 and turns towards the rows.
+    """
+    image, prob, dist = patch
+    rays = np.arange(dist.shape[-1])
+    if how[0]:
+        image, prob, dist = image.T, prob.T, dist.transpose(1, 0, 2)
+        rays = (rays.size // 4 - rays) % rays.size
+    image = image[-2::-1] if how[1] else image[1:]
+    if how[1]:
+        prob, dist = prob[::-1], dist[::-1]
+        rays = rays[-np.arange(rays.size) % rays.size]
+    image = image[:, -2::-1] if how[2] else image[:, 1:]
+    if how[2]:
+        prob, dist = prob[:, ::-1], dist[:, ::-1]
+        rays = rays[(rays.size // 2 - np.arange(rays.size)) % rays.size]
+    return image, prob, dist[..., rays]
 
 
 # ----------------------------------------------------------------------------------- network

@@ -10,7 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nucprof.errors import UserError
 from nucprof.learn.inputs import InputPath
+
+
+def resolve_device(name: str) -> str:
+    """The device of a setting: ``auto`` takes a GPU where there is one.
+
+    Raises :class:`UserError` where torch sees no such device.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
+        raise UserError(
+            f'execution.device = "{name}", but torch sees no such device: check the driver and '
+            'that torch was installed for it, or use device = "auto".'
+        )
+    return name
 
 
 def memory_format(device: str) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from nucprof.core.labels import decode_ids
-from nucprof.errors import NucprofError
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages.base import WHOLE, Entry
 
@@ -23,7 +22,7 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
 
     Raises
     ------
-    NucprofError
+    RuntimeError
         A stage dropped a cell that was never segmented: a bug, said at once.
     """
     frames = []
@@ -41,7 +40,7 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
                 else:
                     known = np.isin(gone, labels)
                     if not known.all():
-                        raise NucprofError(
+                        raise RuntimeError(
                             f"{name} dropped cells of {key[0]}/{key[1]} that were never segmented: "
                             f"{gone[~known].tolist()}."
                         )
@@ -95,7 +94,7 @@ def waterfall(ledger: pd.DataFrame, stages: Sequence[str]) -> list[tuple[str, st
 
     Raises
     ------
-    NucprofError
+    RuntimeError
         Cells in are not cells kept plus cells dropped.
     """
     steps = [("segment", "segmented", len(ledger))]
@@ -105,5 +104,5 @@ def waterfall(ledger: pd.DataFrame, stages: Sequence[str]) -> list[tuple[str, st
         steps += [(name, reason, -int(n)) for (s, reason), n in counts.items() if s == name]
     kept = int((ledger["status"] == "kept").sum())
     if sum(n for _, _, n in steps) != kept:
-        raise NucprofError("The ledger does not add up: cells in are not cells kept plus dropped.")
+        raise RuntimeError("The ledger does not add up: cells in are not cells kept plus dropped.")
     return [*steps, ("", "kept", kept)]

@@ -210,8 +210,7 @@ def run_jobs(
         suspects: list[tuple[Job, str]] = []
         with pool.open() as executor:
             yield from _drain(executor, pool.workers * 2, stage, waiting, suspects, stop_early)
-        for job, definition in suspects:
-            yield _alone(pool, stage, job, definition)
+        yield from _one_by_one(pool, stage, suspects)
         if stop_early():
             return
 
@@ -253,16 +252,26 @@ def _worker_died(error: BaseException) -> bool:
     return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
 
 
-def _alone(pool: Pool, stage: str, job: Job, definition: str) -> Entry:
-    """Try a job again by itself; a second death is its failure."""
+def _one_by_one(pool: Pool, stage: str, suspects: list[tuple[Job, str]]) -> Iterator[Entry]:
+    """Try jobs again, each by itself, so that a second death has one culprit; it has failed."""
     alone = Pool(1, isolated=True, scheduler=pool.scheduler)
-    with alone.open() as executor:
-        future = executor.submit(perform, stage, job, definition)
-        error = future.exception()
-    if error is None:
-        return future.result()
-    if not _worker_died(error):
-        raise error
+    waiting = deque(suspects)
+    while waiting:
+        with alone.open() as executor:
+            while waiting:
+                job, definition = waiting.popleft()
+                future = executor.submit(perform, stage, job, definition)
+                error = future.exception()
+                if error is None:
+                    yield future.result()
+                elif _worker_died(error):
+                    yield _dead(job, definition)
+                    break  # this executor is broken: the rest needs another
+                else:
+                    raise error
+
+
+def _dead(job: Job, definition: str) -> Entry:
     return Entry(
         job.plate,
         job.field,

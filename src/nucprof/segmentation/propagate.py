@@ -17,6 +17,8 @@ from nucprof.errors import DataError, FieldError
 
 #: Levels of the cost: enough that a step of one level is below the noise.
 COST_LEVELS = 64
+#: What a pixel of distance from the nucleus costs, in these levels.
+LEVELS_PER_PX = 3.0
 
 
 def propagate_cells(
@@ -64,7 +66,9 @@ def propagate_cells(
     smooth = ndi.gaussian_filter(plane.astype(np.float32), 1.0)
     near = ndi.distance_transform_edt(seeds == 0) <= max_reach_px
     area = (near & (smooth > _background(smooth, threshold))) | (seeds > 0)
-    grown = watershed(_cost(smooth), seeds, mask=area)
+    # Without distance in the cost, a cell whose own nucleus is edged by the stain is flooded by its
+    # neighbour before it has left the nucleus.
+    grown = watershed(_cost(smooth), seeds, mask=area, compactness=LEVELS_PER_PX)
     return np.asarray(names[grown])
 
 

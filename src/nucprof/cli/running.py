@@ -33,6 +33,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     try:
         if call.values["dry_run"]:
             return _dry_run([stage], run, reporter)
+        if call.values.get("preview") is not None:
+            return _preview(call, run, reporter, overrides)
         with locked(run.results.lock, f"nucprof {stage.command}"):
             result = run.run_stage(stage)
         if overrides:
@@ -42,6 +44,27 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     finally:
         reporter.close()
     return FAILED if result.failed else 0
+
+
+def _preview(call: Call, run: Run, reporter: ConsoleReporter, overrides: Mapping[str, Any]) -> int:
+    from nucprof.run.preview import preview_segmentation
+
+    with locked(run.results.lock, "nucprof segment --preview"):
+        preview = preview_segmentation(run, call.values["preview"])
+    for line in preview.choices:
+        reporter.say(line)
+    failed = False
+    for entry, path in preview.fields:
+        name = f"{entry.plate}/{entry.field}"
+        if entry.status == "done":
+            reporter.say(f"{name}: {entry.record['cells']} {run.project.mask_kind}, {path}")
+        else:
+            failed = failed or entry.status == "failed"
+            reporter.fail(f"{name}: {entry.message.splitlines()[0]}")
+    if overrides:
+        _say_permanent(call, reporter, overrides)
+    reporter.say(f"Nothing else was changed. Next: nucprof segment {call.project}")
+    return FAILED if failed else 0
 
 
 def run_all(call: Call) -> int:

@@ -96,6 +96,17 @@ def stage_command(stage: Stage) -> Callable[..., int]:
             _option("undo", False, bool, "give moved files their old names back", "--undo")
         )
 
+    if stage.name == "segment":
+        extra.append(
+            _option(
+                "preview",
+                None,
+                int | None,
+                "segment this many fields aside and draw their outlines, to choose settings",
+                "--preview",
+            )
+        )
+
     def body(call: Call) -> int:
         from nucprof.cli.running import run_stage_command
 

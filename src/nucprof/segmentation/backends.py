@@ -11,10 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nucprof.config.models import SegmentSettings
-from nucprof.errors import ModelError
+from nucprof.errors import ModelError, ProjectError
 from nucprof.segmentation import weights
 
 Labels = npt.NDArray[np.integer]
+#: CPU threads of one field, whatever the number of workers: the masks must not depend on it.
+THREADS = 1
+#: Diameter to which cellpose brings its objects, pixels.
+_CELLPOSE_PX = 30.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,12 @@ class Segmentation:
 
     nuclei: Labels | None = None
     cells: Labels | None = None
+
+    def labels(self, kind: str) -> Labels:
+        """The label image of a kind that the backend was asked for."""
+        found: Labels | None = getattr(self, kind)
+        assert found is not None
+        return found
 
 
 class Backend(Protocol):
@@ -60,7 +70,8 @@ class Request:
     @property
     def key(self) -> str:
         """Equal for requests that one loaded backend serves."""
-        return f"{self.settings.model_dump_json()}|{self.model}|{self.scale}|{self.device}|{self.threads}"
+        where = f"{self.model}|{self.scale}|{self.device}|{self.threads}"
+        return f"{self.settings.model_dump_json()}|{where}"
 
 
 @dataclass(frozen=True)
@@ -89,8 +100,7 @@ class _Propagate:
     def segment(self, planes: Planes) -> Segmentation:
         from nucprof.segmentation.propagate import propagate_cells
 
-        nuclei = self.nuclei.segment(planes).nuclei
-        assert nuclei is not None
+        nuclei = self.nuclei.segment(planes).labels("nuclei")
         cyto = planes.nuclei if planes.cyto is None else planes.cyto
         cells = propagate_cells(nuclei, cyto, max_reach_px=self.max_reach_px)
         return Segmentation(nuclei=nuclei, cells=cells)
@@ -117,10 +127,17 @@ def _stardist(request: Request) -> Backend:
     settings = request.settings
     if request.model is None:
         raise ModelError("The stardist backend needs segment.model.")
-    return _StarDist(StarDistBackend(
-        request.model, prob_thresh=settings.prob_thresh, nms_thresh=settings.nms_thresh,
-        pmin=settings.pmin, pmax=settings.pmax, scale=request.scale, threads=request.threads,
-    ))
+    return _StarDist(
+        StarDistBackend(
+            request.model,
+            prob_thresh=settings.prob_thresh,
+            nms_thresh=settings.nms_thresh,
+            pmin=settings.pmin,
+            pmax=settings.pmax,
+            scale=request.scale,
+            threads=request.threads,
+        )
+    )
 
 
 def _propagate(request: Request) -> Backend:
@@ -133,11 +150,21 @@ def _cellpose(request: Request) -> Backend:
     settings = request.settings
     if request.model is None:
         raise ModelError("The cellpose backend needs segment.model.")
+    diameter = settings.diameter
+    if diameter is None and settings.scale != "auto":
+        diameter = _CELLPOSE_PX / float(settings.scale)
     return _Cellpose(
         CellposeBackend(
-            request.model, diameter=settings.diameter, flow_threshold=settings.flow_threshold,
-            cellprob_threshold=settings.cellprob_threshold, pmin=settings.pmin, pmax=settings.pmax,
-            augment=settings.augment, batch_size=settings.batch_size, device=request.device,
+            request.model,
+            diameter=diameter,
+            flow_threshold=settings.flow_threshold,
+            cellprob_threshold=settings.cellprob_threshold,
+            pmin=settings.pmin,
+            pmax=settings.pmax,
+            augment=settings.augment,
+            batch_size=settings.batch_size,
+            device=request.device,
+            threads=request.threads,
         ),
         settings.mode,
     )
@@ -149,6 +176,11 @@ _BUILDERS: dict[str, Callable[[Request], Backend]] = {
     "propagate": _propagate,
     "cellpose": _cellpose,
 }
+_FINDS = {
+    "nuclei": ("stardist", "cellpose", "watershed", "labels"),
+    "cells": ("cellpose", "propagate", "labels"),
+}
+_MODELS = {"stardist": weights.BUNDLED, "propagate": weights.BUNDLED, "cellpose": "cpsam"}
 _LOADED: dict[str, Backend] = {}
 
 
@@ -161,12 +193,20 @@ def load(request: Request) -> Backend:
 
 
 def complete(settings: SegmentSettings, *, gpu: bool) -> SegmentSettings:
-    """Fill in what the settings leave to the mode and the machine: backend and model."""
+    """Fill in what the settings leave to the mode and the machine: backend and model.
+
+    Raises :class:`ProjectError` where the backend does not find what the mode asks for.
+    """
     backend = settings.backend
     if backend is None:
         backend = "stardist" if settings.mode == "nuclei" else "cellpose" if gpu else "propagate"
-    model = settings.model or {"stardist": weights.BUNDLED, "propagate": weights.BUNDLED,
-                               "cellpose": "cpsam"}.get(backend)
+    if backend not in _FINDS[settings.mode]:
+        fitting = " or ".join(_FINDS[settings.mode])
+        raise ProjectError(
+            f'segment.backend = "{backend}" does not find {settings.mode}: choose {fitting}, or '
+            "change segment.mode."
+        )
+    model = settings.model or _MODELS.get(backend)
     return settings.model_copy(update={"backend": backend, "model": model})
 
 
@@ -175,12 +215,10 @@ def find_model(settings: SegmentSettings, models_dir: Path | None) -> Path | Non
 
     Raises :class:`ModelError` naming the three ways to get a missing model.
     """
-    if settings.model is None:
-        return None
     backend = "cellpose" if settings.backend == "cellpose" else "stardist"
-    try:
-        return weights.resolve_model(settings.model, models_dir, backend=backend)
-    except ModelError:
-        if settings.download and settings.model in weights.KNOWN:
-            return weights.fetch(settings.model, models_dir)
-        raise
+    if settings.model is None or settings.backend not in _MODELS:
+        return None
+    known = weights.KNOWN.get(settings.model)
+    if settings.download and known is not None and known.backend == backend:
+        return weights.fetch(settings.model, models_dir)  # only where it is not here
+    return weights.resolve_model(settings.model, models_dir, backend=backend)

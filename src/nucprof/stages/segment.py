@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from nucprof.config import CP_ROUND
 from nucprof.config.models import SegmentSettings
-from nucprof.core.labels import ObjectIndex, clear_border
-from nucprof.core.scale import choose_scale, estimate_nuclear_diameter
-from nucprof.errors import FieldError, FieldExcluded
-from nucprof.io.files import read_json, write_json
-from nucprof.io.images import read_channels, read_labels, write_labels
+from nucprof.core.quality import measure_quality
+from nucprof.errors import FieldExcluded
+from nucprof.io.files import read_json
+from nucprof.io.images import read_channels, write_labels
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.segmentation import backends, weights
+from nucprof.segmentation.elsewhere import find_masks, read_masks
+from nucprof.segmentation.objects import settle_cells, settle_nuclei
+from nucprof.segmentation.planes import split_planes
 from nucprof.stages.base import Context, Drop, Entry, Job, Outcome, Plan, Summary
-
-THREADS = 1  # of one field, whatever the number of workers: the masks must not depend on it
-_SCALE_FIELDS = 8  # fields measured for segment.scale = "auto"
+from nucprof.stages.segment_quality import report_quality
+from nucprof.stages.segment_scale import choose_scale, describe_scale, is_measured, scale_path
 
 
 def plan(context: Context) -> Plan:
@@ -40,167 +38,70 @@ def plan(context: Context) -> Plan:
     for plate, field in context.images.fields(CP_ROUND):
         if selector.matches(plate, FieldKey.parse(field)):
             continue
-        sources = [
-            s for s in context.images.channels[plate, field, CP_ROUND].items() if s[0] in channels
-        ]
-        inputs = [Path(path) for path in dict.fromkeys(path for _, (path, _) in sources)]
-        made_elsewhere = _mask_elsewhere(settings, plate, field)
-        if _scaled(settings):
-            inputs.append(_scale_path(context, plate))
-        inputs += [path for path in made_elsewhere.values() if path.is_file()]
+        held = context.images.channels[plate, field, CP_ROUND]
+        sources = {name: source for name, source in held.items() if name in channels}
+        inputs = [Path(path) for path in dict.fromkeys(path for path, _ in sources.values())]
+        masks = {}
+        if settings.backend == "labels" and settings.path is not None:
+            masks = find_masks(settings.path, plate, field, settings.mode)
+            inputs += [path for path in masks.values() if path.is_file()]
+        scale = scale_path(results.folder("segment"), plate) if is_measured(settings) else None
+        if scale is not None:
+            inputs.append(scale)
+        outputs = tuple(results.mask(plate, kind, field) for kind in kinds)
+        runtime = {"model": model, "device": project.execution.device, "masks": masks}
         jobs.append(
             Job(
-                plate,
-                field,
-                tuple(inputs),
-                tuple(results.mask(plate, kind, field) for kind in kinds),
-                {**params, "sources": dict(sources)},
-                {"model": model, "device": project.execution.device, "elsewhere": made_elsewhere},
+                plate, field, tuple(inputs), outputs, {**params, "sources": sources},
+                {**runtime, "scale": scale},
             )
-        )
+        )  # fmt: skip
     return Plan(jobs, table_params={"kinds": kinds})
 
 
 def prepare(context: Context, jobs: Sequence[Job]) -> None:
-    """Choose the scale of every plate once, on a sample of its fields."""
+    """Choose the scale of every plate once, on a sample of all its fields."""
     for plate in dict.fromkeys(job.plate for job in jobs):
-        of_plate = [job for job in jobs if job.plate == plate]
-        settings: SegmentSettings = of_plate[0].params["settings"]
-        if not _scaled(settings):
-            continue
-        path = _scale_path(context, plate)
-        definition = {"model": of_plate[0].params["model"], "scale": settings.scale}
-        if path.is_file() and read_json(path)["definition"] == definition:
-            continue
-        model: Path = of_plate[0].runtime["model"]
-        write_json(path, {"definition": definition, **measure_scale(of_plate, model)})
-
-
-def measure_scale(jobs: Sequence[Job], model: Path) -> dict[str, Any]:
-    """Estimate a plate's nuclear diameter on some fields and choose the network's scale."""
-    canonical = weights.canonical_diameter(model)
-    step = max(1, len(jobs) // _SCALE_FIELDS)
-    found: dict[str, float] = {}
-    for job in jobs[::step][:_SCALE_FIELDS]:
-        nuclear = job.params["channels"][0]
-        try:
-            image = read_channels([job.params["sources"][nuclear]])
-        except (FieldError, KeyError):
-            continue  # the field itself will fail, with its reason
-        found[job.field] = estimate_nuclear_diameter(image[0])
-    scale = choose_scale(found.values(), canonical) if canonical else 1.0
-    finite = [d for d in found.values() if np.isfinite(d)]
-    return {
-        "scale": scale,
-        "nuclear_diameter_px": round(float(np.median(finite)), 2) if finite else None,
-        "fields": {f: round(d, 2) if np.isfinite(d) else None for f, d in found.items()},
-    }
+        choose_scale([job for job in plan(context).jobs if job.plate == plate])
 
 
 def work(job: Job) -> Outcome:
     """Segment one field."""
     settings: SegmentSettings = job.params["settings"]
-    channels: list[str] = job.params["channels"]
-    missing = [name for name in channels if name not in job.params["sources"]]
+    sources = job.params["sources"]
+    missing = [name for name in job.params["channels"] if name not in sources]
     if missing:
         raise FieldExcluded("no_channel", f"{job.name} has no file for channel {missing[0]}.")
-    image = read_channels([job.params["sources"][name] for name in channels])
-    found = _segment(job, settings, image)
-    labels = found.cells if settings.mode == "cells" else found.nuclei
-    assert labels is not None
-    outcome = Outcome(objects=ObjectIndex.of(labels).ids.tolist())
-    if settings.clear_border:
-        labels, gone = clear_border(labels)
-        outcome.dropped.append(Drop(job.plate, job.field, "border", gone.tolist()))
-    nuclei = labels
+    image = read_channels([sources[name] for name in job.params["channels"]])
+    planes = backends.Planes(*split_planes(image, settings.mode))
+    found = _segment(job, settings, planes)
     if settings.mode == "cells":
-        nuclei, labels, drops = _match(job, found.nuclei, labels, image[0])
-        outcome.dropped += drops
-    write_labels(job.outputs[0], nuclei)
-    if settings.mode == "cells":
-        write_labels(job.outputs[1], labels)
-    index = ObjectIndex.of(labels)
-    if not len(index):
-        outcome.warnings.append("no cells found")
-    outcome.record = {
-        "cells": len(index),
-        "median_area_px": float(np.median(index.areas)) if len(index) else 0.0,
-        "border": sum(len(drop.labels) for drop in outcome.dropped if drop.reason == "border"),
-    }
-    return outcome
-
-
-def _segment(job: Job, settings: SegmentSettings, image: np.ndarray) -> backends.Segmentation:
-    if settings.backend == "labels":
-        return _read_elsewhere(job, settings, image.shape[1:])
-    scale = settings.scale
-    if _scaled(settings):
-        scale = read_json(next(p for p in job.inputs if p.suffix == ".json"))["scale"]
-    backend = backends.load(
-        backends.Request(
-            settings,
-            job.runtime["model"],
-            1.0 if scale == "auto" else float(scale),
-            job.runtime["device"],
-            THREADS,
+        labels = found.labels("cells")
+        objects = settle_cells(
+            labels, found.nuclei, planes.nuclei, drop_border=settings.clear_border
         )
+    else:
+        labels = found.labels("nuclei")
+        objects = settle_nuclei(labels, drop_border=settings.clear_border)
+    for path, mask in zip(job.outputs, objects.masks.values(), strict=True):
+        write_labels(path, mask)
+    gone = objects.dropped.items()
+    return Outcome(
+        {"cells": objects.kept, "quality": measure_quality(planes.nuclei, labels)},
+        objects.ids.tolist(),
+        [Drop(job.plate, job.field, reason, ids.tolist()) for reason, ids in gone],
+        [] if objects.kept else ["no cells found"],
     )
-    cyto = _cytoplasm(image) if settings.mode == "cells" else None
-    return backend.segment(backends.Planes(image[0], cyto))
 
 
-def _cytoplasm(image: np.ndarray) -> np.ndarray:
-    """Average the channels after a median filter, each scaled to its own percentiles (METHOD)."""
-    from scipy.ndimage import median_filter
-
-    from nucprof.core.normalize import percentile_normalize
-
-    planes = image[1:] if len(image) > 1 else image
-    scaled = [percentile_normalize(median_filter(p, 3), 1, 99) for p in planes]
-    average: np.ndarray = np.mean(scaled, axis=0)
-    return average
-
-
-def _match(
-    job: Job, nuclei: np.ndarray | None, cells: np.ndarray, nuclear_plane: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[Drop]]:
-    """Give every cell its one nucleus, under the cell's label; cells without one leave."""
-    from nucprof.core.cells import match_cells
-
-    matched = match_cells(cells, nuclei, nuclear_plane)
-    drops = [Drop(job.plate, job.field, "no_nucleus", matched.without_nucleus.tolist())]
-    return matched.nuclei, matched.cells, drops
-
-
-def _mask_elsewhere(settings: SegmentSettings, plate: str, field: str) -> dict[str, Path]:
-    """Find the files of the labels backend: ``<path>/[<plate>/][<kind>/]B-02-01.tif``."""
-    if settings.backend != "labels" or settings.path is None:
-        return {}
-    found = {}
-    for kind in ("nuclei", "cells") if settings.mode == "cells" else ("nuclei",):
-        candidates = [settings.path / plate / kind, settings.path / kind]
-        if kind == settings.mode:
-            candidates += [settings.path / plate, settings.path]
-        paths = [
-            folder / f"{field}{suffix}" for folder in candidates for suffix in (".tif", ".tiff")
-        ]
-        found[kind] = next((path for path in paths if path.is_file()), paths[-2])
-    return found
-
-
-def _read_elsewhere(
-    job: Job, settings: SegmentSettings, shape: tuple[int, ...]
-) -> backends.Segmentation:
-    read = {}
-    for kind, path in job.runtime["elsewhere"].items():
-        if not path.is_file() and kind != settings.mode:
-            continue
-        if not path.is_file():
-            raise FieldExcluded("no_mask", f"{job.name} has no mask {path}.")
-        read[kind] = read_labels(path)
-        if read[kind].shape != tuple(shape):
-            raise FieldError(f"{path} is {read[kind].shape}, but its image is {tuple(shape)}.")
-    return backends.Segmentation(**read)
+def _segment(job: Job, settings: SegmentSettings, planes: backends.Planes) -> backends.Segmentation:
+    if settings.backend == "labels":
+        return read_masks(job.runtime["masks"], job.name, settings.mode, planes.nuclei.shape)
+    path: Path | None = job.runtime["scale"]
+    given = 1.0 if settings.scale == "auto" else float(settings.scale)
+    scale = given if path is None else float(read_json(path)["scale"])
+    where = job.runtime["model"], scale, job.runtime["device"], backends.THREADS
+    return backends.load(backends.Request(settings, *where)).segment(planes)
 
 
 def _channels(settings: SegmentSettings, nuclear: str, painted: list[str]) -> list[str]:
@@ -210,38 +111,37 @@ def _channels(settings: SegmentSettings, nuclear: str, painted: list[str]) -> li
     return [nuclear, *(name for name in chosen if name != nuclear)]
 
 
-def _scaled(settings: SegmentSettings) -> bool:
-    return settings.scale == "auto" and settings.backend in ("stardist", "propagate")
-
-
-def _scale_path(context: Context, plate: str) -> Path:
-    return context.results.folder("segment", f"scale-{plate}.json")
-
-
 def _has_gpu(context: Context) -> bool:
     """Whether cell mode may count on a GPU; asked only where it decides the backend."""
-    settings = context.project.segment
-    if settings.mode == "nuclei" or settings.backend is not None:
+    settings, device = context.project.segment, context.project.execution.device
+    if settings.mode == "nuclei" or settings.backend is not None or device == "cpu":
         return False
     return context.device() != "cpu"
 
 
+def describe_backend(asked: SegmentSettings, used: SegmentSettings) -> str:
+    """How objects are found, and why so where the settings leave it to the machine."""
+    model = f", model {used.model}" if used.model else ""
+    line = f"{used.mode} by {used.backend}{model}"
+    if asked.backend is None and used.backend == "propagate":
+        line += ": without a GPU, cells are grown from their nuclei (with one, cellpose finds them)"
+    return line
+
+
 def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
-    """Count cells; tell scale and model."""
+    """Count cells; tell backend, scale and model; write quality figures and overlays."""
+    settings: SegmentSettings = plan.jobs[0].params["settings"]
     cells = sum(entry.record.get("cells", 0) for entry in entries)
     summary = Summary(counts={"cells": cells})
-    settings: SegmentSettings = plan.jobs[0].params["settings"]
-    summary.lines.append(f"{cells} {settings.mode} in {len(entries)} fields, by {settings.backend}")
+    summary.lines.append(f"{cells} {settings.mode} in {len(entries)} fields")
+    summary.lines.append(describe_backend(context.project.segment, settings))
     if settings.model:
         summary.models[settings.model] = plan.jobs[0].params["model"]
-    for plate in dict.fromkeys(job.plate for job in plan.jobs):
-        path = _scale_path(context, plate)
-        if _scaled(settings) and path.is_file():
-            scale = read_json(path)
+    for job in {job.plate: job for job in plan.jobs}.values():
+        path = job.runtime["scale"]
+        if path is not None and path.is_file():
             summary.outputs.append(path)
-            summary.counts[f"scale {plate}"] = scale["scale"]
-            summary.lines.append(
-                f"plate {plate}: nuclei of about {scale['nuclear_diameter_px']} px, "
-                f"images scaled by {scale['scale']}"
-            )
+            summary.counts[f"scale {job.plate}"] = read_json(path)["scale"]
+            summary.lines.append(describe_scale(job.plate, path))
+    report_quality(context, plan, entries, summary)
     return summary

@@ -1,0 +1,80 @@
+"""Pictures of outlines on an image, for a person to judge a segmentation by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucprof.core.normalize import percentile_normalize
+
+Colour = tuple[int, int, int]
+NUCLEI: Colour = (255, 210, 0)
+CELLS: Colour = (255, 70, 200)
+#: The shorter side of a picture, at least: small images are enlarged by a whole factor.
+MIN_SIDE_PX = 800
+#: Below 1, so that dim objects are seen beside bright ones.
+_GAMMA = 0.6
+
+
+def draw_overlay(
+    nuclei: NDArray, outlines: Sequence[tuple[NDArray, Colour]], cyto: NDArray | None = None
+) -> NDArray[np.uint8]:
+    """Draw outlines of objects on the nuclear channel.
+
+    Parameters
+    ----------
+    nuclei : (H, W)
+        Nuclear channel, shown in grey, or in blue where `cyto` is given.
+    outlines : sequence of ((H, W) integer, colour)
+        Label images and the colour of their outlines, drawn one over the other.
+    cyto : (H, W), optional
+        Another plane, shown in grey.
+
+    Returns
+    -------
+    (k H, k W, 3) uint8
+        ``k`` is the smallest whole number that makes the shorter side :data:`MIN_SIDE_PX`, 1 for
+        large images. Outlines lie inside their object, two pixels of the picture wide.
+    """
+    shade = _shade(nuclei)
+    if cyto is None:
+        rgb = np.repeat(shade[..., None], 3, axis=2)
+    else:
+        rgb = 0.75 * _shade(cyto)[..., None] + shade[..., None] * (0.1, 0.35, 0.9)
+    picture = (255 * np.minimum(rgb, 1)).astype(np.uint8)
+    factor = max(1, -(-MIN_SIDE_PX // max(1, min(nuclei.shape))))
+    picture = _enlarge(picture, factor)
+    for labels, colour in outlines:
+        picture[_outline(_enlarge(labels, factor))] = colour
+    return picture
+
+
+def _shade(plane: NDArray) -> NDArray[np.float32]:
+    """Grey values 0 to 1 in which dim objects can be seen."""
+    unit = np.clip(percentile_normalize(plane, 1, 99.8), 0, 1)
+    shade: NDArray[np.float32] = unit**_GAMMA
+    return shade
+
+
+def _enlarge(array: NDArray, factor: int) -> NDArray:
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _outline(labels: NDArray) -> NDArray[np.bool_]:
+    """The outer two pixels of objects."""
+    outer = _edge(labels)
+    return outer | _edge(np.where(outer, 0, labels))
+
+
+def _edge(labels: NDArray) -> NDArray[np.bool_]:
+    """Pixels of objects with a neighbour (of four) that is not of the same object."""
+    edge = np.zeros(labels.shape, bool)
+    down = labels[1:] != labels[:-1]
+    right = labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= right
+    edge[:, :-1] |= right
+    return edge & (labels > 0)

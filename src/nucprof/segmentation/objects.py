@@ -1,0 +1,88 @@
+"""Which of the objects found in a field stay, and why the others leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucprof.core.cells import match_cells
+from nucprof.core.labels import ObjectIndex, clear_border, keep_labels, touches_border
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """The objects of a field.
+
+    Attributes
+    ----------
+    masks : dict of str to (H, W)
+        Label image by kind (``nuclei``, in cell mode also ``cells``) of the objects that stay; a
+        cell and its nucleus share the cell's label.
+    ids : (N,) int64
+        Every object found, those that leave included.
+    dropped : dict of str to (K,) int64
+        Labels that leave, by reason.
+    """
+
+    masks: dict[str, NDArray]
+    ids: NDArray[np.int64]
+    dropped: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """Number of objects that stay."""
+        return len(self.ids) - sum(len(gone) for gone in self.dropped.values())
+
+
+def settle_nuclei(nuclei: NDArray, *, drop_border: bool) -> Objects:
+    """Take the nuclei of a field, without those at the border where asked.
+
+    Parameters
+    ----------
+    nuclei : (H, W) integer
+    drop_border : bool
+        Whether objects that touch the image's border leave (``border``).
+    """
+    ids = ObjectIndex.of(nuclei).ids
+    if not drop_border:
+        return Objects({"nuclei": nuclei}, ids)
+    cleared, gone = clear_border(nuclei)
+    return Objects({"nuclei": cleared}, ids, {"border": gone})
+
+
+def settle_cells(
+    cells: NDArray, nuclei: NDArray | None, nuclear_plane: NDArray, *, drop_border: bool
+) -> Objects:
+    """Give every cell its nucleus, and take the cells that have one.
+
+    Parameters
+    ----------
+    cells : (H, W) integer
+    nuclei : (H, W) integer or None
+        Their own labels; None: found in each cell by threshold.
+    nuclear_plane : (H, W)
+        The nuclear stain.
+    drop_border : bool
+        Whether cells that touch the image's border leave (``border``).
+
+    Returns
+    -------
+    Objects
+        Cells leave with ``border`` or ``no_nucleus``. Nuclei without a cell (``no_cell``) are
+        counted under labels that follow the last cell's: in no mask, they need one in the ledger.
+    """
+    found = ObjectIndex.of(cells).ids
+    border = touches_border(cells) if drop_border else np.empty(0, dtype=np.int64)
+    # Matched before the border is cleared: a nucleus of a cell at the border has a cell.
+    matched = match_cells(cells, nuclei, nuclear_plane)
+    lonely = np.setdiff1d(matched.without_nucleus, border)
+    kept = np.setdiff1d(found, np.concatenate([border, lonely])).tolist()
+    last = int(found.max(initial=0))
+    bare = last + 1 + np.arange(len(matched.without_cell), dtype=np.int64)
+    return Objects(
+        {"nuclei": keep_labels(matched.nuclei, kept), "cells": keep_labels(matched.cells, kept)},
+        np.concatenate([found, bare]),
+        {"border": border, "no_nucleus": lonely, "no_cell": bare},
+    )

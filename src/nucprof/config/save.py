@@ -36,4 +36,13 @@ def _put(document: Any, settings: Mapping[str, Any]) -> None:
         if value is None:
             table.pop(key, None)
         else:
-            table[key] = value
+            table[key] = _value(value)
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _value(item) for key, item in value.items()}
+    if isinstance(value, list) and None in value:
+        # TOML has no null: an open limit is written as its flag takes it, "160.0:".
+        return ":".join("" if item is None else str(item) for item in value)
+    return value

@@ -110,11 +110,11 @@ def label_images(draw):
 
 
 @st.composite
-def fields(draw):
+def fields(draw, channels=2):
     labels = draw(label_images())
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
     dtype = draw(st.sampled_from(["uint8", "uint16", "float32", "float64", "int32"]))
-    image = rng.gamma(2.0, draw(st.sampled_from([0.3, 5.0, 60.0])), (2, *labels.shape))
+    image = rng.gamma(2.0, draw(st.sampled_from([0.3, 5.0, 60.0])), (channels, *labels.shape))
     image += draw(st.sampled_from([0, 0, 180]))
     image[1] *= draw(st.sampled_from([0, 1]))
     return np.minimum(image, 255).astype(dtype), labels
@@ -331,3 +331,18 @@ def test_wrong_settings_are_named():
 def test_centroids_of_another_field_are_refused():
     with pytest.raises(FieldError, match="outside the image"):
         measure_patches(IMAGE, np.array([[1.0, 9.0]]), ["A"])
+
+
+@given(fields(channels=3))
+@settings(max_examples=40, deadline=None)
+def test_correlation_equals_pearson(field):
+    image, labels = field
+    channels = ["A", "B", "C_2"]
+    ours = measure_objects(image, labels, channels, "Nuclei", shape=False, textures=False)
+    for n, label in enumerate(ours["ObjectNumber"]):
+        pixels = image[:, labels == label].astype(np.float64)
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            name = f"Nuclei_Correlation_Correlation_{channels[i]}_{channels[j]}"
+            flat = np.ptp(pixels[i]) == 0 or np.ptp(pixels[j]) == 0
+            expected = 0.0 if flat else np.corrcoef(pixels[i], pixels[j])[0, 1]
+            assert_allclose(ours[name][n], expected, rtol=1e-6, atol=1e-9)

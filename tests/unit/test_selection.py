@@ -94,3 +94,21 @@ def test_well_scaling_of_monocultures_is_refused():
     refuse_erasing_scaling("well", "mixed")
     with pytest.raises(DataError, match="erases the signal"):
         refuse_erasing_scaling("well", "mono")
+
+
+def test_correlation_belongs_to_both_of_its_channels():
+    columns = [
+        "Nuclei_AreaShape_Area",
+        "Nuclei_Intensity_MeanIntensity_A",
+        "Nuclei_Intensity_MeanIntensity_B_1",
+        "Nuclei_Intensity_MeanIntensity_C",
+        "Nuclei_Correlation_Correlation_A_B_1",
+        "Nuclei_Correlation_Correlation_A_C",
+    ]
+    assert choose_features(columns, channels=["A", "B_1"]) == [
+        "Nuclei_AreaShape_Area",
+        "Nuclei_Intensity_MeanIntensity_A",
+        "Nuclei_Intensity_MeanIntensity_B_1",
+        "Nuclei_Correlation_Correlation_A_B_1",
+    ]
+    assert choose_features(columns) == columns

@@ -32,7 +32,8 @@ def choose_features(
     """The feature columns of the chosen regions and channels, in the table's order.
 
     A feature is `<Compartment>_<Category>_<Feature>[_<Channel>]`; `Metadata_` columns never are.
-    Features without a channel (shape) belong to every choice of channels.
+    Features without a channel (shape) belong to every choice of channels, those of a pair of channels
+    (correlation) to choices that hold both.
 
     Parameters
     ----------
@@ -52,14 +53,19 @@ def choose_features(
     parsed = {name: _parse(name) for name in columns}
     features = {name: key for name, key in parsed.items() if key is not None}
     known_regions = {region for region, _ in features.values()}
-    known_channels = {channel for _, channel in features.values() if channel is not None}
+    known_channels = {
+        channel
+        for name, (_, channel) in features.items()
+        if channel is not None and not _is_pair(name)
+    }
     compartments = [COMPARTMENTS.get(name.lower(), name) for name in regions]
     wanted_regions = _named(compartments, known_regions, "region")
     wanted_channels = _named(channels, known_channels, "channel")
     chosen = [
         name
         for name, (region, channel) in features.items()
-        if region in wanted_regions and (channel is None or channel in wanted_channels)
+        if region in wanted_regions
+        and (channel is None or set(_channels_of(channel, known_channels)) <= wanted_channels)
     ]
     if not chosen:
         raise DataError("the feature table has no column named like Nuclei_AreaShape_Area")
@@ -72,6 +78,19 @@ def _parse(column: str) -> tuple[str, str | None] | None:
     if len(parts) < 3 or parts[0] not in COMPARTMENTS.values():
         return None
     return parts[0], parts[3] if len(parts) == 4 else None
+
+
+def _is_pair(column: str) -> bool:
+    return column.split("_", 2)[1] == "Correlation"
+
+
+def _channels_of(text: str, known: set[str]) -> tuple[str, ...]:
+    """The channels that a feature's last part names: one, or a pair joined by an underscore."""
+    if text in known:
+        return (text,)
+    parts = text.split("_")
+    splits = (("_".join(parts[:i]), "_".join(parts[i:])) for i in range(1, len(parts)))
+    return next((pair for pair in splits if set(pair) <= known), (text,))
 
 
 def _named(wanted: Sequence[str], known: set[str], what: str) -> set[str]:

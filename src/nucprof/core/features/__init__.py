@@ -1,4 +1,4 @@
-"""Handcrafted features of objects and patches: shape, intensity and texture.
+"""Handcrafted features of objects and patches: shape, intensity, texture, correlation.
 
 A feature is named ``<Compartment>_<Category>_<Feature>[_<Channel>]`` in CellProfiler's words. All
 is measured from runs of pixels (`nucprof.core.labels.Runs`): a scan of the label image finds them
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucprof.core.crops import box_start
-from nucprof.core.features import intensity, shape, texture
+from nucprof.core.features import correlation, intensity, shape, texture
 from nucprof.core.labels import FloatArray, ObjectIndex, Runs
 from nucprof.errors import FieldError, UserError
 
 TextureBackground = Literal["exclude", "include"]
 
-#: Feature names by category; all but AreaShape are per channel.
+#: Feature names by category; all but AreaShape are per channel. Correlation is per pair of channels.
 REGISTRY = {
     "AreaShape": shape.FEATURES,
     "Intensity": intensity.FEATURES,
@@ -55,6 +55,8 @@ def feature_names(
     names = [f"{compartment}_AreaShape_{f}" for f in REGISTRY["AreaShape"]] if shape else []
     for category in ("Intensity", "Texture") if textures else ("Intensity",):
         names += [f"{compartment}_{category}_{f}_{c}" for c in channels for f in REGISTRY[category]]
+    pairs = correlation.channel_pairs(channels)
+    names += [f"{compartment}_Correlation_{correlation.FEATURE}_{a}_{b}" for a, b in pairs]
     return names
 
 
@@ -187,17 +189,18 @@ def _measure_shape(objects: ObjectIndex) -> list[FloatArray]:
 def _measure_channels(
     image: NDArray, channels: Sequence[str], runs: Runs, pairs: texture.Pairs | None
 ) -> list[FloatArray]:
-    """Columns of Intensity and, given pairs, Texture, channel by channel."""
+    """Columns of Intensity and, given pairs, Texture, channel by channel; then Correlation."""
     image = _measurable(image, channels)
     tables = [intensity.measure_intensity(image, runs)]
     if pairs is not None:
         tables.append(texture.measure_texture(image, pairs))
-    return [
+    columns = [
         np.ascontiguousarray(table[:, c, f])
         for table in tables
         for c in range(table.shape[1])
         for f in range(table.shape[2])
     ]
+    return [*columns, *np.ascontiguousarray(correlation.measure_correlation(image, runs).T)]
 
 
 def _measurable(image: NDArray, channels: Sequence[str]) -> NDArray:

@@ -18,16 +18,16 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError
 
+from nucprof.config import checks
 from nucprof.config import models as m
-from nucprof.errors import ProjectError, UserError
-from nucprof.plate.keys import FieldSelector
+from nucprof.config.models import CP_ROUND
+from nucprof.errors import ProjectError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-CP_ROUND = "CP"
 ENV_PREFIX = "NUCPROF_"
 
 
@@ -130,11 +130,12 @@ def load_project(
         lines = [_explain(dict(item), path, values, flags or {}) for item in error.errors()]
         raise ProjectError("\n".join(dict.fromkeys(lines))) from None
     except SettingsError as error:
-        raise ProjectError(f"An environment variable {ENV_PREFIX}... is wrong: {error}.") from None
+        names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
+        raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
     project = _absolute(project, path.resolve().parent)
-    check_names(project, path)
+    checks.check_names(project, path)
     if check_folders:
-        _check_folders(project, path)
+        checks.check_folders(project, path)
     return project
 
 
@@ -247,95 +248,3 @@ def _absolute(project: Project, root: Path) -> Project:
             "execution": sect(project.execution, "models_dir"),
         }
     )
-
-
-def check_names(project: Project, path: Path) -> None:
-    """Check that names agree with each other: plates, rounds, channels, fields.
-
-    Raises :class:`ProjectError` naming file and key.
-    """
-    names = [plate.name for plate in project.plates]
-    for name in names:
-        if names.count(name) > 1:
-            raise ProjectError(f"{path}: plates.name: two plates are called '{name}'.")
-    if CP_ROUND in project.channels.ground_truth:
-        raise ProjectError(
-            f"{path}: channels.ground_truth: a round cannot be called '{CP_ROUND}', "
-            "the name of the Cell Painting round."
-        )
-    for plate in project.plates:
-        for name in plate.ground_truth:
-            _member(
-                name,
-                list(project.channels.ground_truth),
-                "round",
-                path,
-                f"plates.ground_truth (plate {plate.name})",
-                "add its channels under [channels.ground_truth]",
-            )
-    cp = project.channels.cell_painting
-    for key, listed in (
-        ("channels.cell_painting", cp),
-        *((f"channels.ground_truth.{r}", c) for r, c in project.channels.ground_truth.items()),
-    ):
-        for name in listed:
-            if listed.count(name) > 1:
-                raise ProjectError(f"{path}: {key}: channel '{name}' is listed twice.")
-    gt = [name for listed in project.channels.ground_truth.values() for name in listed]
-    for key, wanted, known in (
-        ("channels.nuclei", [project.channels.nuclei], cp),
-        ("segment.channels", project.segment.channels, cp),
-        ("align.cp_channels", project.align.cp_channels, cp),
-        ("align.gt_channels", project.align.gt_channels, gt),
-        ("train.rf.channels", project.train.rf.channels, cp),
-        ("train.cnn.channels", project.train.cnn.channels, cp),
-        ("gate.classes", list(project.gate.classes.values()), gt),
-        ("gate.cutoffs", list(project.gate.cutoffs), gt),
-    ):
-        for name in wanted:
-            _member(name, known, "channel", path, key)
-    try:
-        FieldSelector(tuple(project.project.exclude))
-    except UserError as error:
-        raise ProjectError(f"{path}: project.exclude: {error}") from None
-    if project.segment.pmin >= project.segment.pmax:
-        raise ProjectError(f"{path}: segment.pmin must be below segment.pmax.")
-    if project.segment.backend == "labels" and project.segment.path is None:
-        raise ProjectError(f"{path}: segment.path: the labels backend needs the folder of masks.")
-
-
-def _member(name: str, known: list[str], what: str, path: Path, key: str, fix: str = "") -> None:
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}."
-    raise ProjectError(f"{path}: {key}: unknown {what} '{name}'; {hint}{' ' + fix if fix else ''}")
-
-
-def _check_folders(project: Project, path: Path) -> None:
-    output = project.project.output
-    for plate in project.plates:
-        folders = {"cell_painting": plate.cell_painting}
-        folders |= {f"ground_truth.{name}": p for name, p in plate.ground_truth.items()}
-        for key, folder in folders.items():
-            where = f"{path}: plates.{key} (plate {plate.name})"
-            if not folder.is_dir():
-                raise ProjectError(f"{where}: there is no folder {folder}.")
-            if output == folder or folder in output.parents or output in folder.parents:
-                raise ProjectError(
-                    f"{where}: the images in {folder} and project.output {output} overlap; "
-                    "choose an output folder outside the images."
-                )
-        if plate.layout is not None and not plate.layout.is_file():
-            raise ProjectError(
-                f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
-            )
-    seen: dict[Path, str] = {}
-    for plate in project.plates:
-        for folder in (plate.cell_painting, *plate.ground_truth.values()):
-            if folder in seen:
-                raise ProjectError(
-                    f"{path}: plates: {folder} is used twice (plate {seen[folder]} and "
-                    f"plate {plate.name})."
-                )
-            seen[folder] = plate.name

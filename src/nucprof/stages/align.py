@@ -127,8 +127,8 @@ def work(job: Job) -> Outcome:
             }
             raise FieldExcluded(
                 "registration_failed",
-                f"{job.name}: round {name} does not match the Cell Painting image better than chance "
-                f"(score {found.score:.3f}, chance up to {found.threshold:.3f})",
+                f"{job.name}: round {name} does not match the Cell Painting image better than "
+                f"chance (score {found.score:.3f}, chance up to {found.threshold:.3f})",
                 {"rounds": [failed]},
             )
         moved, valid = shift_image(image, (found.shift_y, found.shift_x), painted.shape)
@@ -187,8 +187,8 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
         summary.outputs.append(_draw(context, str(name), rows))
         if channels_of(context.project, str(name)).nuclear is None:
             summary.warnings.append(
-                f"round {name} has no nuclear stain ({context.project.channels.nuclei}): cells lost "
-                "between the rounds cannot be told, that test is off"
+                f"round {name} has no nuclear stain ({context.project.channels.nuclei}): cells "
+                "lost between the rounds cannot be told, that test is off"
             )
     for row in table[table["status"] == "outlier"].itertuples():
         summary.warnings.append(

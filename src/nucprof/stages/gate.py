@@ -52,22 +52,13 @@ def plan(context: Context) -> Plan:
 
 
 def markers_of(project: Project) -> dict[str, str]:
-    """Marker -> its round: every ground-truth channel but the nuclear stain.
-
-    Raises :class:`ProjectError` where two rounds use the same name.
-    """
-    markers: dict[str, str] = {}
-    for name in project.rounds:
-        for channel in project.round_channels(name):
-            if channel == project.channels.nuclei:
-                continue
-            if channel in markers:
-                raise ProjectError(
-                    f"channels.ground_truth: '{channel}' is in rounds {markers[channel]} and {name}; "
-                    "give each marker a name of its own."
-                )
-            markers[channel] = name
-    return markers
+    """Marker -> its round: every ground-truth channel but the nuclear stain."""
+    return {
+        channel: name
+        for name in project.rounds
+        for channel in project.round_channels(name)
+        if channel != project.channels.nuclei
+    }
 
 
 def work(job: Job) -> Outcome:
@@ -132,7 +123,8 @@ class Gate:
             if len(found) < 2:
                 raise DataError(
                     f"The layout names {len(found)} monocultures ({', '.join(found) or 'none'}); "
-                    "finding cutoffs needs two. Give [gate.classes] and [gate.cutoffs], or the layout."
+                    "finding cutoffs needs two. Give [gate.classes] and [gate.cutoffs], or the "
+                    "layout."
                 )
             classes = gating.assign_markers(values, cultures, found)
         cutoffs = {}

@@ -1,0 +1,139 @@
+"""What no model can check by itself: names that must agree, folders that must exist."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucprof.config.models import CP_ROUND
+from nucprof.errors import ProjectError, UserError
+from nucprof.plate.keys import FieldSelector
+
+if TYPE_CHECKING:
+    from nucprof.config.project import Project
+
+
+def check_names(project: Project, path: Path) -> None:
+    """Check that names agree with each other: plates, rounds, channels, fields.
+
+    Raises :class:`ProjectError` naming file and key.
+    """
+    _check_plates(project, path)
+    _check_channels(project, path)
+    _check_mentions(project, path)
+    try:
+        FieldSelector(tuple(project.project.exclude))
+    except UserError as error:
+        raise ProjectError(f"{path}: project.exclude: {error}") from None
+    if project.segment.pmin >= project.segment.pmax:
+        raise ProjectError(f"{path}: segment.pmin must be below segment.pmax.")
+    if project.segment.backend == "labels" and project.segment.path is None:
+        raise ProjectError(f"{path}: segment.path: the labels backend needs the folder of masks.")
+
+
+def _check_plates(project: Project, path: Path) -> None:
+    names = [plate.name for plate in project.plates]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProjectError(f"{path}: plates.name: two plates are called '{name}'.")
+    for plate in project.plates:
+        for name in plate.ground_truth:
+            _member(
+                name,
+                list(project.channels.ground_truth),
+                "round",
+                path,
+                f"plates.ground_truth (plate {plate.name})",
+                "add its channels under [channels.ground_truth]",
+            )
+
+
+def _check_channels(project: Project, path: Path) -> None:
+    channels = project.channels
+    if CP_ROUND in channels.ground_truth:
+        raise ProjectError(
+            f"{path}: channels.ground_truth: a round cannot be called '{CP_ROUND}', "
+            "the name of the Cell Painting round."
+        )
+    keys = {f"channels.ground_truth.{name}": c for name, c in channels.ground_truth.items()}
+    for key, listed in {"channels.cell_painting": channels.cell_painting, **keys}.items():
+        for name in listed:
+            if listed.count(name) > 1:
+                raise ProjectError(f"{path}: {key}: channel '{name}' is listed twice.")
+    rounds: dict[str, str] = {}
+    for key, listed in keys.items():
+        for name in set(listed) - {channels.nuclei}:  # every round may repeat the nuclear stain
+            if name in rounds:
+                raise ProjectError(
+                    f"{path}: {rounds[name]} and {key} both have a channel '{name}'; "
+                    "give each marker a name of its own."
+                )
+            rounds[name] = key
+
+
+def _check_mentions(project: Project, path: Path) -> None:
+    painted = project.channels.cell_painting
+    truth = [name for listed in project.channels.ground_truth.values() for name in listed]
+    for key, wanted, known in (
+        ("channels.nuclei", [project.channels.nuclei], painted),
+        ("segment.channels", project.segment.channels, painted),
+        ("align.cp_channels", project.align.cp_channels, painted),
+        ("align.gt_channels", project.align.gt_channels, truth),
+        ("train.rf.channels", project.train.rf.channels, painted),
+        ("train.cnn.channels", project.train.cnn.channels, painted),
+        ("gate.classes", list(project.gate.classes.values()), truth),
+        ("gate.cutoffs", list(project.gate.cutoffs), truth),
+    ):
+        for name in wanted:
+            _member(name, known, "channel", path, key)
+
+
+def _member(name: str, known: list[str], what: str, path: Path, key: str, fix: str = "") -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}."
+    raise ProjectError(f"{path}: {key}: unknown {what} '{name}'; {hint}{' ' + fix if fix else ''}")
+
+
+def check_folders(project: Project, path: Path) -> None:
+    """Check that what the project reads exists, and that it writes elsewhere.
+
+    Raises :class:`ProjectError` naming file and key.
+    """
+    output = project.project.output
+    if output.exists() and not output.is_dir():
+        raise ProjectError(f"{path}: project.output: {output} is a file; name a folder.")
+    masks = project.segment.path
+    if project.segment.backend == "labels" and masks is not None and not masks.is_dir():
+        raise ProjectError(f"{path}: segment.path: there is no folder {masks}.")
+    for plate in project.plates:
+        folders = {"cell_painting": plate.cell_painting}
+        folders |= {f"ground_truth.{name}": p for name, p in plate.ground_truth.items()}
+        for key, folder in folders.items():
+            where = f"{path}: plates.{key} (plate {plate.name})"
+            if not folder.is_dir():
+                raise ProjectError(f"{where}: there is no folder {folder}.")
+            if output == folder or folder in output.parents or output in folder.parents:
+                raise ProjectError(
+                    f"{where}: the images in {folder} and project.output {output} overlap; "
+                    "choose an output folder outside the images."
+                )
+        if plate.layout is not None and not plate.layout.is_file():
+            raise ProjectError(
+                f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
+            )
+    _check_used_once(project, path)
+
+
+def _check_used_once(project: Project, path: Path) -> None:
+    seen: dict[Path, str] = {}
+    for plate in project.plates:
+        for folder in (plate.cell_painting, *plate.ground_truth.values()):
+            if folder in seen:
+                raise ProjectError(
+                    f"{path}: plates: {folder} is used twice (plate {seen[folder]} and "
+                    f"plate {plate.name})."
+                )
+            seen[folder] = plate.name

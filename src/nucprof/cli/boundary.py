@@ -12,6 +12,7 @@ from nucprof.errors import NucprofError
 
 BUG = 3
 _INTERRUPTED = 130
+_KEPT = "Interrupted. What was finished is kept; run the command again to go on."
 
 
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:
@@ -19,22 +20,21 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(args=words, standalone_mode=False, prog_name="nucprof")
+        if status == _INTERRUPTED:  # how newer Typers end an interrupted command
+            show_error(_KEPT)
         return status if isinstance(status, int) else 0
     except NucprofError as error:
         show_error(str(error))
         if logging.getLogger("nucprof").isEnabledFor(logging.DEBUG):
             traceback.print_exc()
         return error.exit_status
-    except KeyboardInterrupt:
-        show_error("Interrupted. What was finished is kept; run the command again to go on.")
+    except (KeyboardInterrupt, typer.Abort):
+        show_error(_KEPT)
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug
         if hasattr(error, "exit_code") and hasattr(error, "show"):  # a usage error of the parser
             error.show()
             return int(error.exit_code)
-        if type(error).__name__ == "Abort":
-            show_error("Interrupted.")
-            return _INTERRUPTED
         traceback.print_exc()
         show_error(
             f"This is a bug in nucprof ({type(error).__name__}: {error}). Please report it with "

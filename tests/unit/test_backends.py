@@ -1,0 +1,143 @@
+"""Which backend and model the settings mean, and what each backend is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nucprof.config.models import SegmentSettings
+from nucprof.errors import ModelError, ProjectError
+from nucprof.segmentation import backends, weights
+
+
+@pytest.mark.parametrize(
+    ("given", "gpu", "backend", "model"),
+    [
+        ({}, False, "stardist", "nucprof-fluo"),
+        ({}, True, "stardist", "nucprof-fluo"),
+        ({"mode": "cells"}, True, "cellpose", "cpsam"),
+        ({"mode": "cells"}, False, "propagate", "nucprof-fluo"),
+        ({"mode": "cells", "backend": "cellpose"}, False, "cellpose", "cpsam"),
+        ({"mode": "cells", "backend": "propagate"}, True, "propagate", "nucprof-fluo"),
+        ({"backend": "cellpose", "model": "cpsam_v2"}, False, "cellpose", "cpsam_v2"),
+        ({"backend": "watershed"}, True, "watershed", None),
+        ({"backend": "labels", "mode": "cells"}, True, "labels", None),
+    ],
+)
+def test_defaults_by_mode_and_machine(given, gpu, backend, model):
+    settings = backends.complete(SegmentSettings(**given), gpu=gpu)
+    assert (settings.backend, settings.model) == (backend, model)
+
+
+@pytest.mark.parametrize(
+    ("mode", "backend"),
+    [("cells", "stardist"), ("cells", "watershed"), ("nuclei", "propagate")],
+)
+def test_backend_that_does_not_find_what_is_asked(mode, backend):
+    with pytest.raises(ProjectError, match=f'"{backend}" does not find {mode}'):
+        backends.complete(SegmentSettings(mode=mode, backend=backend), gpu=False)
+
+
+@pytest.fixture
+def nothing_here(tmp_path, monkeypatch):
+    """No model but the bundled one; fetching is recorded."""
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "cellpose"))
+    fetched = []
+
+    def fetch(name, models_dir=None):
+        fetched.append((name, models_dir))
+        return Path("fetched") / name
+
+    monkeypatch.setattr(weights, "fetch", fetch)
+    return tmp_path / "models", fetched
+
+
+def find(models_dir, **given):
+    return backends.find_model(backends.complete(SegmentSettings(**given), gpu=False), models_dir)
+
+
+def test_bundled_model_needs_no_download(nothing_here):
+    folder, fetched = nothing_here
+    assert find(folder).name == "nucprof-fluo"
+    assert find(folder, backend="watershed") is None
+    assert not fetched
+
+
+def test_a_missing_model_is_fetched_only_where_allowed(nothing_here):
+    folder, fetched = nothing_here
+    with pytest.raises(ModelError, match="nucprof models fetch 2D_versatile_fluo"):
+        find(folder, model="2D_versatile_fluo")
+    assert not fetched
+    assert find(folder, model="2D_versatile_fluo", download=True).name == "2D_versatile_fluo"
+    assert find(folder, backend="cellpose", download=True).name == "cpsam"
+    assert fetched == [("2D_versatile_fluo", folder), ("cpsam", folder)]
+
+
+def test_what_cannot_fit_or_is_not_known_is_not_fetched(nothing_here):
+    folder, fetched = nothing_here
+    with pytest.raises(ModelError, match="for backend 'cellpose'"):
+        find(folder, backend="stardist", model="cpsam", download=True)
+    with pytest.raises(ModelError, match="my-own"):
+        find(folder, model="my-own", download=True)
+    assert not fetched
+
+
+class CellposeDouble:
+    def __init__(self, model, **options):
+        self.model, self.options, self.seen = model, options, []
+
+    def segment(self, plane, nuclei=None):
+        self.seen.append((plane, nuclei))
+        return np.ones(plane.shape, np.int32)
+
+
+def load_cellpose(monkeypatch, scale=1.0, **given):
+    from nucprof.segmentation import cellpose
+
+    monkeypatch.setattr(cellpose, "CellposeBackend", CellposeDouble)
+    monkeypatch.setattr(backends, "_LOADED", {})
+    settings = backends.complete(SegmentSettings(backend="cellpose", **given), gpu=True)
+    return backends.load(backends.Request(settings, Path("w"), scale, "cuda:1", 1))
+
+
+def test_cellpose_is_told_every_setting(monkeypatch):
+    given = {
+        "diameter": 41.0, "flow_threshold": 0.6, "cellprob_threshold": -1.0, "pmin": 2.0,
+        "pmax": 98.0, "augment": True, "batch_size": 5,
+    }  # fmt: skip
+    backend = load_cellpose(monkeypatch, **given)
+    assert backend.network.model == Path("w")
+    assert backend.network.options == {**given, "device": "cuda:1", "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "diameter"),
+    [({}, None), ({"scale": 2.0}, 15.0), ({"scale": 2.0, "diameter": 50.0}, 50.0)],
+)
+def test_a_scale_is_cellposes_diameter(monkeypatch, given, diameter):
+    assert load_cellpose(monkeypatch, **given).network.options["diameter"] == diameter
+
+
+def test_cellpose_sees_the_planes_of_its_mode(monkeypatch):
+    planes = backends.Planes(np.zeros((3, 4)), np.ones((3, 4)))
+    cells = load_cellpose(monkeypatch, mode="cells")
+    found = cells.segment(planes)
+    assert found.nuclei is None
+    assert found.labels("cells").shape == (3, 4)
+    ((cyto, nuclei),) = cells.network.seen
+    assert cyto is planes.cyto
+    assert nuclei is planes.nuclei
+    alone = load_cellpose(monkeypatch)
+    assert alone.segment(backends.Planes(planes.nuclei)).cells is None
+    assert alone.network.seen[0][1] is None
+
+
+def test_one_backend_is_held_at_a_time(monkeypatch):
+    first = load_cellpose(monkeypatch, diameter=20.0)
+    held = dict(backends._LOADED)
+    settings = backends.complete(SegmentSettings(backend="cellpose", diameter=20.0), gpu=True)
+    assert backends.load(backends.Request(settings, Path("w"), 1.0, "cuda:1", 1)) is first
+    assert held == backends._LOADED
+    backends.load(backends.Request(settings, Path("v"), 1.0, "cuda:1", 1))
+    assert list(backends._LOADED.values()) != [first]
+    assert len(backends._LOADED) == 1

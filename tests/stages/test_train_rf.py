@@ -22,6 +22,7 @@ WELLS = {"B": "astro", "C": "neuro", "D": "co-culture"}
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (30, 40))
+    monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     monkeypatch.setattr(forest_fit, "SHAPES", ((3, 1),))
 
 

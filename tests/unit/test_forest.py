@@ -21,6 +21,7 @@ FEATURES = ["Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DNA", "Nucl
 def small_forests():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forest_fit, "TREES", (5, 10))
+        patch.setattr(forest_fit, "SEARCH_TREES", 5)
         patch.setattr(forest_fit, "SHAPES", ((2, 1), (None, 1)))
         patch.setattr(forest, "IMPORTANCE_REPEATS", 2)
         yield
@@ -151,6 +152,7 @@ def test_the_search_prefers_what_generalises_and_looks_at_no_other_well(monkeypa
 
 def test_one_training_well_per_class_searches_out_of_bag(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (40, 50))
+    monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     cells = MONO[MONO[WELL].isin(["B02", "C02"])]
     assert fit_forest(cells, FEATURES, ForestSettings(), seed=0).searched_on == "oob"
 
@@ -184,6 +186,7 @@ def test_testing_on_trained_wells_or_untrained_classes_is_refused():
 
 def test_too_few_wells_for_a_split_still_cross_validates_and_says_so(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (40, 50))
+    monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     result = evaluate_forest(MONO, FEATURES, ForestSettings(), culture="mono")
     assert result.metrics["f1_macro"] > 0.85
     assert "astro 2, neuro 2" in result.metrics["split"]["not_done"]
@@ -193,6 +196,7 @@ def test_too_few_wells_for_a_split_still_cross_validates_and_says_so(monkeypatch
 
 def test_scaling_by_plate_takes_out_a_plates_brightness(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (40, 50))
+    monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     bright = MIXED.assign(**{PLATE: "rep2", FEATURES[1]: 100 + 5 * MIXED[FEATURES[1]]})
     dim = MIXED.assign(**{PLATE: "rep3", FEATURES[1]: -50 + 0.1 * MIXED[FEATURES[1]]})
     cells = pd.concat([MIXED, bright, dim])

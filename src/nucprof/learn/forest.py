@@ -30,8 +30,9 @@ from nucprof.learn.forest_model import ForestModel
 from nucprof.learn.selection import refuse_erasing_scaling
 from nucprof.learn.split import Culture, attach, cv_folds, split_wells
 
-IMPORTANCE_CELLS = 1000
+IMPORTANCE_CELLS = 500
 IMPORTANCE_REPEATS = 3
+IMPORTANCE_FEATURES = 30
 
 
 @dataclass
@@ -206,7 +207,10 @@ class _Job:
 
 
 def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int) -> pd.Series:
-    """Macro-F1 lost on unseen cells when one feature's values are shuffled among them."""
+    """Macro-F1 lost on unseen cells when one feature's values are shuffled among them.
+
+    Measured for the 30 features of largest impurity decrease, on at most 500 cells.
+    """
     rng = np.random.default_rng(seed)
     values = fitted.scaler.transform(test)
     rows = rng.permutation(len(test))[:IMPORTANCE_CELLS]
@@ -219,13 +223,14 @@ def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int)
 
     whole = f1(values)
     lost = {}
-    for column, name in enumerate(fitted.scaler.features):
+    leading = np.argsort(-fitted.forest.feature_importances_, kind="stable")
+    for column in np.sort(leading[:IMPORTANCE_FEATURES]):
         shuffled = values.copy()
         drops = []
         for _ in range(IMPORTANCE_REPEATS):
             shuffled[:, column] = rng.permutation(values[:, column])
             drops.append(whole - f1(shuffled))
-        lost[name] = float(np.mean(drops))
+        lost[fitted.scaler.features[column]] = float(np.mean(drops))
     return pd.Series(lost, dtype=float)
 
 

@@ -32,8 +32,8 @@ def choose_features(
     """The feature columns of the chosen regions and channels, in the table's order.
 
     A feature is `<Compartment>_<Category>_<Feature>[_<Channel>]`; `Metadata_` columns never are.
-    Features without a channel (shape) belong to every choice of channels, those of a pair of channels
-    (correlation) to choices that hold both.
+    Features without a channel (shape) belong to every choice of channels, those of a pair of
+    channels (correlation) to choices that hold both.
 
     Parameters
     ----------

@@ -91,13 +91,13 @@ class CellposeDouble:
         return np.ones(plane.shape, np.int32)
 
 
-def load_cellpose(monkeypatch, scale=1.0, **given):
+def load_cellpose(monkeypatch, **given):
     from nucprof.segmentation import cellpose
 
     monkeypatch.setattr(cellpose, "CellposeBackend", CellposeDouble)
     monkeypatch.setattr(backends, "_LOADED", {})
     settings = backends.complete(SegmentSettings(backend="cellpose", **given), gpu=True)
-    return backends.load(backends.Request(settings, Path("w"), scale, "cuda:1", 1))
+    return backends.load(backends.Request(settings, Path("w"), 1.0, "cuda:1", 1))
 
 
 def test_cellpose_is_told_every_setting(monkeypatch):

@@ -101,7 +101,7 @@ def estimate_shift(
         if image.ndim != 2 or not image.size:
             raise FieldError(f"the {name} image must be one plane (H, W), but it is {image.shape}")
     if null_samples < 3:
-        raise DataError(f"a null distribution of {null_samples} samples says nothing: take 3 or more")
+        raise DataError(f"{null_samples} null samples say nothing about chance: take 3 or more")
     full = correlation.Lags.of(fixed.shape, moving.shape, max_shift_px, min_overlap)
     if not full.allowed.any():
         raise DataError(
@@ -165,10 +165,10 @@ class _Search:
     def null(self, samples: int, rng: np.random.Generator) -> NDArray:
         """Best scores with images that hold the same things in other places.
 
-        A mirrored or turned image matches the fixed one nowhere, however it is rolled. Rolling alone
-        would not do: it moves the true match to another shift, perhaps one that is searched. Images
-        that are symmetric themselves (a grid, vignetting) match their mirror image too, and are
-        rightly held to tell nothing.
+        A mirrored or turned image matches the fixed one nowhere, however it is rolled. Rolling
+        alone would not do: it moves the true match to another shift, perhaps one that is searched.
+        Images that are symmetric themselves (a grid, vignetting) match their mirror image too, and
+        are rightly held to tell nothing.
         """
         height, width = self.moving.shape
         turns = [(True, 0), (False, 2), (True, 2)]
@@ -297,8 +297,7 @@ def flag_outliers(shifts: NDArray) -> NDArray[np.bool_]:
         return np.zeros(len(shifts), dtype=bool)
     away = np.abs(shifts - np.median(shifts, axis=0))
     usual = OUTLIER_DEVIATIONS * 1.4826 * np.median(away, axis=0)
-    flagged: NDArray[np.bool_] = (away > np.maximum(usual, OUTLIER_FLOOR_PX)).any(axis=1)
-    return flagged
+    return np.asarray(np.any(away > np.maximum(usual, OUTLIER_FLOOR_PX), axis=1))
 
 
 def lost_cells(
@@ -334,14 +333,27 @@ def lost_cells(
     outside = outside[outside > 0]
     lost = np.zeros(0, dtype=np.int64)
     if nuclear is not None and lost_ratio > 0:
-        names, position = np.unique(nuclei, return_inverse=True)
-        position = position.ravel()
-        seen = nuclear > _nuclear_threshold(nuclear, nuclei, valid)
-        area = np.bincount(position, minlength=names.size)
-        area_seen = np.bincount(position, weights=(seen & valid).ravel(), minlength=names.size)
-        missed = names[(area_seen < lost_ratio * area) & (names > 0)].astype(np.int64)
-        lost = np.setdiff1d(missed, outside)
+        seen = (nuclear > _nuclear_threshold(nuclear, nuclei, valid)) & valid
+        names, area, area_seen = _areas(nuclei, seen)
+        lost = np.setdiff1d(names[area_seen < lost_ratio * area], outside)
     return {"outside_overlap": outside, "lost_nucleus": lost}
+
+
+def _areas(
+    labels: NDArray, where: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Labels, their pixels, and their pixels where `where` holds: three ``(N,)`` int64."""
+    values, parts = labels[labels > 0], labels[where & (labels > 0)]
+    if values.size and values.max() > labels.size:
+        # Too large to count by; no more labels than pixels, though.
+        names, values = np.unique(values, return_inverse=True)
+        parts = np.searchsorted(names, parts)
+    else:
+        names = np.arange(values.max() + 1 if values.size else 0)
+    area = np.bincount(values.astype(np.int64), minlength=names.size)
+    area_seen = np.bincount(parts.astype(np.int64), minlength=names.size)
+    there = area > 0
+    return names[there].astype(np.int64), area[there], area_seen[there]
 
 
 def _nuclear_threshold(nuclear: NDArray, nuclei: NDArray, valid: NDArray[np.bool_]) -> float:
@@ -351,6 +363,9 @@ def _nuclear_threshold(nuclear: NDArray, nuclei: NDArray, valid: NDArray[np.bool
     not from the histogram of all. The upper quartile of the nuclear pixels stands for the nuclei
     still there even if half are gone; dim nuclei among bright ones stay.
     """
+    # Every other row and column of a large field tells the same, in a quarter of the time.
+    step = 2 if nuclear.size > 1 << 20 else 1
+    nuclear, nuclei, valid = (a[::step, ::step] for a in (nuclear, nuclei, valid))
     inside, around = nuclear[valid & (nuclei > 0)], nuclear[valid & (nuclei == 0)]
     if inside.size == 0 or around.size == 0:
         return -np.inf

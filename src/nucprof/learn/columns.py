@@ -16,6 +16,8 @@ LAYOUT = "Metadata_Target"
 """The layout's name of the well: a monoculture's class, or the mixed culture's name."""
 TRUE = "true_condition"
 """The gate's class of a cell, or `undefined`."""
+DENSITY = "Metadata_FieldCellCount"
+"""Number of cells in the cell's field."""
 TARGET = "target"
 """The class to learn: taken from TRUE (mixed cultures) or LAYOUT (monocultures)."""
 

@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from nucprof.learn.columns import PLATE, TARGET, WELL_KEY
 from nucprof.learn.evaluate import score
 from nucprof.learn.selection import Scaler, Scaling, informative
-from nucprof.learn.split import Unit, attach, cv_folds, sample_cells
+from nucprof.learn.split import Unit, attach, cv_folds, sample_cells, shuffled_labels
 
 # Trees that are deeper or have smaller leaves fit more; which is right is asked of the wells.
 SHAPES: tuple[tuple[int | None, int], ...] = ((4, 1), (8, 1), (None, 5), (None, 1))
@@ -95,7 +95,7 @@ def fit_forest(
     rng = np.random.default_rng(seed)
     small = Shape(SEARCH_TREES, shape.depth, shape.min_leaf)
     shuffled = [
-        new_forest(small, seed + i, settings.n_jobs).fit(values, rng.permutation(labels))
+        new_forest(small, seed + i, settings.n_jobs).fit(values, shuffled_labels(labels, rng))
         for i in range(controls)
     ]
     return FittedForest(forest, scaler, len(sampled), shape, searched_on, shuffled)

@@ -1,0 +1,314 @@
+"""Train the network on the split that the forest also uses, and judge it on unseen wells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from nucprof.errors import DataError
+from nucprof.learn.augment import Normalise, crop_limits, plate_limits
+from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
+from nucprof.learn.cnn import Samples, Trained, TrainingSettings, train_network
+from nucprof.learn.cnn_model import CnnModel, CropKind
+from nucprof.learn.columns import DENSITY, KEY, PLATE, TARGET, require
+from nucprof.learn.crop_data import Crops
+from nucprof.learn.device import predict_logits
+from nucprof.learn.evaluate import (
+    combine_runs,
+    confusion_per_well,
+    predictions_frame,
+    run_metrics,
+    score,
+)
+from nucprof.learn.inputs import InputPath
+from nucprof.learn.network import architecture_for, build_network, check_network
+from nucprof.learn.split import (
+    Culture,
+    Unit,
+    attach,
+    cv_folds,
+    sample_cells,
+    shuffled_labels,
+    split_wells,
+)
+
+CONTROL_CELLS = 150
+CONTROL_TRAINING = TrainingSettings(
+    epochs=12, batch_size=32, learning_rate=1e-3, augment=False, keep="last"
+)
+STRATA = 3
+
+
+@dataclass(frozen=True)
+class CnnSettings:
+    """What :func:`evaluate_cnn` needs to know beside cells and crops."""
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    architecture: str = "auto"
+    image_size: int = 128
+    normalise: Normalise = "crop"
+    pretrained: Path | None = None
+    sample: int | Literal["max", "unequal", "oversampling"] = 2000
+    seeds: tuple[int, ...] = (0,)
+    split_unit: Unit = "well"
+    controls: int = 2
+
+
+@dataclass
+class CnnResult:
+    """What is written by `train cnn`."""
+
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+    split: pd.DataFrame
+    history: pd.DataFrame
+    model: CnnModel
+    warnings: list[str]
+
+
+def evaluate_cnn(
+    cells: pd.DataFrame,
+    crops: Crops,
+    kind: CropKind,
+    settings: CnnSettings,
+    *,
+    culture: Culture,
+    device: str,
+    tested: np.ndarray | None = None,
+    checkpoints: Path | None = None,
+    definition: str = "",
+    report: Callable[[str], None] = lambda message: None,
+) -> CnnResult:
+    """Train one network per seed, on 60% of the wells; 10% choose the epoch, 30% judge it.
+
+    The network of the first seed is the one to ship. The control is a network trained on shuffled
+    labels, of few cells but for as long as it takes to learn them by heart.
+
+    Parameters
+    ----------
+    cells
+        Labelled cells in key order, with a RangeIndex; row i is crop i.
+    crops
+        `(N, C, H, W)`, the channels of `kind`.
+    kind
+        What the crops show.
+    settings
+        See :class:`CnnSettings`.
+    culture
+        Of the cells to train on.
+    device
+        Torch's name of the device.
+    tested
+        `(N,)` bool: cells of the other culture, to be tested only; None splits all cells.
+    checkpoints
+        Folder for the state after every epoch; removed files mean a new start.
+    definition
+        What decides the result, beside the seed; checkpoints of another are ignored.
+    report
+        Called with a line of text per epoch.
+
+    Raises
+    ------
+    DataError, ModelError
+        If there are too few wells, or the network does not fit the crops.
+    """
+    require(cells, [*KEY, TARGET])
+    if not cells.index.equals(pd.RangeIndex(crops.shape[0])) or cells.duplicated(KEY).any():
+        raise ValueError("cells and crops must correspond row by row")
+    job = _Job(
+        cells, crops, kind, settings, device, tested,
+        sorted(cells[TARGET].unique()), checkpoints, definition, report,
+    )  # fmt: skip
+    runs = [job.run(seed) for seed in settings.seeds]
+    metrics = combine_runs([run.metrics for run in runs])
+    first = runs[0]
+    model = CnnModel(
+        first.trained.network, job.architecture, job.classes, kind, settings.image_size,
+        settings.normalise, first.temperature,
+        {
+            "culture": culture,
+            "seed": settings.seeds[0],
+            "metrics": metrics,
+            "unseen_wells": confusion_per_well(first.predictions, job.classes),
+            "split": first.split.to_dict("records"),
+            "training": vars(settings.training),
+        },
+    )  # fmt: skip
+    return CnnResult(
+        metrics,
+        pd.concat([run.predictions for run in runs], ignore_index=True),
+        pd.concat([run.split for run in runs], ignore_index=True),
+        pd.concat([run.history for run in runs], ignore_index=True),
+        model,
+        [warning for run in runs for warning in run.trained.warnings],
+    )
+
+
+@dataclass
+class _Outcome:
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+    split: pd.DataFrame
+    history: pd.DataFrame
+    trained: Trained
+    temperature: float
+
+
+class _Job:
+    """What all seeds have in common."""
+
+    def __init__(
+        self, cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings,
+        device: str, tested: np.ndarray | None, classes: list[str], checkpoints: Path | None,
+        definition: str, report: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.cells, self.crops, self.kind, self.settings = cells, crops, kind, settings
+        self.device, self.tested, self.classes = device, tested, classes
+        self.checkpoints, self.definition, self.report = checkpoints, definition, report
+        self.architecture = architecture_for(settings.architecture, device)
+        if settings.architecture == "auto":
+            report(f"architecture auto: {self.architecture} on {device}")
+        self.targets = np.searchsorted(classes, cells[TARGET].to_numpy(dtype=str))
+        self._crop_limits = crop_limits(crops, device) if settings.normalise == "crop" else None
+        self._check()
+
+    def run(self, seed: int) -> _Outcome:
+        started = time.perf_counter()
+        split = self._split(seed)
+        part = attach(self.cells, split, "part")
+        rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
+        train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
+        inputs = self._inputs(part == "train")
+        trained = train_network(
+            self._network(seed), inputs, self._samples(train), self._samples(rows["validation"]),
+            self.settings.training, seed=seed, n_classes=len(self.classes),
+            checkpoint=self._checkpoint(seed), definition=self.definition,
+            report=lambda line: self.report(f"seed {seed}, {line}"),
+        )  # fmt: skip
+        validation = self._logits(trained.network, inputs, rows["validation"])
+        temperature = fit_temperature(validation, self._samples(rows["validation"]).targets)
+        logits = self._logits(trained.network, inputs, rows["test"])
+        likely = calibrated(logits, temperature)
+        frame = predictions_frame(rows["test"], likely, self.classes, seed=seed, part="test")
+        fit_seconds = time.perf_counter() - started
+        metrics = run_metrics(
+            frame,
+            self.classes,
+            n_train=len(train),
+            evaluation="split" if self.tested is None else "across",
+            split_unit=self.settings.split_unit,
+            f1_macro_permuted=self._control(inputs, train, rows["test"], seed),
+            device=self.device,
+            fit_seconds=fit_seconds,
+            best_epoch=trained.best_epoch + 1,
+            epochs=len(trained.history),
+            batch_size=trained.batch_size,
+            temperature=temperature,
+            calibration_error=calibration_error(likely, self._samples(rows["test"]).targets),
+            density=density_strata(rows["test"], frame, self.classes),
+        )
+        history = pd.DataFrame([vars(epoch) for epoch in trained.history]).assign(seed=seed)
+        return _Outcome(metrics, frame, split.assign(seed=seed), history, trained, temperature)
+
+    def _split(self, seed: int) -> pd.DataFrame:
+        unit = self.settings.split_unit
+        if self.tested is None:
+            return split_wells(self.cells, unit=unit, seed=seed)
+        # The other culture is the test part; of this one some wells choose the epoch.
+        folds = cv_folds(self.cells[~self.tested], unit=unit, seed=seed, folds=7)
+        part = np.where(folds["fold"] == 0, "validation", "train")
+        known = folds.drop(columns="fold").assign(part=part)
+        others = self.cells.loc[self.tested, [PLATE, "Metadata_Well"]].drop_duplicates()
+        others = others.set_axis(["plate", "well"], axis=1).assign(part="test")
+        if len(known.merge(others, on=["plate", "well"])):
+            raise DataError("wells to train on and wells to test on overlap")
+        return pd.concat([known, others], ignore_index=True)
+
+    def _network(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return build_network(
+            self.architecture, self.crops.shape[1], len(self.classes),
+            pretrained=self.settings.pretrained,
+        )  # fmt: skip
+
+    def _check(self) -> None:
+        check_network(
+            self._network(0), self.crops.shape[1], len(self.classes), self.settings.image_size,
+            self.architecture,
+        )  # fmt: skip
+
+    def _inputs(self, in_training: pd.Series) -> InputPath:
+        limits = self._crop_limits
+        if limits is None:
+            plates = self.cells[PLATE].to_numpy(dtype=str)
+            limits = plate_limits(self.crops, plates, in_training.to_numpy())
+        return InputPath(self.crops, limits, self.settings.image_size, self.device)
+
+    def _samples(self, rows: pd.DataFrame) -> Samples:
+        numbers = rows.index.to_numpy()
+        return Samples(numbers, self.targets[numbers])
+
+    def _logits(self, network: nn.Module, inputs: InputPath, rows: pd.DataFrame) -> np.ndarray:
+        return predict_logits(network, inputs, rows.index.to_numpy())
+
+    def _checkpoint(self, seed: int) -> Path | None:
+        return self.checkpoints and self.checkpoints / f"seed-{seed}.safetensors"
+
+    def _control(
+        self, inputs: InputPath, train: pd.DataFrame, test: pd.DataFrame, seed: int
+    ) -> float | None:
+        """Mean macro-F1 of networks that learnt shuffled labels by heart."""
+        if not self.settings.controls:
+            return None
+        few = sample_cells(
+            train[~train.index.duplicated()], sample=CONTROL_CELLS, seed=seed
+        )  # fmt: skip
+        found = []
+        for control in range(self.settings.controls):
+            rng = np.random.default_rng([seed, control])
+            numbers = few.index.to_numpy()
+            shuffled = Samples(numbers, shuffled_labels(self.targets[numbers], rng))
+            trained = train_network(
+                self._network(seed + control + 1), inputs, shuffled, shuffled, CONTROL_TRAINING,
+                seed=seed + control + 1, n_classes=len(self.classes),
+            )  # fmt: skip
+            guess = self._logits(trained.network, inputs, test).argmax(axis=1)
+            truth = self._samples(test).targets
+            found.append(score(truth, guess, range(len(self.classes)))["f1_macro"])
+        return float(np.mean(found))
+
+
+def density_strata(
+    cells: pd.DataFrame, predictions: pd.DataFrame, classes: Sequence[str], n_strata: int = STRATA
+) -> list[dict[str, Any]]:
+    """Macro-F1 by cell density: the tested cells in thirds by the number of cells in their field.
+
+    Returns
+    -------
+    list of dict
+        `low`, `high` (cells per field), `n`, `f1_macro`, `accuracy`; fields of equal density are
+        never divided, so that there may be fewer strata. Empty where the density is not known.
+    """
+    if DENSITY not in cells or not len(cells):
+        return []
+    density = cells[DENSITY].to_numpy(dtype=float)
+    edges = np.unique(np.quantile(density, np.linspace(0, 1, n_strata + 1)[1:-1], method="lower"))
+    stratum = np.searchsorted(edges, density, side="left")
+    found = []
+    for number in np.unique(stratum):
+        here = stratum == number
+        own = predictions[here]
+        judged = score(own["true_condition"], own["predicted"], classes)
+        found.append({
+            "low": float(density[here].min()), "high": float(density[here].max()),
+            "n": int(here.sum()), "f1_macro": judged["f1_macro"], "accuracy": judged["accuracy"],
+        })  # fmt: skip
+    return found

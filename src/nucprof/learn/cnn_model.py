@@ -1,0 +1,169 @@
+"""The network as files: safetensors weights and a JSON that says what they are for; no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nucprof.errors import ModelError
+from nucprof.io.files import atomic, read_json, write_json
+from nucprof.learn.augment import Normalise, crop_limits, plate_limits
+from nucprof.learn.crop_data import Crops
+from nucprof.learn.device import autocast, memory_format, predict_logits
+from nucprof.learn.inputs import InputPath
+from nucprof.learn.network import build_network, head_of
+
+SCHEMA = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class CropKind:
+    """What the crops show: a model is applied only to crops of its own kind."""
+
+    channels: tuple[str, ...]
+    region: str
+    patch_size: int
+    masked: bool
+
+
+@dataclass
+class CnnModel:
+    """A trained network and all that is needed to apply it to new crops."""
+
+    network: nn.Module
+    architecture: str
+    classes: list[str]
+    crops: CropKind
+    image_size: int
+    normalise: Normalise
+    temperature: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def check_fits(self, crops: CropKind) -> list[int]:
+        """Where the model's channels are among the crops' channels.
+
+        Raises
+        ------
+        ModelError
+            Naming what differs: a missing channel, the region, the size, the masking.
+        """
+        missing = [name for name in self.crops.channels if name not in crops.channels]
+        if missing:
+            raise ModelError(
+                f"the model was trained on the channel(s) {', '.join(self.crops.channels)}; these "
+                f"crops have {', '.join(crops.channels)}: {', '.join(missing)} is missing"
+            )
+        for key in ("region", "patch_size", "masked"):
+            wanted, found = getattr(self.crops, key), getattr(crops, key)
+            if wanted != found:
+                raise ModelError(
+                    f"the model was trained on crops of {key} {wanted}, these are of {found}; "
+                    f"set crop.{key} to {json.dumps(wanted)} and run `nucprof crop`"
+                )
+        return [crops.channels.index(name) for name in self.crops.channels]
+
+    def inputs(self, crops: Crops, plates: np.ndarray, device: str) -> InputPath:
+        """Network inputs of crops `(N, C, H, W)` whose channels are the model's, in its order.
+
+        With plate-wide normalisation every plate is scaled by its own crops.
+        """
+        if self.normalise == "crop":
+            limits = crop_limits(crops, device)
+        else:
+            limits = plate_limits(crops, plates, np.ones(len(plates), dtype=bool))
+        return InputPath(crops, limits, self.image_size, device)
+
+    def logits(self, inputs: InputPath, *, batch_size: int = 256) -> np.ndarray:
+        """Logits `(N, K)` of all crops."""
+        self.network.to(inputs.device)
+        everything = np.arange(inputs.crops.shape[0])
+        return predict_logits(self.network, inputs, everything, batch_size=batch_size)
+
+    def embed(self, inputs: InputPath, *, batch_size: int = 256) -> np.ndarray:
+        """Features of all crops, `(N, D)` float32: what goes into the last linear layer."""
+        self.network.to(inputs.device).eval()
+        caught: list[np.ndarray] = []
+
+        def catch(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            caught.append(given[0].detach().float().cpu().numpy())
+
+        hook = head_of(self.network).register_forward_pre_hook(catch)
+        try:
+            with torch.inference_mode(), autocast(inputs.device):
+                for _, crops in inputs.batches(np.arange(inputs.crops.shape[0]), batch_size):
+                    self.network(crops.contiguous(memory_format=memory_format(inputs.device)))
+        finally:
+            hook.remove()
+        return np.concatenate(caught)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write `model.safetensors` and `model.json`; the latter names the former by its hash."""
+        weights, description = folder / WEIGHTS, folder / DESCRIPTION
+        tensors = {
+            name: value.detach().cpu().contiguous().clone()
+            for name, value in self.network.state_dict().items()
+        }
+        with atomic(weights) as temporary:
+            save_file(tensors, temporary)
+        about = {
+            "schema": SCHEMA,
+            "kind": "cnn",
+            "architecture": self.architecture,
+            "classes": self.classes,
+            "crops": asdict(self.crops),
+            "image_size": self.image_size,
+            "normalise": self.normalise,
+            "temperature": self.temperature,
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "metadata": self.metadata,
+        }
+        write_json(description, about)
+        return [weights, description]
+
+
+def load_cnn(folder: Path) -> CnnModel:
+    """Read a network written by :meth:`CnnModel.save`, onto the CPU.
+
+    Raises
+    ------
+    ModelError
+        If files are missing, broken, or do not belong together.
+    """
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
+    for path in (weights, description):
+        if not path.is_file():
+            raise ModelError(f"there is no {path}; train a network with `nucprof train cnn`")
+    about = read_json(description)
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+        raise ModelError(f"{description} is no network of nucprof's (schema {SCHEMA})")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != about["weights_sha256"]:
+        raise ModelError(f"{weights} and {description} do not belong together; train again")
+    try:
+        crops = {**about["crops"], "channels": tuple(about["crops"]["channels"])}
+        model = CnnModel(
+            build_network(
+                about["architecture"], len(about["crops"]["channels"]), len(about["classes"])
+            ),
+            about["architecture"],
+            list(about["classes"]),
+            CropKind(**crops),
+            int(about["image_size"]),
+            about["normalise"],
+            float(about["temperature"]),
+            about["metadata"],
+        )
+        model.network.load_state_dict(load_file(weights))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder} holds no complete network ({error}); train again") from error
+    model.network.eval()
+    return model

@@ -94,6 +94,7 @@ def write_overlay(path: Path, job: Job) -> None:
     sources = [job.params["sources"][name] for name in job.params["channels"]]
     image = read_channels(sources)
     nuclei, *cells = (read_labels(mask) for mask in job.outputs)
-    outlines = [(nuclei, NUCLEI), *((mask, CELLS) for mask in cells)]
+    # Nuclei last: a cell that is nothing but its nucleus must be seen to have one.
+    outlines = [*((mask, CELLS) for mask in cells), (nuclei, NUCLEI)]
     nuclear, cyto = split_planes(image, job.params["settings"].mode)
     write_picture(path, draw_overlay(nuclear, outlines, cyto))

@@ -268,7 +268,9 @@ class Sampler:
             del self.pool[:-POOL]
             chosen = [turn(patch, tuple(self.rng.random(3) < 0.5)) for patch in picked]
             chosen = [(disturb(image, self.rng), prob, dist) for image, prob, dist in chosen]
-        images, probs, dists = (np.stack(part).astype(np.float32) for part in zip(*chosen, strict=True))
+        images, probs, dists = (
+            np.stack(part).astype(np.float32) for part in zip(*chosen, strict=True)
+        )
         return images[..., None], probs[..., None], dists
 
 

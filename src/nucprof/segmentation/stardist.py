@@ -130,11 +130,25 @@ class StarDistBackend:
         unit = percentile_normalize(image, self.pmin, self.pmax)
         if unit.size == 0 or not unit.any():
             return np.zeros(unit.shape, np.int32)
-        small = _resize(unit, self.scale)
         with threadpool_limits(limits=self.threads, user_api="openmp"):
-            prob, dist, points = self._predict(small)
-            back = np.array(unit.shape) / np.array(small.shape)
-            return self._rasterise(prob, dist, points, unit.shape, back)
+            return self.draw(*self.candidates(unit), unit.shape)
+
+    def candidates(
+        self, unit: FloatImage
+    ) -> tuple[FloatImage, FloatImage, npt.NDArray[np.float64], tuple[float, float]]:
+        """Everything in a normalised image that may be a nucleus.
+
+        Returns
+        -------
+        Probability ``(n,)``; ray lengths ``(n, rays)`` in pixels of the resized image; centre
+        ``(n, 2)`` in pixels of the given one; and how many of its pixels one of the resized image
+        measures, in y and x.
+        """
+        small = _resize(unit, self.scale)
+        prob, dist, points = self._predict(small)
+        back = unit.shape[0] / small.shape[0], unit.shape[1] / small.shape[1]
+        # Pixel centres: p of the resized image lies at (p + 0.5) * back - 0.5 of the given one.
+        return prob, dist, (points + 0.5) * np.array(back) - 0.5, back
 
     def _predict(self, image: FloatImage) -> tuple[FloatImage, FloatImage, npt.NDArray[np.int64]]:
         """Candidates of all tiles; smaller tiles when the device runs out of memory."""
@@ -147,7 +161,7 @@ class StarDistBackend:
                 if self.tile <= MIN_TILE_PX:
                     raise ModelError(
                         f"out of memory with tiles of {self.tile} px already: free the device, or "
-                        "run on the CPU (execution.device = \"cpu\")"
+                        'run on the CPU (execution.device = "cpu")'
                     ) from error
                 self.tile //= 2
                 log.warning("out of memory: continuing with tiles of %d px", self.tile)
@@ -168,8 +182,9 @@ class StarDistBackend:
             window = padded[row.start : row.stop, col.start : col.stop]
             prob, dist = (np.asarray(out)[0] for out in net.function(window[None, ..., None]))
             part = row.inner(net.grid), col.inner(net.grid)
+            peaks = _candidates(prob[..., 0], self.prob_thresh)
             prob, dist = prob[..., 0][part], dist[part]
-            places = np.argwhere(prob > self.prob_thresh)
+            places = np.argwhere(peaks[part])
             place = places * net.grid + (row.first, col.first)
             valid = np.all((place >= edge) & (place < last), axis=1)
             rows, cols = places[valid].T
@@ -178,27 +193,42 @@ class StarDistBackend:
             points.append(place[valid])
         return np.concatenate(probs), np.concatenate(dists), np.concatenate(points)
 
-    def _rasterise(
+    def draw(
         self,
         prob: FloatImage,
         dist: FloatImage,
-        points: npt.NDArray[np.int64],
+        centres: npt.NDArray[np.float64],
+        back: tuple[float, float],
         shape: tuple[int, ...],
-        back: npt.NDArray[np.float64],
     ) -> Labels:
-        """Keep the best of overlapping candidates and draw them at full resolution."""
+        """Keep the best of overlapping candidates and draw them into an image of ``shape``.
+
+        The other arguments are what :meth:`candidates` returns.
+        """
         from stardist.geometry import polygons_to_label
         from stardist.nms import non_maximum_suppression_sparse
 
         if len(prob) == 0:
             return np.zeros(shape, np.int32)
-        points, prob, dist, _ = non_maximum_suppression_sparse(
-            dist, prob, points, nms_thresh=self.nms_thresh
+        places = np.rint((centres + 0.5) / back - 0.5).astype(np.int64)
+        _, _, _, kept = non_maximum_suppression_sparse(
+            dist, prob, places, nms_thresh=self.nms_thresh
         )
-        # Pixel centres: p of the resized image lies at (p + 0.5) * back - 0.5 of the original.
-        centres = (points + 0.5) * back - 0.5
-        labels = polygons_to_label(dist, centres, prob=prob, shape=shape, scale_dist=tuple(back))
+        labels = polygons_to_label(
+            dist[kept], centres[kept], prob=prob[kept], shape=shape, scale_dist=back
+        )
         return np.asarray(labels, dtype=np.int32)
+
+
+def _candidates(prob: FloatImage, threshold: float) -> npt.NDArray[np.bool_]:
+    """Places of a map (h, w) that may become nuclei: local maxima, and a quarter of the others.
+
+    Neighbours have nearly the same outline, so a quarter stands for all where a local maximum is
+    suppressed and something beside it is not; suppression takes a fraction of the time.
+    """
+    peaks = prob == ndi.maximum_filter(prob, 3)
+    peaks[::2, ::2] = True
+    return np.asarray(peaks & (prob > threshold))
 
 
 def _resize(image: FloatImage, scale: float) -> FloatImage:

@@ -1,0 +1,90 @@
+"""Choose the thresholds of a trained StarDist network and pack it as a model folder.
+
+    python tools/pack_stardist.py DATA RUN OUT
+
+RUN is the folder that ``train_stardist.py`` wrote, OUT the folder to make. Both thresholds are
+those with the best mean F1 (overlaps 0.5 to 0.9, pooled over all nuclei) on the validation part;
+the held-out part is not opened. The kept weights (``weights_best.h5``, by validation loss) and the
+last ones (``weights_now.h5``) compete in the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from train_stardist import CANONICAL_PX, Field, load_fields
+
+PROB = (0.45, 0.50, 0.55, 0.60, 0.65)
+NMS = (0.3, 0.4, 0.5)
+OVERLAPS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def scores(folder: Path, fields: list[Field]) -> dict[tuple[float, float], float]:
+    """Mean F1 of every pair of thresholds, each image at the canonical size."""
+    from stardist.matching import matching
+
+    from nucprof.core.normalize import percentile_normalize
+    from nucprof.segmentation.stardist import StarDistBackend
+
+    counts = {(p, n): np.zeros((len(OVERLAPS), 3)) for p in PROB for n in NMS}
+    for field in fields:
+        backend = StarDistBackend(
+            folder, scale=CANONICAL_PX / field.diameter, prob_thresh=min(PROB)
+        )
+        # One prediction serves all thresholds.
+        unit = percentile_normalize(field.image, 1.0, 99.0)
+        probs, dists, centres, back = backend.candidates(unit)
+        for prob, nms in counts:
+            backend.nms_thresh = nms
+            keep = probs > prob
+            found = backend.draw(probs[keep], dists[keep], centres[keep], back, unit.shape)
+            rows = matching(field.labels, found, thresh=OVERLAPS)
+            counts[prob, nms] += [[r.tp, r.fp, r.fn] for r in rows]
+    tables = {key: c.T for key, c in counts.items()}
+    return {key: float(np.mean(2 * t / (2 * t + p + n))) for key, (t, p, n) in tables.items()}
+
+
+def lay_out(run: Path, weights: str, out: Path, prob: float, nms: float) -> None:
+    """Write a model folder from a run and one of its weight files."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "training.json", "log.csv", "split.csv"):
+        shutil.copyfile(run / name, out / name)
+    shutil.copyfile(run / weights, out / "weights_best.h5")
+    (out / "thresholds.json").write_text(json.dumps({"prob": prob, "nms": nms}) + "\n")
+    about = {"canonical_diameter_px": CANONICAL_PX}
+    (out / "nucprof.json").write_text(json.dumps(about) + "\n")
+
+
+def main() -> None:
+    """Read the command line, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--weights", nargs="+", default=["weights_best.h5", "weights_now.h5"])
+    args = parser.parse_args()
+    fields = load_fields(args.data, "validation")
+    best = (0.0, "", (0.0, 0.0))
+    with tempfile.TemporaryDirectory() as scratch:
+        for weights in args.weights:
+            trial = Path(scratch) / weights.removesuffix(".h5")
+            lay_out(args.run, weights, trial, 0.5, 0.4)
+            table = scores(trial, fields)
+            for (prob, nms), value in sorted(table.items()):
+                print(f"{weights} prob {prob:.2f} nms {nms:.1f}: mean F1 {value:.4f}", flush=True)
+                best = max(best, (value, weights, (prob, nms)))
+    value, weights, (prob, nms) = best
+    print(f"chosen: {weights}, prob {prob}, nms {nms}, mean F1 {value:.4f} on validation")
+    lay_out(args.run, weights, args.out, prob, nms)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from nucprof.config import CP_ROUND
-from nucprof.config.models import RenameSettings
+from nucprof.config.models import RenameSettings, SafeName
 from nucprof.errors import ProjectError, UserError
 from nucprof.io.files import write_text
 from nucprof.io.tables import read_layout
@@ -64,6 +67,7 @@ def write_project(
     for folder in (*painted, *(folder for _, folder in rounds)):
         if not folder.is_dir():
             raise UserError(f"There is no folder {folder}.")
+    _check_names(name, rounds)
     for path in layouts:
         read_layout(path)
     if len(layouts) not in (0, 1, len(painted)):
@@ -81,12 +85,32 @@ def write_project(
                 f"'{files.pattern.example}'"
             )
             lines += files.warnings
-            found.setdefault(round_name, look_at_channels(files))
+            found.setdefault(round_name, _distinct(look_at_channels(files), round_name, found))
         layout = layouts[min(number, len(layouts) - 1)] if layouts else None
         plates.append(_plate_toml(plate, held, layout, target.resolve().parent))
     lines += [f"{r}: channels {', '.join(c.names)} ({c.source})" for r, c in found.items()]
-    write_text(target, _project_toml(name, plates, found))
+    output = _output(target.resolve().parent, [*painted, *(folder for _, folder in rounds)])
+    write_text(target, _project_toml(name, output, plates, found))
     return lines
+
+
+def _check_names(name: str, rounds: Sequence[tuple[str, Path]]) -> None:
+    safe = TypeAdapter(SafeName)
+    for flag, text in (("--name", name), *(("--gt", name) for name, _ in rounds)):
+        try:
+            safe.validate_python(text)
+        except ValidationError:
+            raise UserError(
+                f"{flag} {text}: a name is made of letters, digits, and . _ - after the first."
+            ) from None
+        if flag == "--gt" and text == CP_ROUND:
+            raise UserError(f"--gt {text}: this is the name of the Cell Painting round.")
+
+
+def _output(root: Path, folders: Sequence[Path]) -> str:
+    """Folder for the results, relative to the project file: beside the images, not among them."""
+    inside = any((root / "results").is_relative_to(folder.resolve()) for folder in folders)
+    return f"../{root.name}-results" if inside else "results"
 
 
 def look_at_channels(files: RoundFiles) -> Channels:
@@ -109,6 +133,15 @@ def look_at_channels(files: RoundFiles) -> Channels:
     return Channels(
         tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {}
     )
+
+
+def _distinct(channels: Channels, round_name: str, found: Mapping[str, Channels]) -> Channels:
+    """Put the round's name before numbers that another ground-truth round has given already."""
+    taken = {name for other, c in found.items() if other != CP_ROUND for name in c.names}
+    if channels.tokens or round_name == CP_ROUND or not taken & set(channels.names):
+        return channels
+    names = tuple(f"{round_name}_{n}" if n in taken else n for n in channels.names)
+    return Channels(names, channels.source, {})
 
 
 def _safe(names: Sequence[str]) -> tuple[str, ...]:
@@ -138,7 +171,7 @@ def _plate_toml(plate: str, held: Mapping[str, Path], layout: Path | None, root:
     def text(path: Path) -> str:
         full = path.resolve()
         short = full.relative_to(root) if full.is_relative_to(root) else full
-        return f'"{short.as_posix()}"'
+        return json.dumps(short.as_posix(), ensure_ascii=False)
 
     lines = ["[[plates]]", f'name = "{plate}"', f"cell_painting = {text(held[CP_ROUND])}"]
     lines.append(
@@ -149,11 +182,13 @@ def _plate_toml(plate: str, held: Mapping[str, Path], layout: Path | None, root:
     rounds = {name: folder for name, folder in held.items() if name != CP_ROUND}
     if rounds:
         lines.append("[plates.ground_truth]")
-        lines += [f"{name} = {text(folder)}" for name, folder in rounds.items()]
+        lines += [f"{_key(name)} = {text(folder)}" for name, folder in rounds.items()]
     return "\n".join(lines) + "\n"
 
 
-def _project_toml(name: str, plates: Sequence[str], found: Mapping[str, Channels]) -> str:
+def _project_toml(
+    name: str, output: str, plates: Sequence[str], found: Mapping[str, Channels]
+) -> str:
     painted = found[CP_ROUND]
     nuclear = next((n for n in painted.names if _NUCLEAR.search(n)), None)
     lines = [
@@ -161,7 +196,7 @@ def _project_toml(name: str, plates: Sequence[str], found: Mapping[str, Channels
         "",
         "[project]",
         f'name = "{name}"',
-        'output = "results"',
+        f'output = "{output}"',
         "",
         *plates,
         "[channels]   # in the order in which the files hold them",
@@ -171,12 +206,16 @@ def _project_toml(name: str, plates: Sequence[str], found: Mapping[str, Channels
     rounds = {r: c for r, c in found.items() if r != CP_ROUND}
     if rounds:
         lines.append("[channels.ground_truth]")
-        lines += [f"{r} = {_list(c.names)}   # {c.source}" for r, c in rounds.items()]
+        lines += [f"{_key(r)} = {_list(c.names)}   # {c.source}" for r, c in rounds.items()]
     tokens = {token: n for channels in found.values() for token, n in channels.tokens.items()}
     if tokens:
         lines += ["", "[rename.channel_map]   # what the channel numbers in the file names mean"]
         lines += [f'"{token}" = "{n}"' for token, n in tokens.items()]
     return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return f'"{name}"' if "." in name else name  # a bare a.b would be two keys
 
 
 def _list(names: Sequence[str]) -> str:

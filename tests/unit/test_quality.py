@@ -26,6 +26,16 @@ def test_focus_falls_with_blur_and_not_with_exposure():
     assert focus(np.full((9, 9), 7)) == 0
 
 
+def test_focus_of_a_large_image_is_sampled_in_its_quarters():
+    rng = np.random.default_rng(0)
+    small = ndi.gaussian_filter(rng.normal(0, 100, (256, 256)), 2, mode="wrap")
+    large = np.tile(small, (6, 7))
+    assert focus(large) == pytest.approx(focus(small), rel=0.05)
+    blurred = large.copy()
+    blurred[:768, :896] = ndi.gaussian_filter(large[:768, :896], 4)  # one quarter
+    assert focus(blurred) < 0.9 * focus(large)
+
+
 @pytest.mark.parametrize(
     ("top", "dtype", "share"),
     [

@@ -2,6 +2,7 @@
 
     python benchmarks/segmentation.py quality DATA [--model nucprof-fluo] [--part held_out]
     python benchmarks/segmentation.py cost [--model nucprof-fluo] [--fields 10]
+    python benchmarks/segmentation.py workers [--model nucprof-fluo] [--fields 10]
     python benchmarks/segmentation.py memory [--model nucprof-fluo]
 
 DATA holds ``images/*.tif`` and ``masks/*.tif``. Images whose file name has a CRC-32 that is a
@@ -14,11 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -147,19 +150,66 @@ def cost(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     result: dict[str, Any] = {"scale": choice.scale, "diameter_px": round(choice.diameter_px, 1)}
     runs: dict[str, Segment] = {"bare predict_instances": bare, "bare, 4 x 4 tiles": bare_tiled}
-    runs |= {"nucprof, scale 1": plain.segment, f"nucprof, auto ({choice.scale})": scaled.segment}
-    for name, segment in runs.items():
+    runs |= {"nucprof, scale 1": plain.segment}
+    runs |= {f"nucprof, scale {choice.scale} (auto)": scaled.segment}
+    runs |= {f"nucprof, scale {s}": _scaled(folder, s, args.threads) for s in args.scales}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    found: dict[str, list[int]] = {name: [] for name in runs}
+    for segment in runs.values():
         segment(fields[0])
-        times, found = [], []
-        for image in fields:
+    # In turns, so that what else the machine does falls on all alike; CPU time beside wall time.
+    for image in fields:
+        for name, segment in runs.items():
+            begin = time.perf_counter(), time.process_time()
+            found[name].append(int(segment(image).max()))
+            seconds[name].append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
+    base = np.mean(seconds["bare predict_instances"], axis=0)
+    print("| method | wall s | CPU s | wall, of bare | CPU, of bare | nuclei |")
+    print("|---|---|---|---|---|---|")
+    for name, rows in seconds.items():
+        wall, cpu = np.mean(rows, axis=0)
+        result[name] = {"wall_s": round(float(wall), 3), "cpu_s": round(float(cpu), 3)}
+        print(f"| {name} | {wall:.2f} | {cpu:.2f} | {wall / base[0]:.2f} | {cpu / base[1]:.2f} "
+              f"| {np.mean(found[name]):.0f} |")  # fmt: skip
+    return result
+
+
+def _scaled(folder: Path, scale: float, threads: int) -> Segment:
+    from nucprof.segmentation.stardist import StarDistBackend
+
+    return StarDistBackend(folder, scale=scale, threads=threads).segment
+
+
+_BACKEND: list[Any] = []
+
+
+def _start(folder: Path) -> None:
+    """Load the model in a worker and run it once."""
+    from nucprof.segmentation.stardist import StarDistBackend
+
+    _BACKEND.append(StarDistBackend(folder))
+    _BACKEND[0].segment(synthetic(0)[:512, :512])
+
+
+def _one(seed: int) -> tuple[int, float]:
+    image = synthetic(seed)
+    begin = time.perf_counter()
+    return int(_BACKEND[0].segment(image).max()), time.perf_counter() - begin
+
+
+def workers(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Fields a minute with one and with two worker processes, each with one thread."""
+    result: dict[str, Any] = {}
+    for number in (1, 2):
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(number, context, _start, (folder,)) as pool:
+            list(pool.map(_one, range(number)))
             begin = time.perf_counter()
-            found.append(int(segment(image).max()))
-            times.append(time.perf_counter() - begin)
-        result[name] = round(float(np.mean(times)), 3)
-        print(f"{name}: {np.mean(times):.2f} s a field (median {np.median(times):.2f}), "
-              f"{np.mean(found):.0f} nuclei", flush=True)  # fmt: skip
-    base = result["bare predict_instances"]
-    print(json.dumps({k: round(v / base, 3) for k, v in result.items() if k in runs}))
+            rows = list(pool.map(_one, range(args.fields)))
+            wall = time.perf_counter() - begin
+        result[f"{number} workers"] = {"wall_s": round(wall, 2)}
+        print(f"{number} worker(s): {wall:.1f} s for {args.fields} fields, "
+              f"{np.mean([s for _, s in rows]):.2f} s a field inside")  # fmt: skip
     return result
 
 
@@ -178,13 +228,15 @@ def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    parts = {name: commands.add_parser(name) for name in ("quality", "cost", "memory")}
+    verbs = parser.add_subparsers(dest="command", required=True)
+    parts = {name: verbs.add_parser(name) for name in ("quality", "cost", "workers", "memory")}
     parts["quality"].add_argument("data", type=Path)
     parts["quality"].add_argument("--part", default="held_out")
     parts["quality"].add_argument("--methods", nargs="+", default=["auto", "1", "watershed"])
     parts["quality"].add_argument("--each", action="store_true", help="also print every image")
     parts["cost"].add_argument("--fields", type=int, default=10)
+    parts["cost"].add_argument("--scales", type=float, nargs="*", default=[0.7, 0.5])
+    parts["workers"].add_argument("--fields", type=int, default=10)
     parts["memory"].add_argument("--scale", type=float, default=1.0)
     for part in parts.values():
         part.add_argument("--model", default="nucprof-fluo")
@@ -194,7 +246,8 @@ def main() -> None:
     from nucprof.segmentation.weights import resolve_model
 
     folder = resolve_model(args.model, backend="stardist")
-    result = {"quality": quality, "cost": cost, "memory": memory}[args.command](args, folder)
+    commands = {"quality": quality, "cost": cost, "workers": workers, "memory": memory}
+    result = commands[args.command](args, folder)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

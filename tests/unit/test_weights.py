@@ -81,7 +81,7 @@ def test_added_model_is_found_by_name_and_listed(folder, tmp_path):
 def test_known_name_added_by_hand_counts_as_fetched(folder, tmp_path):
     placed = weights.add("2D_versatile_fluo", stardist_folder(tmp_path / "a"), folder)
     assert weights.fetch("2D_versatile_fluo", folder) == placed
-    assert weights.canonical_diameter(placed) == 24.0
+    assert weights.canonical_diameter(placed) == weights.DSB_DIAMETER_PX
 
 
 def test_add_does_not_replace_unasked(folder, tmp_path):

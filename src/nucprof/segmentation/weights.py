@@ -33,6 +33,10 @@ ENVIRONMENT = "NUCPROF_MODELS_DIR"
 #: Files of a StarDist folder that decide about its output, in the order they are hashed.
 STARDIST_FILES = ("config.json", "thresholds.json", "weights_best.h5", "nucprof.json")
 
+#: Geometric middle of the nuclear diameters (10 to 50 px) in the images of the Data Science Bowl
+#: 2018, which the published networks were trained on at the size they have.
+DSB_DIAMETER_PX = 22.0
+
 _PACKAGED = Path(__file__).parent / "models"
 _STARDIST_URL = "https://github.com/stardist/stardist-models/releases/download/v0.1"
 _CELLPOSE_URL = "https://huggingface.co/mouseland/cellpose-sam/resolve/main"
@@ -70,7 +74,7 @@ KNOWN: dict[str, KnownModel] = {
             "fluorescent nuclei, by StarDist's authors",
             f"{_STARDIST_URL}/python_2D_versatile_fluo.zip",
             "4ad678d0758eed6e55625f1b5ae30771e59adb79f1239e09b9772eac8846c3dd",
-            canonical_diameter_px=24.0,
+            canonical_diameter_px=DSB_DIAMETER_PX,
         ),
         KnownModel(
             "2D_paper_dsb2018",
@@ -78,7 +82,7 @@ KNOWN: dict[str, KnownModel] = {
             "fluorescent nuclei, the network of StarDist's 2D paper",
             f"{_STARDIST_URL}/python_2D_paper_dsb2018.zip",
             "4c11cf68512341d9e8ce3d1278c64ceb8ac400582739f85fcab079a2e82840d2",
-            canonical_diameter_px=24.0,
+            canonical_diameter_px=DSB_DIAMETER_PX,
         ),
         KnownModel("cpsam", "cellpose", "Cellpose-SAM, cells and nuclei", f"{_CELLPOSE_URL}/cpsam"),
         KnownModel(

@@ -186,5 +186,6 @@ def _undo(project: Project, call: Call) -> int:
     results = Results(project.project.output)
     with locked(results.lock, "nucprof rename --undo"):
         count = undo_moves(undo_log(results))
+        results.images.unlink(missing_ok=True)  # its paths lead nowhere now
     print(f"{count} files have their old names back.", file=sys.stdout)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from nucprof.errors import ProjectError
@@ -27,9 +28,9 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
         A name is taken: nothing was touched. Or the file system refuses.
     """
     todo = [(source, target) for source, target in targets if source != target]
-    names = [target for _, target in targets]
+    names = Counter(target for _, target in targets)
     taken = sorted(
-        {str(t) for t in names if names.count(t) > 1}
+        {str(t) for t, claims in names.items() if claims > 1}
         | {str(t) for s, t in todo if t.exists() and not os.path.samefile(s, t)}
     )
     if taken:
@@ -52,18 +53,25 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
     return dict(todo)
 
 
+def moved_from(log: Path) -> dict[Path, Path]:
+    """Present name -> original name of every file that was moved."""
+    if not log.exists():
+        return {}
+    return {Path(new): Path(old) for new, old in read_json(log).items()}
+
+
 def undo_moves(log: Path) -> int:
     """Give moved files their old names back; returns how many. Raises :class:`ProjectError`."""
-    if not log.exists():
-        raise ProjectError(f"{log} does not exist: no file was moved, there is nothing to undo.")
-    moved = {Path(new): Path(old) for new, old in read_json(log).items()}
+    moved = moved_from(log)
+    if not moved:
+        raise ProjectError(f"{log} lists no file that was moved: there is nothing to undo.")
     taken = [str(old) for new, old in moved.items() if new.exists() and old.exists()]
     if taken:
         raise ProjectError(
             f"rename --undo: these names are taken, nothing was moved: {_few(taken)}"
         )
     count = 0
-    for new, old in moved.items():
+    for new, old in reversed(moved.items()):  # a file moved twice goes back in two steps
         if new.exists():
             new.rename(old)
             count += 1

@@ -18,16 +18,11 @@ _ROW = r"(?P<row>[A-Z]{1,2})"
 
 @dataclass(frozen=True)
 class NamePattern:
-    """A named pattern of file names.
-
-    ``lists_channels``: the channel group may name all the channels of a file, so that it tells
-    files apart only where several files share a field (one file per channel).
-    """
+    """A named pattern of file names, with a name that it reads as an example."""
 
     name: str
     regex: re.Pattern[str]
     example: str
-    lists_channels: bool = False
 
     def parse(self, stem: str) -> ParsedName | None:
         """Read a file's stem; None where it does not match, or its groups catch no well or site."""
@@ -77,7 +72,6 @@ BUILT_IN = (
             r"(?:_Channel(?P<channel>.+?))?(?:_Seq\d+.*)?$"
         ),
         "WellB02_PointB02_0001_ChannelDAPI,FITC_Seq0012",
-        lists_channels=True,
     ),
     NamePattern(
         "imagexpress",

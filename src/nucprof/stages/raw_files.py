@@ -93,7 +93,9 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         No name matches, or two files claim the same field and channel; nothing has been changed.
     """
     paths = image_files(r, settings)
-    pattern = choose_pattern([path.stem for path in paths], settings.pattern)
+    # Files moved earlier must not outvote the names of those that came since.
+    raw = [path.stem for path in paths if _parse_renamed(path.stem) is None]
+    pattern = choose_pattern(raw or [path.stem for path in paths], settings.pattern)
     selector = FieldSelector(tuple(exclude))
     fields: Fields = defaultdict(list)
     strange = []
@@ -203,8 +205,15 @@ def assign_channels(
                 f"{r.text}: field {key}: {assigned[channel][0].name} and {file.path.name} are both "
                 f"channel {channel}; correct rename.channel_map."
             )
-        if channel in r.channels:
-            assigned[channel] = (file.path, 0)
+        if channel not in r.channels:
+            continue
+        planes = _planes(file.path, infos, 1)
+        if planes != 1:
+            raise ProjectError(
+                f"{r.text}: {file.path.name} holds {planes} planes, but its name says that it is "
+                f"channel {channel} alone. Save it as a single plane."
+            )
+        assigned[channel] = (file.path, 0)
     return assigned
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nucprof.config.models import RenameSettings
 from nucprof.io.index import index_table
-from nucprof.io.renaming import rename_files
+from nucprof.io.renaming import moved_from, rename_files
 from nucprof.io.results import Results
 from nucprof.io.tables import write_table
+from nucprof.plate.keys import FieldKey
 from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary
 from nucprof.stages.raw_files import (
     Round,
@@ -21,6 +23,7 @@ from nucprof.stages.raw_files import (
     image_files,
     list_rounds,
     read_round,
+    some,
     unpaired,
 )
 
@@ -29,11 +32,12 @@ def plan(context: Context) -> Plan:
     """List the folders; their names, sizes and times decide the result."""
     project = context.project
     rounds = list_rounds(project)
+    before = moved_from(undo_log(context.results))  # moving alone makes nothing new
     listing = {
-        f"{r.plate}/{r.name}": [
-            [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        f"{r.plate}/{r.name}": sorted(
+            [before.get(path, path).name, path.stat().st_size, path.stat().st_mtime_ns]
             for path in image_files(r, project.rename)
-        ]
+        )
         for r in rounds
     }
     params = {
@@ -60,7 +64,7 @@ def work(job: Job) -> Outcome:
     rows = [row for found in read for row in index_rows(found, settings)]
     if settings.mode != "index":
         targets = [
-            (file.path, target_name(found.round, file, settings, results))
+            (file.path, target_name(found, file, len(files) == 1, settings, results))
             for found in read
             for files in found.fields.values()
             for file in files
@@ -71,7 +75,11 @@ def work(job: Job) -> Outcome:
     write_table(results.images, index_table(rows))
     return Outcome(
         {"rounds": {f"{f.round.plate}/{f.round.name}": len(f.fields) for f in read}},
-        warnings=[text for found in read for text in found.warnings] + unpaired(read),
+        warnings=[
+            *(text for found in read for text in found.warnings),
+            *(text for found in read for text in incomplete(found.round, rows)),
+            *unpaired(read),
+        ],
     )
 
 
@@ -95,6 +103,20 @@ def index_rows(found: RoundFiles, settings: RenameSettings) -> list[dict[str, An
     ]
 
 
+def incomplete(r: Round, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Fields that lack the file of a channel."""
+    held = defaultdict(set)
+    for row in rows:
+        if (row["plate"], row["round"]) == (r.plate, r.name):
+            held[FieldKey(row["row"], row["column"], row["site"])].add(row["channel"])
+    short = [
+        f"{key} ({', '.join(name for name in r.channels if name not in channels)})"
+        for key, channels in sorted(held.items())
+        if len(channels) < len(r.channels)
+    ]
+    return [f"{r.text}: fields without the file of a channel: {some(short)}"] if short else []
+
+
 def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     """Count fields by round."""
     counts = entries[0].record["rounds"]
@@ -102,11 +124,19 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     return Summary([context.results.images], {"fields": counts}, lines)
 
 
-def target_name(r: Round, file: RoundFile, settings: RenameSettings, results: Results) -> Path:
-    """Where a file goes in mode link (below the results) or move (in its own folder)."""
-    key, token = file.parsed.key, file.parsed.channel
-    one_per_channel = token is not None and "," not in token and len(r.channels) > 1
-    suffix = f"_{channel_of_token(r, token or '', settings)}" if one_per_channel else ""
+def target_name(
+    found: RoundFiles, file: RoundFile, alone: bool, settings: RenameSettings, results: Results
+) -> Path:
+    """Where a file goes in mode link (below the results) or move (in its own folder).
+
+    ``alone``: no other file belongs to its field.
+    """
+    r, key, token = found.round, file.parsed.key, file.parsed.channel
+    info = found.infos.get(file.path)
+    whole = alone if info is None else info.planes > 1
+    suffix = ""
+    if token is not None and len(r.channels) > 1 and not whole:
+        suffix = f"_{channel_of_token(r, token, settings)}"
     folder = file.path.parent if settings.mode == "move" else results.folder("raw", r.plate, r.name)
     return folder / f"{key}{suffix}{file.path.suffix.lower()}"
 

@@ -253,11 +253,11 @@ class _Job:
         return InputPath(self.crops, limits, self.settings.image_size, self.device)
 
     def _samples(self, rows: pd.DataFrame) -> Samples:
-        numbers = rows.index.to_numpy()
+        numbers = rows.index.to_numpy(copy=True)
         return Samples(numbers, self.targets[numbers])
 
     def _logits(self, network: nn.Module, inputs: InputPath, rows: pd.DataFrame) -> np.ndarray:
-        return predict_logits(network, inputs, rows.index.to_numpy())
+        return predict_logits(network, inputs, rows.index.to_numpy(copy=True))
 
     def _checkpoint(self, seed: int) -> Path | None:
         return self.checkpoints and self.checkpoints / f"seed-{seed}.safetensors"
@@ -274,7 +274,7 @@ class _Job:
         found = []
         for control in range(self.settings.controls):
             rng = np.random.default_rng([seed, control])
-            numbers = few.index.to_numpy()
+            numbers = few.index.to_numpy(copy=True)
             shuffled = Samples(numbers, shuffled_labels(self.targets[numbers], rng))
             trained = train_network(
                 self._network(seed + control + 1), inputs, shuffled, shuffled, CONTROL_TRAINING,

@@ -1,0 +1,239 @@
+"""The network on whole wells: same split as the forest, a model file that can be applied."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from nucprof.errors import ModelError
+from nucprof.learn import cnn_evaluate
+from nucprof.learn.cnn import TrainingSettings
+from nucprof.learn.cnn_evaluate import CnnSettings, density_strata, evaluate_cnn
+from nucprof.learn.cnn_model import CropKind, load_cnn
+from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL
+from nucprof.learn.crop_data import CropsInMemory
+from nucprof.learn.split import split_wells
+
+SIZE = 12
+KIND = CropKind(("DNA", "GFP"), "nucleocentric", SIZE, False)
+SETTINGS = CnnSettings(
+    training=TrainingSettings(epochs=3, batch_size=16, learning_rate=1e-2),
+    architecture="resnet18", image_size=32, sample=30,
+)  # fmt: skip
+
+
+def plate(wells=4, per_class=12, seed=0, row="D", classes=("astro", "neuro")):
+    """Cells of mixed wells and their crops: the classes shine in different channels."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        ("rep1", f"{row}{w:02d}", f"{row}-{w:02d}-01_{2 * i + 1:04d}", classes[i % len(classes)], w)
+        for w in range(2, 2 + wells)
+        for i in range(len(classes) * per_class)
+    ]
+    cells = pd.DataFrame(rows, columns=[PLATE, WELL, CELL, TARGET, DENSITY])
+    crops = rng.integers(90, 110, size=(len(cells), 2, SIZE, SIZE)).astype(np.uint16)
+    lit = (cells[TARGET] == "neuro").to_numpy().astype(int)
+    crops[np.arange(len(cells)), lit, 4:8, 4:8] += 500
+    return cells, CropsInMemory(crops)
+
+
+class Tiny(nn.Sequential):
+    """Stands for resnet18 where speed matters more than the network."""
+
+    def __init__(self, channels, classes):
+        super().__init__(
+            nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(8, 8, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
+            nn.Linear(8, classes),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks():
+    def build(architecture, channels, classes, *, pretrained=None):
+        return Tiny(channels, classes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cnn_evaluate, "build_network", build)
+        patch.setattr("nucprof.learn.cnn_model.build_network", build)
+        patch.setattr(cnn_evaluate, "CONTROL_TRAINING", TrainingSettings(
+            epochs=2, batch_size=32, learning_rate=1e-2, augment=False, keep="last"))  # fmt: skip
+        yield
+
+
+CELLS, CROPS = plate()
+
+
+@pytest.fixture(scope="module")
+def result():
+    return evaluate_cnn(CELLS, CROPS, KIND, SETTINGS, culture="mixed", device="cpu")
+
+
+def test_it_is_judged_on_the_forests_split(result):
+    expected = split_wells(CELLS, seed=0).assign(seed=0)
+    pd.testing.assert_frame_equal(result.split, expected)
+    tested = set(expected["well"][expected["part"] == "test"])
+    assert set(result.predictions["well"]) == tested
+    metrics = result.metrics
+    assert metrics["evaluation"] == "split"
+    assert metrics["n_test"] == len(result.predictions) == np.sum(metrics["confusion_matrix"])
+    assert metrics["n_train"] == 48
+    assert metrics["f1_macro"] > 0.9
+    assert 0 <= metrics["f1_macro_permuted"] <= 1
+    assert metrics["device"] == "cpu"
+    assert len(result.history) == 3
+
+
+def test_probabilities_are_calibrated_and_sum_to_one(result):
+    p = result.predictions[["p_astro", "p_neuro"]].to_numpy()
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    run = result.metrics["seeds"][0]
+    assert run["temperature"] == result.model.temperature
+    assert 0 <= run["calibration_error"] <= 1
+
+
+def test_only_the_training_part_is_sampled_and_seeds_differ():
+    few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
+                      image_size=32, sample=5, seeds=(1, 2), controls=0)  # fmt: skip
+    result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
+    assert [run["n_train"] for run in result.metrics["seeds"]] == [10, 10]
+    assert [run["n_test"] for run in result.metrics["seeds"]] == [24, 24]
+    assert result.metrics["f1_macro_permuted"] is None
+    assert result.model.metadata["seed"] == 1
+
+
+def test_train_on_one_culture_and_test_on_the_other():
+    mono = [plate(2, 24, seed=s, row=r, classes=(c,)) for s, r, c in
+            ((1, "B", "astro"), (2, "C", "neuro"))]  # fmt: skip
+    cells = pd.concat([mono[0][0], mono[1][0], CELLS], ignore_index=True)
+    crops = CropsInMemory(np.concatenate([mono[0][1].array, mono[1][1].array, CROPS.array]))
+    tested = cells[WELL].str.startswith("D").to_numpy()
+    quick = CnnSettings(training=SETTINGS.training, architecture="resnet18", image_size=32,
+                        controls=0)  # fmt: skip
+    result = evaluate_cnn(cells, crops, KIND, quick, culture="mono", device="cpu", tested=tested)
+    parts = result.split.groupby("part")["well"].apply(set)
+    assert parts["test"] == set(CELLS[WELL])
+    assert len(parts["train"]) == len(parts["validation"]) == 2
+    assert result.metrics["evaluation"] == "across"
+    assert result.metrics["f1_macro"] > 0.9
+
+
+def test_rows_must_correspond_to_crops():
+    with pytest.raises(ValueError, match="row by row"):
+        evaluate_cnn(CELLS[::-1], CROPS, KIND, SETTINGS, culture="mixed", device="cpu")
+    with pytest.raises(ValueError, match="row by row"):
+        evaluate_cnn(CELLS[:5], CROPS, KIND, SETTINGS, culture="mixed", device="cpu")
+
+
+def test_model_file_round_trip(result, tmp_path):
+    model = result.model
+    model.save(tmp_path)
+    again = load_cnn(tmp_path)
+    plates = CELLS[PLATE].to_numpy(dtype=str)
+    one = model.logits(model.inputs(CROPS, plates, "cpu"))
+    two = again.logits(again.inputs(CROPS, plates, "cpu"))
+    np.testing.assert_array_equal(one, two)
+    assert (again.classes, again.crops, again.temperature) == (
+        model.classes, KIND, model.temperature,
+    )  # fmt: skip
+    assert again.metadata["metrics"]["f1_macro"] == result.metrics["f1_macro"]
+    assert [w["well"] for w in again.metadata["unseen_wells"]] == sorted(
+        set(result.predictions["well"])
+    )
+
+
+def test_the_saved_network_predicts_what_was_judged(result, tmp_path):
+    result.model.save(tmp_path)
+    model = load_cnn(tmp_path)
+    logits = model.logits(model.inputs(CROPS, CELLS[PLATE].to_numpy(dtype=str), "cpu"))
+    by_cell = pd.Series(logits.argmax(axis=1), index=CELLS[CELL])
+    judged = result.predictions.set_index("ROI_img_name")["predicted"]
+    np.testing.assert_array_equal(
+        np.array(model.classes)[by_cell.loc[judged.index]], judged.to_numpy()
+    )
+
+
+def test_embeddings_are_what_goes_into_the_last_layer(result):
+    model = result.model
+    inputs = model.inputs(CROPS, CELLS[PLATE].to_numpy(dtype=str), "cpu")
+    features = model.embed(inputs)
+    head = model.network[-1]
+    again = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(again, model.logits(inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": ("DNA", "Cy5")}, r"GFP is missing"),
+        ({"patch_size": 60}, r"patch_size 12, these are of 60; set crop\.patch_size to 12"),
+        ({"region": "cell"}, 'region nucleocentric.*"nucleocentric"'),
+        ({"masked": True}, "masked False.*false"),
+    ],
+)
+def test_crops_of_another_kind_are_refused_by_name(result, change, message):
+    with pytest.raises(ModelError, match=message):
+        result.model.check_fits(CropKind(**{**vars(KIND), **change}))
+
+
+def test_channels_are_found_by_name_whatever_their_order(result):
+    crops = CropKind(("Cy5", "GFP", "DNA"), "nucleocentric", SIZE, False)
+    assert result.model.check_fits(crops) == [2, 1]
+
+
+def test_broken_or_foreign_model_files_are_refused(result, tmp_path):
+    with pytest.raises(ModelError, match="train cnn"):
+        load_cnn(tmp_path)
+    weights, description = result.model.save(tmp_path)
+    about = json.loads(description.read_text())
+    description.write_text(json.dumps({**about, "schema": 99}))
+    with pytest.raises(ModelError, match="no network of nucprof's"):
+        load_cnn(tmp_path)
+    description.write_text(json.dumps({k: v for k, v in about.items() if k != "classes"}))
+    with pytest.raises(ModelError, match="no complete network"):
+        load_cnn(tmp_path)
+    description.write_text(json.dumps(about))
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(ModelError, match="do not belong together"):
+        load_cnn(tmp_path)
+
+
+def test_density_strata_never_divide_a_density():
+    cells = pd.DataFrame({DENSITY: [10] * 4 + [20] * 4 + [30] * 4})
+    frame = pd.DataFrame({"true_condition": ["a", "b"] * 6, "predicted": ["a"] * 12})
+    strata = density_strata(cells, frame, ["a", "b"])
+    assert [(s["low"], s["high"], s["n"], s["accuracy"]) for s in strata] == [
+        (10, 10, 4, 0.5), (20, 20, 4, 0.5), (30, 30, 4, 0.5),
+    ]  # fmt: skip
+    assert len(density_strata(cells[:4], frame[:4], ["a", "b"])) == 1
+    assert density_strata(cells.drop(columns=DENSITY), frame, ["a", "b"]) == []
+
+
+def test_plate_wide_normalisation_is_fitted_on_the_training_part(monkeypatch):
+    seen = []
+
+    def spy(crops, plates, fitted_on, **more):
+        seen.append(fitted_on)
+        return original(crops, plates, fitted_on, **more)
+
+    original = cnn_evaluate.plate_limits
+    monkeypatch.setattr(cnn_evaluate, "plate_limits", spy)
+    quick = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), normalise="plate",
+                        architecture="resnet18", image_size=32, controls=0)  # fmt: skip
+    result = evaluate_cnn(CELLS, CROPS, KIND, quick, culture="mixed", device="cpu")
+    train = set(result.split["well"][result.split["part"] == "train"])
+    np.testing.assert_array_equal(seen[0], CELLS[WELL].isin(train))
+
+
+def test_same_seed_same_model():
+    quick = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16),
+                        architecture="resnet18", image_size=32, controls=0)  # fmt: skip
+    one, two = (
+        evaluate_cnn(CELLS, CROPS, KIND, quick, culture="mixed", device="cpu") for _ in range(2)
+    )
+    for name, value in one.model.network.state_dict().items():
+        assert torch.equal(value, two.model.network.state_dict()[name])
+    pd.testing.assert_frame_equal(one.predictions, two.predictions)

@@ -4,7 +4,6 @@ TensorFlow never enters the test process: every check runs in one spawned worker
 """
 
 import json
-import logging
 import multiprocessing
 import subprocess
 import sys
@@ -16,17 +15,24 @@ import pytest
 from scipy import ndimage as ndi
 
 from nucprof.errors import ModelError
-from nucprof.segmentation import stardist
 from nucprof.segmentation.weights import resolve_model
 
 FOLDER = resolve_model("nucprof-fluo", backend="stardist")
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 @pytest.fixture(scope="module")
 def worker():
+    sys.path.insert(0, str(HELPERS))  # a spawned process takes it over
     context = multiprocessing.get_context("spawn")
+    import stardist_worker
+
+    def run(name, *args):
+        return pool.submit(getattr(stardist_worker, name), *args).result(timeout=300)
+
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        yield lambda function, *args: pool.submit(function, *args).result(timeout=300)
+        yield run
+    sys.path.remove(str(HELPERS))
 
 
 def nuclei(diameter=26.0, shape=(190, 250), seed=0, dtype=np.uint16):
@@ -63,20 +69,13 @@ def overlaps(truth, found):
     return np.array(values)
 
 
-def segment(image, kwargs, tile=None):
-    backend = stardist.StarDistBackend(FOLDER, **kwargs)
-    if tile is not None:
-        backend.tile = tile
-    return backend.segment(image)
-
-
 @pytest.mark.parametrize(
     ("diameter", "scale", "shape"),
     [(26, 1.0, (190, 250)), (13, 2.0, (96, 143)), (60, 0.5, (400, 331))],
 )
 def test_finds_known_nuclei_in_the_original_frame(worker, diameter, scale, shape):
     image, truth, centres = nuclei(diameter, shape)
-    found = worker(segment, image, {"scale": scale})
+    found = worker("segment", image, {"scale": scale})
     assert found.dtype == np.int32
     assert found.shape == shape
     assert found.max() == len(np.unique(found)) - 1 == truth.max()
@@ -90,7 +89,7 @@ def test_finds_known_nuclei_in_the_original_frame(worker, diameter, scale, shape
 
 @pytest.mark.parametrize("value", [0, 37])
 def test_constant_image_has_no_objects(worker, value):
-    found = worker(segment, np.full((70, 90), value, np.uint16), {})
+    found = worker("segment", np.full((70, 90), value, np.uint16), {})
     assert found.shape == (70, 90)
     assert not found.any()
 
@@ -99,41 +98,29 @@ def test_constant_image_has_no_objects(worker, value):
 def test_tiny_images_are_no_error(worker, shape):
     image = np.random.default_rng(0).integers(0, 99, shape).astype(np.uint8)
     for scale in (0.4, 1.0, 3.0):
-        assert worker(segment, image, {"scale": scale}).shape == shape
+        assert worker("segment", image, {"scale": scale}).shape == shape
 
 
 def test_the_type_of_the_image_does_not_matter(worker):
     image, _, _ = nuclei(dtype=np.uint8)
-    reference = worker(segment, image, {})
+    reference = worker("segment", image, {})
     for dtype in (np.uint16, np.float32, np.float64, np.int32):
-        np.testing.assert_array_equal(worker(segment, image.astype(dtype), {}), reference)
-
-
-def stock(image, tiles):
-    """The masks of StarDist's own function."""
-    from csbdeep.utils import normalize
-    from stardist.models import StarDist2D
-
-    stardist.StarDistBackend(FOLDER)
-    model = StarDist2D(None, name=FOLDER.name, basedir=str(FOLDER.parent))
-    unit = normalize(image, 1, 99)
-    labels, _ = model.predict_instances(unit, n_tiles=tiles, show_tile_progress=False)
-    return labels
+        np.testing.assert_array_equal(worker("segment", image.astype(dtype), {}), reference)
 
 
 @pytest.mark.parametrize("shape", [(203, 245), (176, 320)])
 def test_same_masks_as_predict_instances(worker, shape):
     image, _, _ = nuclei(shape=shape, seed=4)
-    expected = worker(stock, image, None)
-    found = worker(segment, image, {})
+    expected = worker("stock", image, None)
+    found = worker("segment", image, {})
     assert found.max() == expected.max() > 3
     assert np.mean(found == expected) > 0.999
 
 
 def test_tiles_do_not_show(worker):
     image, _, _ = nuclei(20, (420, 400), seed=2)
-    whole = worker(segment, image, {}, 1024)
-    tiled = worker(segment, image, {}, 64)
+    whole = worker("segment", image, {}, 1024)
+    tiled = worker("segment", image, {}, 64)
     assert tiled.max() == whole.max()
     assert np.mean((tiled > 0) == (whole > 0)) > 0.999
     assert overlaps(whole, tiled).min() > 0.95
@@ -141,73 +128,41 @@ def test_tiles_do_not_show(worker):
 
 def test_two_runs_are_equal(worker):
     image, _, _ = nuclei(seed=5)
-    np.testing.assert_array_equal(worker(segment, image, {}), worker(segment, image, {}))
+    np.testing.assert_array_equal(worker("segment", image, {}), worker("segment", image, {}))
 
 
 def test_thresholds_reach_the_network(worker):
     image, _, _ = nuclei()
-    assert worker(segment, image, {"prob_thresh": 0.999}).max() == 0
-    loose = worker(segment, image, {"prob_thresh": 0.2, "nms_thresh": 1.0}).max()
-    assert loose > worker(segment, image, {}).max()
-
-
-def out_of_memory_above(limit, image):
-    """Segment with a network that refuses windows of more than ``limit`` pixels a side."""
-    import tensorflow as tf
-
-    backend = stardist.StarDistBackend(FOLDER)
-    real = backend.network.function
-    records = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            records.append((record.levelname, record.getMessage()))
-
-    def refusing(batch):
-        if max(batch.shape[1:3]) > limit:
-            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
-        return real(batch)
-
-    handler = Keep()
-    stardist.log.addHandler(handler)
-    backend.network.function = refusing
-    try:
-        backend.tile = 512
-        return backend.segment(image), backend.tile, records
-    finally:
-        backend.network.function = real
-        stardist.log.removeHandler(handler)
+    assert worker("segment", image, {"prob_thresh": 0.999}).max() == 0
+    loose = worker("segment", image, {"prob_thresh": 0.2, "nms_thresh": 1.0}).max()
+    assert loose > worker("segment", image, {}).max()
 
 
 def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so(worker):
     image, _, _ = nuclei(20, (480, 470), seed=2)
-    found, tile, records = worker(out_of_memory_above, 330, image)
+    found, tile, records = worker("out_of_memory_above", 330, image)
     assert tile == 128
     assert [level for level, _ in records] == ["WARNING", "WARNING"]
     assert "128 px" in records[-1][1]
-    assert found.max() == worker(segment, image, {}).max()
+    assert found.max() == worker("segment", image, {}).max()
 
 
 def test_out_of_memory_at_the_smallest_tile_is_an_error(worker):
     image, _, _ = nuclei(20, (480, 470), seed=2)
     with pytest.raises(ModelError, match="out of memory"):
-        worker(out_of_memory_above, 40, image)
+        worker("out_of_memory_above", 40, image)
 
 
 def test_another_number_of_threads_in_one_process_is_refused(worker):
-    worker(segment, np.zeros((32, 32)), {"threads": 1})
+    worker("segment", np.zeros((32, 32)), {"threads": 1})
     with pytest.raises(ModelError, match="threads"):
-        worker(segment, np.zeros((32, 32)), {"threads": 2})
-
-
-def measure(images):
-    return stardist.measure_scale(FOLDER, images)
+        worker("segment", np.zeros((32, 32)), {"threads": 2})
 
 
 @pytest.mark.parametrize("diameter", [11.0, 27.0, 80.0])
 def test_scale_of_a_plate(worker, diameter):
     images = [nuclei(diameter, (int(9 * diameter),) * 2, seed)[0] for seed in range(2)]
-    choice = worker(measure, images)
+    choice = worker("measure", images)
     assert choice.diameter_px == pytest.approx(diameter, rel=0.12)
     canonical = json.loads((FOLDER / "nucprof.json").read_text())["canonical_diameter_px"]
     assert choice.canonical_diameter_px == canonical
@@ -215,22 +170,18 @@ def test_scale_of_a_plate(worker, diameter):
 
 
 def test_scale_of_images_without_nuclei_is_1(worker):
-    assert worker(measure, [np.zeros((60, 80), np.uint8)]).scale == 1.0
-
-
-def broken(folder):
-    stardist.StarDistBackend(Path(folder))
+    assert worker("measure", [np.zeros((60, 80), np.uint8)]).scale == 1.0
 
 
 def test_folder_that_is_no_model_is_a_model_error(worker, tmp_path):
     with pytest.raises(ModelError, match="lacks weights_best"):
-        worker(broken, tmp_path)
+        worker("broken", tmp_path)
     (tmp_path / "weights_best.h5").write_bytes(b"no weights")
     with pytest.raises(ModelError, match="not a StarDist"):
-        worker(broken, tmp_path)
+        worker("broken", tmp_path)
     (tmp_path / "config.json").write_bytes((FOLDER / "config.json").read_bytes())
     with pytest.raises(ModelError, match="not a StarDist"):
-        worker(broken, tmp_path)
+        worker("broken", tmp_path)
 
 
 def test_module_alone_does_not_import_tensorflow():

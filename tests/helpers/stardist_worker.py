@@ -1,0 +1,64 @@
+"""What the tests of the StarDist backend run in a process of its own."""
+
+import logging
+from pathlib import Path
+
+from nucprof.segmentation import stardist
+from nucprof.segmentation.weights import resolve_model
+
+FOLDER = resolve_model("nucprof-fluo", backend="stardist")
+
+
+def segment(image, kwargs, tile=None):
+    backend = stardist.StarDistBackend(FOLDER, **kwargs)
+    if tile is not None:
+        backend.tile = tile
+    return backend.segment(image)
+
+
+def stock(image, tiles):
+    """The masks of StarDist's own function."""
+    from csbdeep.utils import normalize
+    from stardist.models import StarDist2D
+
+    stardist.StarDistBackend(FOLDER)
+    model = StarDist2D(None, name=FOLDER.name, basedir=str(FOLDER.parent))
+    unit = normalize(image, 1, 99)
+    labels, _ = model.predict_instances(unit, n_tiles=tiles, show_tile_progress=False)
+    return labels
+
+
+def out_of_memory_above(limit, image):
+    """Segment with a network that refuses windows of more than ``limit`` pixels a side."""
+    import tensorflow as tf
+
+    backend = stardist.StarDistBackend(FOLDER)
+    real = backend.network.function
+    records = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            records.append((record.levelname, record.getMessage()))
+
+    def refusing(batch):
+        if max(batch.shape[1:3]) > limit:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return real(batch)
+
+    handler = Keep()
+    stardist.log.addHandler(handler)
+    backend.network.function = refusing
+    try:
+        backend.tile = 512
+        return backend.segment(image), backend.tile, records
+    finally:
+        backend.network.function = real
+        stardist.log.removeHandler(handler)
+
+
+def measure(images):
+    return stardist.measure_scale(FOLDER, images)
+
+
+def broken(folder):
+    stardist.StarDistBackend(Path(folder))

@@ -61,8 +61,9 @@ def plan(context: Context) -> Plan:
 
 def prepare(context: Context, jobs: Sequence[Job]) -> None:
     """Choose the scale of every plate once, on a sample of all its fields."""
+    everything = plan(context).jobs
     for plate in dict.fromkeys(job.plate for job in jobs):
-        choose_scale([job for job in plan(context).jobs if job.plate == plate])
+        choose_scale([job for job in everything if job.plate == plate])
 
 
 def work(job: Job) -> Outcome:

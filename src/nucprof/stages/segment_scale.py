@@ -54,4 +54,9 @@ def describe_scale(plate: str, path: Path) -> str:
 
 def _definition(job: Job) -> dict[str, object]:
     settings: SegmentSettings = job.params["settings"]
-    return {"model": job.params["model"], "pmin": settings.pmin, "pmax": settings.pmax}
+    return {
+        "model": job.params["model"],
+        "channel": job.params["channels"][0],
+        "pmin": settings.pmin,
+        "pmax": settings.pmax,
+    }

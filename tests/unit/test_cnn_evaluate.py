@@ -11,7 +11,7 @@ from torch import nn
 from nucprof.errors import ModelError
 from nucprof.learn import cnn_evaluate
 from nucprof.learn.cnn import TrainingSettings
-from nucprof.learn.cnn_evaluate import CnnSettings, density_strata, evaluate_cnn
+from nucprof.learn.cnn_evaluate import CnnSettings, evaluate_cnn
 from nucprof.learn.cnn_model import CropKind, load_cnn
 from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL
 from nucprof.learn.crop_data import CropsInMemory
@@ -97,12 +97,25 @@ def test_probabilities_are_calibrated_and_sum_to_one(result):
 
 def test_only_the_training_part_is_sampled_and_seeds_differ():
     few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
-                      image_size=32, sample=5, seeds=(1, 2), controls=0)  # fmt: skip
+                      image_size=32, sample=5, seeds=(1, 2), controls=0,
+                      density_strata=2)  # fmt: skip
     result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
     assert [run["n_train"] for run in result.metrics["seeds"]] == [10, 10]
     assert [run["n_test"] for run in result.metrics["seeds"]] == [24, 24]
     assert result.metrics["f1_macro_permuted"] is None
     assert result.model.metadata["seed"] == 1
+    assert sum(s["n"] for s in result.metrics["seeds"][0]["density_strata"]) == 24
+
+
+def test_repeats_share_the_split_and_not_the_weights():
+    twice = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
+                        image_size=32, repeats=2, controls=0)  # fmt: skip
+    result = evaluate_cnn(CELLS, CROPS, KIND, twice, culture="mixed", device="cpu")
+    assert [(r["seed"], r["repeat"]) for r in result.metrics["seeds"]] == [(0, 0), (0, 1)]
+    assert len(result.split) == 4
+    one, two = (result.predictions[result.predictions["repeat"] == r] for r in (0, 1))
+    assert set(one["ROI_img_name"]) == set(two["ROI_img_name"])
+    assert not np.allclose(one["p_astro"], two["p_astro"])
 
 
 def test_train_on_one_culture_and_test_on_the_other():
@@ -199,17 +212,6 @@ def test_broken_or_foreign_model_files_are_refused(result, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-8])
     with pytest.raises(ModelError, match="do not belong together"):
         load_cnn(tmp_path)
-
-
-def test_density_strata_never_divide_a_density():
-    cells = pd.DataFrame({DENSITY: [10] * 4 + [20] * 4 + [30] * 4})
-    frame = pd.DataFrame({"true_condition": ["a", "b"] * 6, "predicted": ["a"] * 12})
-    strata = density_strata(cells, frame, ["a", "b"])
-    assert [(s["low"], s["high"], s["n"], s["accuracy"]) for s in strata] == [
-        (10, 10, 4, 0.5), (20, 20, 4, 0.5), (30, 30, 4, 0.5),
-    ]  # fmt: skip
-    assert len(density_strata(cells[:4], frame[:4], ["a", "b"])) == 1
-    assert density_strata(cells.drop(columns=DENSITY), frame, ["a", "b"]) == []
 
 
 def test_plate_wide_normalisation_is_fitted_on_the_training_part(monkeypatch):

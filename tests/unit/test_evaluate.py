@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nucprof.learn.columns import CELL, PLATE, TARGET, WELL
+from nucprof.errors import DataError
+from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
+    density_strata,
     pr_curves,
     predictions_frame,
     roc_curves,
@@ -108,3 +110,15 @@ def test_a_class_without_cells_has_no_curve():
     only = frame().assign(true_condition="astro")
     assert roc_curves(only, CLASSES) == {}
     assert pr_curves(only, CLASSES) == {}
+
+
+def test_density_strata_never_divide_a_density():
+    cells = pd.DataFrame({DENSITY: [10] * 4 + [20] * 4 + [30] * 4})
+    frame = pd.DataFrame({"true_condition": ["a", "b"] * 6, "predicted": ["a"] * 12})
+    strata = density_strata(cells, frame, ["a", "b"], 3)
+    assert [(s["low"], s["high"], s["n"], s["accuracy"]) for s in strata] == [
+        (10, 10, 4, 0.5), (20, 20, 4, 0.5), (30, 30, 4, 0.5),
+    ]  # fmt: skip
+    assert len(density_strata(cells[:4], frame[:4], ["a", "b"], 3)) == 1
+    with pytest.raises(DataError, match=DENSITY):
+        density_strata(cells.drop(columns=DENSITY), frame, ["a", "b"], 3)

@@ -19,6 +19,11 @@ CURVES = {
     name: {"x": np.array([0, 0.5, 1]), "y": np.array([0, 0.9, 1]), "area": 0.9, "base": 0.5}
     for name in ("astro", "neuro")
 }
+HISTORY = {
+    "number": [0, 1, 0, 1], "seed": [0, 0, 1, 1], "repeat": [0] * 4,
+    "train_loss": [0.7, 0.3, 0.7, 0.4], "validation_loss": [0.7, 0.5, 0.6, 0.8],
+    "validation_f1": [0.5, 0.9, 0.6, 0.7],
+}  # fmt: skip
 WELLS = {("A", 1): 0.1, ("B", 12): 0.9, ("AA", 3): np.nan}
 
 
@@ -52,6 +57,20 @@ DRAWN = {
     "importance": (
         lambda t: figures.importance(t, ["a", "b"], [0.7, 0.3], [0.2, 0.0], title="forest"),
         ["(2 of 2 features)", "impurity decrease"],
+    ),
+    "history": (
+        lambda t: figures.training_history(t, HISTORY, title="resnet18"),
+        ["macro-F1 on validation wells", "kept", "2 run(s)"],
+    ),
+    "learning curve": (
+        lambda t: figures.learning_curve(
+            t, {"n_train": [50, 50, 200], "f1_macro": [0.8, 0.82, 0.9]}
+        ),
+        ["training cells (all classes)", "200", "3 runs"],
+    ),
+    "ablation": (
+        lambda t: figures.ablation(t, {"without": ["", "DNA"], "f1_macro": [0.9, 0.6]}),
+        ["all channels", "without DNA", "macro-F1 on unseen wells"],
     ),
     "gate": (
         lambda t: figures.gate_scatter(

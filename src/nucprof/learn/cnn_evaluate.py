@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,13 @@ from nucprof.learn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
 from nucprof.learn.cnn import Samples, Trained, TrainingSettings, train_network
 from nucprof.learn.cnn_model import CnnModel, CropKind
-from nucprof.learn.columns import DENSITY, KEY, PLATE, TARGET, require
+from nucprof.learn.columns import KEY, PLATE, TARGET, require
 from nucprof.learn.crop_data import Crops
 from nucprof.learn.device import predict_logits
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
+    density_strata,
     predictions_frame,
     run_metrics,
     score,
@@ -44,7 +45,6 @@ CONTROL_CELLS = 150
 CONTROL_TRAINING = TrainingSettings(
     epochs=12, batch_size=32, learning_rate=1e-3, augment=False, keep="last"
 )
-STRATA = 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class CnnSettings:
     sample: int | Literal["max", "unequal", "oversampling"] = 2000
     seeds: tuple[int, ...] = (0,)
     split_unit: Unit = "well"
+    repeats: int = 1
     controls: int = 2
+    density_strata: int = 0
 
 
 @dataclass
@@ -87,9 +89,10 @@ def evaluate_cnn(
     definition: str = "",
     report: Callable[[str], None] = lambda message: None,
 ) -> CnnResult:
-    """Train one network per seed, on 60% of the wells; 10% choose the epoch, 30% judge it.
+    """Train on 60% of the wells; 10% choose the epoch, 30% judge the network.
 
-    The network of the first seed is the one to ship. The control is a network trained on shuffled
+    One network per seed, which decides the split, and repeat, which has other random weights on the
+    same split. The first network is the one to ship. The control is a network trained on shuffled
     labels, of few cells but for as long as it takes to learn them by heart.
 
     Parameters
@@ -127,7 +130,7 @@ def evaluate_cnn(
         cells, crops, kind, settings, device, tested,
         sorted(cells[TARGET].unique()), checkpoints, definition, report,
     )  # fmt: skip
-    runs = [job.run(seed) for seed in settings.seeds]
+    runs = [job.run(seed, repeat) for seed in settings.seeds for repeat in range(settings.repeats)]
     metrics = combine_runs([run.metrics for run in runs])
     first = runs[0]
     model = CnnModel(
@@ -145,11 +148,15 @@ def evaluate_cnn(
     return CnnResult(
         metrics,
         pd.concat([run.predictions for run in runs], ignore_index=True),
-        pd.concat([run.split for run in runs], ignore_index=True),
+        pd.concat([run.split for run in runs], ignore_index=True).drop_duplicates(),
         pd.concat([run.history for run in runs], ignore_index=True),
         model,
         [warning for run in runs for warning in run.trained.warnings],
     )
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 @dataclass
@@ -180,24 +187,26 @@ class _Job:
         self._crop_limits = crop_limits(crops, device) if settings.normalise == "crop" else None
         self._check()
 
-    def run(self, seed: int) -> _Outcome:
+    def run(self, seed: int, repeat: int) -> _Outcome:
         started = time.perf_counter()
+        draw = seed if repeat == 0 else _mixed(seed, repeat)
         split = self._split(seed)
         part = attach(self.cells, split, "part")
         rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
         train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
         inputs = self._inputs(part == "train")
         trained = train_network(
-            self._network(seed), inputs, self._samples(train), self._samples(rows["validation"]),
-            self.settings.training, seed=seed, n_classes=len(self.classes),
-            checkpoint=self._checkpoint(seed), definition=self.definition,
-            report=lambda line: self.report(f"seed {seed}, {line}"),
+            self._network(draw), inputs, self._samples(train), self._samples(rows["validation"]),
+            self.settings.training, seed=draw, n_classes=len(self.classes),
+            checkpoint=self._checkpoint(seed, repeat), definition=self.definition,
+            report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
         )  # fmt: skip
         validation = self._logits(trained.network, inputs, rows["validation"])
         temperature = fit_temperature(validation, self._samples(rows["validation"]).targets)
         logits = self._logits(trained.network, inputs, rows["test"])
         likely = calibrated(logits, temperature)
-        frame = predictions_frame(rows["test"], likely, self.classes, seed=seed, part="test")
+        named = {"part": "test"} | ({"repeat": repeat} if self.settings.repeats > 1 else {})
+        frame = predictions_frame(rows["test"], likely, self.classes, seed=seed, **named)
         fit_seconds = time.perf_counter() - started
         metrics = run_metrics(
             frame,
@@ -205,17 +214,22 @@ class _Job:
             n_train=len(train),
             evaluation="split" if self.tested is None else "across",
             split_unit=self.settings.split_unit,
-            f1_macro_permuted=self._control(inputs, train, rows["test"], seed),
+            f1_macro_permuted=self._control(inputs, train, rows["test"], draw),
             device=self.device,
             fit_seconds=fit_seconds,
+            repeat=repeat,
             best_epoch=trained.best_epoch + 1,
             epochs=len(trained.history),
             batch_size=trained.batch_size,
             temperature=temperature,
             calibration_error=calibration_error(likely, self._samples(rows["test"]).targets),
-            density=density_strata(rows["test"], frame, self.classes),
         )
-        history = pd.DataFrame([vars(epoch) for epoch in trained.history]).assign(seed=seed)
+        if self.settings.density_strata:
+            metrics["density_strata"] = density_strata(
+                rows["test"], frame, self.classes, self.settings.density_strata
+            )
+        history = pd.DataFrame([vars(epoch) for epoch in trained.history])
+        history = history.assign(seed=seed, repeat=repeat)
         return _Outcome(metrics, frame, split.assign(seed=seed), history, trained, temperature)
 
     def _split(self, seed: int) -> pd.DataFrame:
@@ -259,8 +273,13 @@ class _Job:
     def _logits(self, network: nn.Module, inputs: InputPath, rows: pd.DataFrame) -> np.ndarray:
         return predict_logits(network, inputs, rows.index.to_numpy(copy=True))
 
-    def _checkpoint(self, seed: int) -> Path | None:
-        return self.checkpoints and self.checkpoints / f"seed-{seed}.safetensors"
+    def _checkpoint(self, seed: int, repeat: int) -> Path | None:
+        return self.checkpoints and self.checkpoints / f"seed-{seed}-{repeat}.safetensors"
+
+    def _named(self, seed: int, repeat: int) -> str:
+        if len(self.settings.seeds) * self.settings.repeats == 1:
+            return ""
+        return f"seed {seed}, " + (f"repeat {repeat + 1}, " if self.settings.repeats > 1 else "")
 
     def _control(
         self, inputs: InputPath, train: pd.DataFrame, test: pd.DataFrame, seed: int
@@ -284,31 +303,3 @@ class _Job:
             truth = self._samples(test).targets
             found.append(score(truth, guess, range(len(self.classes)))["f1_macro"])
         return float(np.mean(found))
-
-
-def density_strata(
-    cells: pd.DataFrame, predictions: pd.DataFrame, classes: Sequence[str], n_strata: int = STRATA
-) -> list[dict[str, Any]]:
-    """Macro-F1 by cell density: the tested cells in thirds by the number of cells in their field.
-
-    Returns
-    -------
-    list of dict
-        `low`, `high` (cells per field), `n`, `f1_macro`, `accuracy`; fields of equal density are
-        never divided, so that there may be fewer strata. Empty where the density is not known.
-    """
-    if DENSITY not in cells or not len(cells):
-        return []
-    density = cells[DENSITY].to_numpy(dtype=float)
-    edges = np.unique(np.quantile(density, np.linspace(0, 1, n_strata + 1)[1:-1], method="lower"))
-    stratum = np.searchsorted(edges, density, side="left")
-    found = []
-    for number in np.unique(stratum):
-        here = stratum == number
-        own = predictions[here]
-        judged = score(own["true_condition"], own["predicted"], classes)
-        found.append({
-            "low": float(density[here].min()), "high": float(density[here].max()),
-            "n": int(here.sum()), "f1_macro": judged["f1_macro"], "accuracy": judged["accuracy"],
-        })  # fmt: skip
-    return found

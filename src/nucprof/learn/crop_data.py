@@ -20,8 +20,10 @@ _OPEN_STACKS = 64
 class Crops(Protocol):
     """Crops by their number, whatever holds them."""
 
-    shape: tuple[int, int, int, int]
-    """`(N, C, H, W)`."""
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(N, C, H, W)`."""
+        ...
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """The crops with these numbers, `(n, C, H, W)` in their stored dtype."""

@@ -14,20 +14,27 @@ from nucprof.errors import UserError
 from nucprof.learn.inputs import InputPath
 
 
-def resolve_device(name: str) -> str:
-    """The device of a setting: ``auto`` takes a GPU where there is one.
+def resolve_device(setting: str) -> str:
+    """Torch's name of the device that `execution.device` asks for.
 
-    Raises :class:`UserError` where torch sees no such device.
+    `auto` takes a GPU where there is one (CUDA, then Apple's), else the CPU.
+
+    Raises
+    ------
+    UserError
+        If the device asked for is not here, naming those that are.
     """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda" if cuda else "mps" if mps else "cpu"
-    if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
+    here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    if setting == "auto":
+        return here[0] if here else "cpu"
+    wanted = "cuda:0" if setting == "cuda" else setting
+    if wanted != "cpu" and wanted not in here:
         raise UserError(
-            f'execution.device = "{name}", but torch sees no such device: check the driver and '
-            'that torch was installed for it, or use device = "auto".'
+            f"execution.device = {setting!r}: this machine offers {', '.join(['cpu', *here])}; "
+            "use one of these, or auto"
         )
-    return name
+    return wanted
 
 
 def memory_format(device: str) -> Any:

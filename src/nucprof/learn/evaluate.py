@@ -15,7 +15,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from nucprof.learn.columns import CELL, PLATE, TARGET, WELL
+from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL, require
 
 Curve = dict[str, np.ndarray | float]
 
@@ -196,3 +196,30 @@ def pr_curves(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Cu
 def _one_against_rest(predictions: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     truth = (predictions["true_condition"] == name).to_numpy()
     return truth, predictions[f"p_{name}"].to_numpy(dtype=float)
+
+
+def density_strata(
+    cells: pd.DataFrame, predictions: pd.DataFrame, classes: Sequence[str], n_strata: int
+) -> list[dict[str, Any]]:
+    """Macro-F1 by density: tested cells in equal groups by the number of cells in their field.
+
+    Returns
+    -------
+    list of dict
+        `low`, `high` (cells per field), `n`, `f1_macro`, `accuracy`; fields of equal density are
+        never divided, so that there may be fewer strata.
+    """
+    require(cells, [DENSITY])
+    density = cells[DENSITY].to_numpy(dtype=float)
+    edges = np.unique(np.quantile(density, np.linspace(0, 1, n_strata + 1)[1:-1], method="lower"))
+    stratum = np.searchsorted(edges, density, side="left")
+    found = []
+    for number in np.unique(stratum):
+        here = stratum == number
+        own = predictions[here]
+        judged = score(own["true_condition"], own["predicted"], classes)
+        found.append({
+            "low": float(density[here].min()), "high": float(density[here].max()),
+            "n": int(here.sum()), "f1_macro": judged["f1_macro"], "accuracy": judged["accuracy"],
+        })  # fmt: skip
+    return found

@@ -15,6 +15,7 @@ from nucprof.learn.columns import TARGET, WELL_KEY, in_key_order, require
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
+    density_strata,
     predictions_frame,
     run_metrics,
     score,
@@ -203,6 +204,11 @@ class _Job:
             fit_seconds=time.perf_counter() - started,
             shapes=[{**vars(fit.shape), "searched_on": fit.searched_on} for fit in fits],
         )
+        if self.settings.density_strata:
+            tested = pd.concat([test for _, test, _ in trials], ignore_index=True)
+            metrics["density_strata"] = density_strata(
+                tested, frame, self.classes, self.settings.density_strata
+            )
         return metrics, frame, split
 
 

@@ -34,6 +34,7 @@ class ForestSettings:
     seeds: tuple[int, ...] = (0,)
     scaling: Scaling = "none"
     drop_redundant: bool = False
+    density_strata: int = 0
     n_jobs: int = 1
 
 
@@ -108,8 +109,8 @@ def search_shape(
 ) -> tuple[Shape, str]:
     """Depth, leaf size and number of trees that do best on wells held out of the training part.
 
-    Best is the least Brier score (squared error of the probabilities), which says more than F1 where
-    cells are few. At most 500 cells per class take part. Depth and leaf are chosen
+    Best is the least Brier score (squared error of the probabilities), which says more than F1
+    where cells are few. At most 500 cells per class take part. Depth and leaf are chosen
     first, with few trees, then their number. Of equals (to 0.001) the simplest is taken.
 
     Parameters

@@ -143,6 +143,72 @@ def importance(
         save(figure, target)
 
 
+def training_history(target: Target, history: Mapping[str, Sequence[float]], *, title: str) -> None:
+    """Losses and macro-F1 by epoch, one line per run; the kept epoch of each has a ring.
+
+    `history` holds the columns of `history.csv`: `number`, `train_loss`, `validation_loss`,
+    `validation_f1`, `seed`, `repeat`.
+    """
+    columns = {name: np.asarray(values) for name, values in history.items()}
+    runs = np.unique(np.column_stack([columns["seed"], columns["repeat"]]), axis=0)
+    with mpl.rc_context(_STYLE):
+        figure = new_figure(8.4, 3.6)
+        left, right = figure.subplots(1, 2)
+        for number, (seed, repeat) in enumerate(runs):
+            own = (columns["seed"] == seed) & (columns["repeat"] == repeat)
+            epoch = columns["number"][own] + 1
+            loss, f1 = columns["validation_loss"][own], columns["validation_f1"][own]
+            best = int(np.argmin(loss))
+            named = number == 0
+            left.plot(epoch, columns["train_loss"][own], color=COLOURS[0], label="training" * named)
+            left.plot(epoch, loss, color=COLOURS[1], label="validation" * named)
+            right.plot(epoch, f1, color=COLOURS[1])
+            ring = {"marker": "o", "markersize": 9, "fillstyle": "none", "color": "black"}
+            left.plot(epoch[best], loss[best], **ring, label="kept" * named, linestyle="none")
+            right.plot(epoch[best], f1[best], **ring)
+        left.set(xlabel="epoch", ylabel="cross-entropy (class-weighted)", yscale="log")
+        right.set(xlabel="epoch", ylabel="macro-F1 on validation wells", ylim=(0, 1.02))
+        left.legend()
+        figure.suptitle(f"{title}, {len(runs)} run(s)", fontsize=10)
+        save(figure, target)
+
+
+def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
+    """Macro-F1 on unseen wells against the number of training cells; points are runs."""
+    n, f1 = np.asarray(table["n_train"], dtype=float), np.asarray(table["f1_macro"])
+    sizes = np.unique(n)
+    with mpl.rc_context(_STYLE):
+        figure = new_figure()
+        axes = figure.subplots()
+        axes.plot(sizes, [f1[n == size].mean() for size in sizes], color=COLOURS[0], label="mean")
+        axes.plot(n, f1, "o", color=COLOURS[0], alpha=0.5, label="one run")
+        axes.set(xscale="log", xlabel="training cells (all classes)", ylim=(min(f1.min(), 0.5), 1))
+        axes.set_ylabel("macro-F1 on unseen wells")
+        axes.set_title(f"Learning curve, {len(f1)} runs")
+        axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes], minor=False)
+        axes.minorticks_off()
+        axes.legend(loc="lower right")
+        save(figure, target)
+
+
+def ablation(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
+    """Macro-F1 on unseen wells with all channels and without each; points are runs."""
+    without, f1 = np.asarray(table["without"], dtype=object), np.asarray(table["f1_macro"])
+    names = list(dict.fromkeys(without))
+    with mpl.rc_context(_STYLE):
+        figure = new_figure(5.4, 1.6 + 0.4 * len(names))
+        axes = figure.subplots()
+        labels = ["all channels" if name == "" else f"without {name}" for name in names]
+        means = [f1[without == name].mean() for name in names]
+        axes.barh(labels, means, color=[COLOURS[0]] + [COLOURS[5]] * (len(names) - 1))
+        axes.plot(f1, [names.index(name) for name in without], "o", color="black", markersize=4)
+        axes.axvline(means[0], color=NO_CLASS, linestyle=":", linewidth=1)
+        axes.invert_yaxis()
+        axes.set(xlabel="macro-F1 on unseen wells", xlim=(0, 1))
+        axes.set_title(f"What each channel is worth, {len(f1)} runs")
+        save(figure, target)
+
+
 def scatter_axes(
     axes: Axes,
     x: np.ndarray,

@@ -39,6 +39,7 @@ def plan(context: Context) -> Plan:
             **training_params(project),
             "settings": project.train.rf,
             "gated": project.has_ground_truth,
+            "density_strata": project.train.density_strata,
         },
         {"folder": folder},
     )
@@ -75,6 +76,7 @@ def work(job: Job) -> Outcome:
             seeds=tuple(params["seeds"]),
             scaling=settings.scaling,
             drop_redundant=settings.drop_redundant,
+            density_strata=params["density_strata"],
             n_jobs=cores(),
         ),
         culture=culture,

@@ -1,0 +1,111 @@
+"""What a network's result hangs on: how many cells it learns from, and which channels it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nucprof.errors import DataError
+from nucprof.learn.cnn_evaluate import CnnSettings, evaluate_cnn
+from nucprof.learn.cnn_model import CropKind
+from nucprof.learn.crop_data import Crops
+
+
+@dataclass
+class SomeChannels:
+    """Crops of which only some channels are seen."""
+
+    crops: Crops
+    channels: list[int]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(N, C, H, W)`."""
+        n, _, h, w = self.crops.shape
+        return n, len(self.channels), h, w
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """See :class:`~nucprof.learn.crop_data.Crops`."""
+        return self.crops.rows(numbers)[:, self.channels]
+
+
+def learning_curve(
+    cells: pd.DataFrame,
+    crops: Crops,
+    kind: CropKind,
+    settings: CnnSettings,
+    sizes: Sequence[int],
+    **more: Any,
+) -> pd.DataFrame:
+    """Train with so many cells per class, on the same wells, and test on the same unseen cells.
+
+    Parameters
+    ----------
+    cells, crops, kind, settings, more
+        As for :func:`~nucprof.learn.cnn_evaluate.evaluate_cnn`.
+    sizes
+        Training cells per class.
+
+    Returns
+    -------
+    DataFrame
+        `per_class, n_train, seed, repeat, f1_macro, accuracy`; `n_train` is what there really was.
+    """
+    tables = []
+    for size in sorted(set(sizes)):
+        _tell(more, f"learning curve: {size} cells per class")
+        fewer = replace(settings, sample=size, controls=0)
+        tables.append(_runs(cells, crops, kind, fewer, more).assign(per_class=size))
+    return _in_order(tables, "per_class")
+
+
+def channel_ablation(
+    cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings, **more: Any
+) -> pd.DataFrame:
+    """Train with all channels, then without each in turn; the loss of F1 is what it was worth.
+
+    Returns
+    -------
+    DataFrame
+        `without, n_train, seed, repeat, f1_macro, accuracy`; `without` is empty for all channels.
+
+    Raises
+    ------
+    DataError
+        If there is a single channel.
+    """
+    if len(kind.channels) < 2:
+        raise DataError("train.cnn.ablate = channels needs two channels or more")
+    settings = replace(settings, controls=0)
+    _tell(more, "ablation: all channels")
+    tables = [_runs(cells, crops, kind, settings, more).assign(without="")]
+    for left_out in kind.channels:
+        kept = [i for i, name in enumerate(kind.channels) if name != left_out]
+        fewer = replace(kind, channels=tuple(kind.channels[i] for i in kept))
+        _tell(more, f"ablation: without {left_out}")
+        found = _runs(cells, SomeChannels(crops, kept), fewer, settings, more)
+        tables.append(found.assign(without=left_out))
+    return _in_order(tables, "without")
+
+
+def _runs(
+    cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings, more: dict[str, Any]
+) -> pd.DataFrame:
+    metrics = evaluate_cnn(cells, crops, kind, settings, **more).metrics
+    wanted = ("n_train", "seed", "repeat", "f1_macro", "accuracy")
+    return pd.DataFrame([{key: run[key] for key in wanted} for run in metrics["seeds"]])
+
+
+def _in_order(tables: list[pd.DataFrame], first: str) -> pd.DataFrame:
+    table = pd.concat(tables, ignore_index=True)
+    return table[[first, *(name for name in table.columns if name != first)]]
+
+
+def _tell(more: dict[str, Any], message: str) -> None:
+    report: Callable[[str], None] | None = more.get("report")
+    if report is not None:
+        report(message)

@@ -1,0 +1,80 @@
+"""Which crop is which cell's: the index of the stacks, joined by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucprof.config import CP_ROUND, Project
+from nucprof.errors import DataError
+from nucprof.io.results import Results
+from nucprof.io.tables import read_table
+from nucprof.stages.crop import crop_geometry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nucprof.learn.cnn_model import CropKind
+    from nucprof.learn.crop_data import Crops
+
+INDEX = "index.parquet"
+
+
+def crop_folder(project: Project, results: Results) -> Path:
+    """The folder of the project's crops."""
+    region, size, _ = crop_geometry(project)
+    return results.crops(region, size)
+
+
+def crop_files(project: Project, results: Results) -> tuple[Path, ...]:
+    """The index and every stack that it names; the index alone where it does not exist yet."""
+    folder = crop_folder(project, results)
+    index = folder / INDEX
+    if not index.is_file():
+        return (index,)
+    stacks = read_table(index, ["stack"])["stack"].unique()
+    return (index, *(folder / name for name in sorted(stacks)))
+
+
+def crop_kind(project: Project) -> CropKind:
+    """What the project's crops show."""
+    from nucprof.learn.cnn_model import CropKind
+
+    region, size, masked = crop_geometry(project)
+    return CropKind(tuple(project.round_channels(CP_ROUND)), region, size, masked)
+
+
+def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> Crops:
+    """Open the crops of these cells, crop i being row i's.
+
+    Parameters
+    ----------
+    cells
+        Any table with plate and cell key.
+    index
+        `index.parquet`; the stacks lie beside it.
+    channels
+        Channels by position, in the order wanted.
+
+    Raises
+    ------
+    DataError
+        If a cell has no crop.
+    """
+    import numpy as np
+
+    from nucprof.learn.columns import KEY
+    from nucprof.learn.crop_data import open_crops
+
+    table = read_table(index, [*KEY, "stack", "row"])
+    found = cells[KEY].merge(table, on=KEY, how="left", validate="one_to_one")
+    missing = found["stack"].isna()
+    if missing.any():
+        plate, cell = found.loc[missing, KEY].iloc[0]
+        raise DataError(
+            f"{int(missing.sum())} cells have no crop, e.g. {cell} of plate {plate}; "
+            "run: nucprof crop PROJECT --force"
+        )
+    names, stack_of = np.unique(found["stack"].to_numpy(dtype=str), return_inverse=True)
+    rows = found["row"].to_numpy(dtype=np.int64)
+    return open_crops([index.parent / name for name in names], stack_of, rows, channels)

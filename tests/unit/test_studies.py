@@ -1,0 +1,63 @@
+"""Learning curve and channel ablation: tables whose rows are trainings on the same split."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nucprof.errors import DataError
+from nucprof.learn import studies
+from nucprof.learn.cnn_evaluate import CnnSettings
+from nucprof.learn.cnn_model import CropKind
+from nucprof.learn.crop_data import CropsInMemory
+from nucprof.learn.studies import SomeChannels, channel_ablation, learning_curve
+
+KIND = CropKind(("DNA", "GFP", "Cy5"), "nucleocentric", 4, False)
+CROPS = CropsInMemory(np.arange(2 * 3 * 16).reshape(2, 3, 4, 4))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What was trained, instead of training."""
+    calls = []
+
+    class Result:
+        def __init__(self, f1):
+            run = {"n_train": 8, "seed": 0, "repeat": 0, "f1_macro": f1, "accuracy": f1}
+            self.metrics = {"seeds": [run, {**run, "seed": 1}]}
+
+    def evaluate(cells, crops, kind, settings, **more):
+        calls.append((crops, kind, settings, more))
+        return Result(len(kind.channels) / 10)
+
+    monkeypatch.setattr(studies, "evaluate_cnn", evaluate)
+    return calls
+
+
+def test_learning_curve(asked):
+    lines = []
+    table = learning_curve(
+        pd.DataFrame(), CROPS, KIND, CnnSettings(seeds=(0, 1)), [100, 50, 100], report=lines.append
+    )
+    assert [call[2].sample for call in asked] == [50, 100]
+    assert all(call[2].controls == 0 and call[2].seeds == (0, 1) for call in asked)
+    assert table["per_class"].tolist() == [50, 50, 100, 100]
+    assert list(table.columns) == ["per_class", "n_train", "seed", "repeat", "f1_macro", "accuracy"]
+    assert lines == ["learning curve: 50 cells per class", "learning curve: 100 cells per class"]
+
+
+def test_channel_ablation_leaves_out_each_channel_in_turn(asked):
+    table = channel_ablation(pd.DataFrame(), CROPS, KIND, CnnSettings())
+    assert [call[1].channels for call in asked] == [
+        ("DNA", "GFP", "Cy5"), ("GFP", "Cy5"), ("DNA", "Cy5"), ("DNA", "GFP"),
+    ]  # fmt: skip
+    seen = asked[2][0]
+    assert seen.shape == (2, 2, 4, 4)
+    np.testing.assert_array_equal(seen.rows(np.array([1])), CROPS.array[1:, [0, 2]])
+    assert table["without"].drop_duplicates().tolist() == ["", "DNA", "GFP", "Cy5"]
+
+
+def test_a_single_channel_cannot_be_left_out(asked):
+    one = CropKind(("DNA",), "nucleocentric", 4, False)
+    with pytest.raises(DataError, match="two channels"):
+        channel_ablation(pd.DataFrame(), SomeChannels(CROPS, [0]), one, CnnSettings())
+    assert not asked

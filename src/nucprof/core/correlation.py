@@ -32,12 +32,11 @@ FINE_PITCH_PX = 0.05
 TAPER = 0.08
 
 
-def compress(image: NDArray) -> Float32 | None:
-    """Make images of different stains, exposures and dtypes comparable.
+def clean(image: NDArray) -> Float32 | None:
+    """Cut every pixel to the brightest of its four neighbours.
 
-    Lone hot pixels sit at the same place in both images whatever the stage does, and a few bright
-    specks would outweigh all nuclei. So a pixel is cut to its brightest neighbour, and intensities
-    are compressed: linear near the background, a square root far above.
+    Lone hot pixels sit at the same place in both images whatever the stage does, and so speak for
+    no shift.
 
     Returns
     -------
@@ -46,31 +45,34 @@ def compress(image: NDArray) -> Float32 | None:
     """
     if image.dtype.kind == "f":
         image = np.nan_to_num(image, posinf=0.0, neginf=0.0)
-    plane = _without_hot_pixels(image).astype(np.float32)
+    bright = image
+    if min(image.shape) > 1:
+        bright = np.empty_like(image)
+        np.maximum(image[:-2], image[2:], out=bright[1:-1])
+        bright[0], bright[-1] = image[1], image[-2]
+        np.maximum(bright[:, 1:], image[:, :-1], out=bright[:, 1:])
+        np.maximum(bright[:, :-1], image[:, 1:], out=bright[:, :-1])
+        np.minimum(bright, image, out=bright)
+    return bright.astype(np.float32) if bright.min() < bright.max() else None
+
+
+def compress(plane: Float32) -> Float32:
+    """Scale to the background's spread; linear near the background, a square root far above.
+
+    Makes stains, exposures and dtypes comparable, and keeps a few bright specks from outweighing
+    all nuclei.
+    """
     sample = plane[::4, ::4] if plane.size > 1 << 18 else plane
     level = np.median(sample)
-    spread = 1.4826 * np.median(np.abs(sample - level)) or plane.std(dtype=np.float64)
-    if not spread > 0:
-        return None
-    plane -= level
-    plane /= np.float32(3 * spread)
-    root = np.abs(plane)
+    spread = float(1.4826 * np.median(np.abs(sample - level)))
+    # More than half a clean background has no spread, and a part of an image may be blank.
+    spread = spread or float(plane.std(dtype=np.float64)) or 1.0
+    scaled: Float32 = plane - np.float32(level)
+    scaled /= np.float32(3 * spread)
+    root = np.abs(scaled)
     root += 1
-    plane /= np.sqrt(root, out=root)
-    return plane
-
-
-def _without_hot_pixels(image: NDArray) -> NDArray:
-    """Cut every pixel to the brightest of its four neighbours."""
-    if min(image.shape) < 2:
-        return image
-    bright = np.empty_like(image)
-    np.maximum(image[:-2], image[2:], out=bright[1:-1])
-    bright[0], bright[-1] = image[1], image[-2]
-    np.maximum(bright[:, 1:], image[:, :-1], out=bright[:, 1:])
-    np.maximum(bright[:, :-1], image[:, 1:], out=bright[:, :-1])
-    np.minimum(bright, image, out=bright)
-    return bright
+    scaled /= np.sqrt(root, out=root)
+    return scaled
 
 
 def binning(*shapes: tuple[int, ...]) -> int:
@@ -79,15 +81,30 @@ def binning(*shapes: tuple[int, ...]) -> int:
 
 
 def reduce(plane: Float32, factor: int) -> Float32:
-    """Bin by `factor`, smooth by a pixel and remove the background."""
+    """Bin by `factor`, smooth by a pixel, remove the background and compress."""
     height, width = (n // factor * factor for n in plane.shape)
     small = plane[:height, :width]
     if factor > 1:
         small = small.reshape(height // factor, factor, width).mean(axis=1)
         small = small.reshape(height // factor, width // factor, factor).mean(axis=2)
     small = ndi.gaussian_filter(small, 1.0)
-    background = ndi.uniform_filter(ndi.uniform_filter(small, BACKGROUND_PX), BACKGROUND_PX)
-    return np.asarray(small - background)
+    # First what a lamp does, which at the edges no local mean follows; then what is left of it.
+    small = compress(small - _quadratic(small))
+    local = ndi.uniform_filter(ndi.uniform_filter(small, BACKGROUND_PX), BACKGROUND_PX)
+    return np.asarray(small - local)
+
+
+def _quadratic(plane: Float32) -> Float32:
+    """Least-squares quadratic surface."""
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in plane.shape)
+    terms = [
+        np.multiply.outer(y**i, x**j).ravel() for i in range(3) for j in range(3) if i + j < 3
+    ]
+    basis = np.stack(terms, axis=1)
+    # A sixteenth of the pixels determines six numbers; nuclei weigh alike everywhere.
+    step = 16 if plane.size > 1 << 14 else 1
+    fit = np.linalg.lstsq(basis[::step], plane.ravel()[::step], rcond=None)[0]
+    return np.asarray((basis @ fit).reshape(plane.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +114,7 @@ class Lags:
     Attributes
     ----------
     y, x : (K,) and (L,) int64
-        The grid of shifts.
+        The grid of shifts, a pixel wider than what is allowed.
     allowed : (K, L) bool
     overlap : (K, L) float64
         Overlapping area as a share of the fixed image.
@@ -115,7 +132,7 @@ class Lags:
         cls, fixed: tuple[int, int], moving: tuple[int, int], radius: float, min_overlap: float
     ) -> Lags:
         """Shifts within `radius` pixels at which `min_overlap` of the fixed image is seen."""
-        reach = int(radius)
+        reach = int(radius) + 1
         y, x = (
             np.arange(max(-reach, 1 - f), min(reach, m - 1) + 1)
             for f, m in zip(fixed, moving, strict=True)
@@ -159,7 +176,7 @@ def correlate(
     Returns
     -------
     (K, L) float64
-        -1 at shifts that are not allowed.
+        Also at shifts that are not allowed; -1 where either image is blank.
     """
     product = fft.irfft2(
         np.conj(fixed_spectrum) * spectrum(moving, lags, workers), lags.pad, workers=workers
@@ -169,7 +186,7 @@ def correlate(
     whole = fixed_energy.max() * float(np.square(moving, dtype=np.float64).sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         score = at / np.sqrt(np.sqrt(energy * whole))
-    return np.where(lags.allowed & (energy > 1e-9 * whole), score, -1.0)
+    return np.where(energy > 1e-9 * whole, score, -1.0)
 
 
 def spectrum(plane: Float32, lags: Lags, workers: int) -> NDArray:

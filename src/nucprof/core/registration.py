@@ -42,6 +42,9 @@ class Registration:
     p_value : float
         Probability that such images reach `score`.
     significant : bool
+        The score is above the threshold, and not still rising where the search ends.
+    at_limit : bool
+        The score rises towards shifts that are not allowed: the true one probably lies there.
     overlap : float
         Share of the fixed image that the moving one covers at this shift.
     """
@@ -52,6 +55,7 @@ class Registration:
     threshold: float
     p_value: float
     significant: bool
+    at_limit: bool
     overlap: float
 
 
@@ -108,20 +112,23 @@ def estimate_shift(
             f"an image of {moving.shape} can never cover {min_overlap:.0%} of one of {fixed.shape} "
             f"within {max_shift_px:g} px: lower align.min_overlap"
         )
-    planes = correlation.compress(fixed), correlation.compress(moving)
+    planes = correlation.clean(fixed), correlation.clean(moving)
     if planes[0] is None or planes[1] is None:
-        return Registration(np.nan, np.nan, 0.0, 1.0, 1.0, significant=False, overlap=0.0)
+        return Registration(np.nan, np.nan, 0.0, 1.0, 1.0, False, False, overlap=0.0)
     search = _Search.of(planes[0], planes[1], max_shift_px, min_overlap, workers)
-    coarse_y, coarse_x, score = search.best()
+    coarse_y, coarse_x, score, at_limit = search.best()
     null = search.null(null_samples, np.random.default_rng(seed))
     threshold, p_value = _chance(null, score)
-    views = correlation.overlapping(planes[0], planes[1], coarse_y, coarse_x)
-    fine_y, fine_x = correlation.refine(*views, reach=search.factor, workers=workers)
+    here, there = correlation.overlapping(planes[0], planes[1], coarse_y, coarse_x)
+    fine_y, fine_x = correlation.refine(
+        correlation.compress(here), correlation.compress(there), search.factor, workers
+    )
     shift_y, shift_x = coarse_y + fine_y, coarse_x + fine_x
     box = valid_box((shift_y, shift_x), fixed.shape, moving.shape)
     overlap = np.prod([max(0, part.stop - part.start) for part in box]) / fixed.size
+    significant = score > threshold and not at_limit
     return Registration(
-        shift_y, shift_x, score, threshold, p_value, score > threshold, float(overlap)
+        shift_y, shift_x, score, threshold, p_value, significant, at_limit, float(overlap)
     )
 
 
@@ -153,13 +160,16 @@ class _Search:
             self.fixed_spectrum, self.fixed_energy, moving, self.lags, self.workers
         )
 
-    def best(self) -> tuple[int, int, float]:
-        """Best shift in whole pixels of the full images, and its score."""
+    def best(self) -> tuple[int, int, float, bool]:
+        """Best shift in whole pixels of the full images, its score, and whether it is a limit."""
         scores = self.scores(self.moving)
-        y, x = np.unravel_index(int(scores.argmax()), scores.shape)
+        y, x = np.unravel_index(int(np.where(self.lags.allowed, scores, -2).argmax()), scores.shape)
+        around = scores[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
         return (
-            int(self.lags.y[y]) * self.factor, int(self.lags.x[x]) * self.factor,
+            int(self.lags.y[y]) * self.factor,
+            int(self.lags.x[x]) * self.factor,
             float(max(scores[y, x], 0.0)),
+            bool(around.max() > scores[y, x]),
         )
 
     def null(self, samples: int, rng: np.random.Generator) -> NDArray:
@@ -179,7 +189,8 @@ class _Search:
             mirrored, quarters = turns[sample % len(turns)]
             image = np.rot90(self.moving[::-1] if mirrored else self.moving, quarters)
             by = rng.integers(height), rng.integers(width)
-            best.append(self.scores(np.roll(image, by, axis=(0, 1))).max())
+            scores = self.scores(np.roll(image, by, axis=(0, 1)))
+            best.append(scores[self.lags.allowed].max())
         return np.array(best)
 
 

@@ -22,6 +22,7 @@ from nucprof.io.files import Fingerprint
 from nucprof.machine import available_memory, cores
 from nucprof.stages.base import Entry, Job, Outcome
 
+_DASK_ANSWERS_WITHIN = "20s"
 _MEMORY_PER_WORKER = 2.5e9  # bytes; the largest worker (StarDist on a 2048 x 2048 field)
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -120,7 +121,7 @@ def _dask_executor(address: str) -> Iterator[Executor]:
             "execution.scheduler needs Dask; install it with: pip install 'nucprof[cluster]'"
         ) from None
     try:
-        client = Client(address, timeout="20s")
+        client = Client(address, timeout=_DASK_ANSWERS_WITHIN)
     except OSError as error:
         raise UserError(f"No Dask scheduler answers at {address}: {error}.") from None
     with client, client.get_executor(pure=False) as executor:

@@ -1,0 +1,67 @@
+"""On a real Dask cluster the tables are those of a local run, also after a worker was killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nucprof.config import load_project
+from nucprof.demo.plate import write_demo
+from nucprof.errors import UserError
+from nucprof.run.executor import Pool
+from nucprof.run.pipeline import Run
+from nucprof.stages import stage
+
+SCRIPT = Path(__file__).parents[1] / "helpers" / "dask_run.py"
+SETTINGS = '\n[segment]\nbackend = "watershed"\n[execution]\nworkers = 1\n'
+TABLES = (
+    "cells.parquet",
+    "registration.csv",
+    "features/CP.parquet",
+    "features/GT_EdU_BrdU.parquet",
+)
+
+
+def make(folder: Path) -> Path:
+    plate = write_demo(
+        folder, wells={"astro": ["B02", "B03"], "neuro": ["C02", "C03"]}, shape=(150, 170), cells=10
+    )
+    with plate.project.open("a", encoding="utf-8") as file:
+        file.write(SETTINGS)
+    return plate.project
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
+def test_dask_gives_the_tables_of_a_local_run_also_when_a_worker_dies(tmp_path: Path) -> None:
+    local, killed = make(tmp_path / "local"), make(tmp_path / "killed")
+    run = Run(load_project(local))
+    for name in ("rename", "segment", "align", "crop", "features"):
+        assert run.run_stage(stage(name)).status == "done"
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(killed), "kill"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in TABLES:
+        read = pd.read_parquet if name.endswith(".parquet") else pd.read_csv
+        one, other = (read(p.parent / "results" / name) for p in (local, killed))
+        pd.testing.assert_frame_equal(one, other, obj=name)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nucprof.run.executor._DASK_ANSWERS_WITHIN", "1s")
+    pool = Pool(1, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"tcp://127\.0\.0\.1:9"), pool.open():
+        pass
+
+
+def test_runs_are_importable_without_dask() -> None:
+    # distributed is an extra: nothing but an open scheduler may import it
+    code = "import sys, nucprof.run.pipeline; assert 'distributed' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

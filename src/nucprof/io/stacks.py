@@ -42,9 +42,17 @@ def read_stack(path: Path) -> np.ndarray:
 
 
 def write_single_crops(folder: Path, names: Sequence[str], crops: np.ndarray) -> None:
-    """Write one ``(C, H, W)`` TIFF per cell, as the published scripts did."""
+    """Write one ``(C, H, W)`` TIFF per cell, as the published scripts did.
+
+    The folder holds these cells alone afterwards: a file left of a cell that is no longer there would
+    be taken for one.
+    """
     import tifffile
 
+    wanted = {f"{name}.tif" for name in names}
+    for old in folder.glob("*.tif"):
+        if old.name not in wanted:
+            old.unlink()
     for name, crop in zip(names, crops, strict=True):
         with atomic(folder / f"{name}.tif") as temporary:
             tifffile.imwrite(temporary, crop, photometric="minisblack", metadata={"axes": "CYX"})

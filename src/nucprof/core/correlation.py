@@ -238,8 +238,7 @@ def refine(fixed: Float32, moving: Float32, reach: int, workers: int) -> tuple[f
     """
     rows, columns = (fft.next_fast_len(n, True) for n in fixed.shape)
     first, second = (
-        _low_spectrum(_taper(plane - plane.mean(dtype=np.float64)), rows, columns, workers)
-        for plane in (fixed, moving)
+        _low_spectrum(_taper(plane), rows, columns, workers) for plane in (fixed, moving)
     )
     fy, fx = _low_frequencies(rows, columns)
     cross = np.conj(first, out=first)
@@ -259,15 +258,18 @@ def refine(fixed: Float32, moving: Float32, reach: int, workers: int) -> tuple[f
         step, span = max(FINE_PITCH_PX, step / 5), 6
 
 
-def _taper(plane: NDArray) -> Float32:
-    """Multiply by a raised cosine over the outer `TAPER` of each side."""
+def _taper(plane: Float32) -> Float32:
+    """Remove the mean and multiply by a raised cosine over the outer `TAPER` of each side."""
     rows, columns = (np.ones(n, dtype=np.float32) for n in plane.shape)
     for window in (rows, columns):
         margin = max(1, int(TAPER * window.size))
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(margin) + 0.5) / margin)
         window[:margin] *= ramp.astype(np.float32)
         window[-margin:] *= ramp[::-1].astype(np.float32)
-    return np.asarray(plane.astype(np.float32, copy=False) * rows[:, None] * columns)
+    tapered: Float32 = plane - np.float32(plane.mean(dtype=np.float64))
+    tapered *= rows[:, None]
+    tapered *= columns
+    return tapered
 
 
 def _low_frequencies(rows: int, columns: int) -> tuple[Float64, Float64]:

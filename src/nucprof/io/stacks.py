@@ -44,8 +44,8 @@ def read_stack(path: Path) -> np.ndarray:
 def write_single_crops(folder: Path, names: Sequence[str], crops: np.ndarray) -> None:
     """Write one ``(C, H, W)`` TIFF per cell, as the published scripts did.
 
-    The folder holds these cells alone afterwards: a file left of a cell that is no longer there would
-    be taken for one.
+    The folder holds these cells alone afterwards: a file left of a cell that is gone would be taken
+    for one.
     """
     import tifffile
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from nucprof.errors import FieldExcluded
-from nucprof.io.tables import read_table
+from nucprof.errors import FieldExcluded, UserError
 from nucprof.plate.keys import FieldKey
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["plate", "well", "row", "column", "site", "round", "channel", "path", "plane"]
 
@@ -23,12 +25,21 @@ class ImageIndex:
 
     @classmethod
     def read(cls, path: Path) -> ImageIndex:
-        """Read ``images.csv``."""
-        table = read_table(path)
+        """Read ``images.csv``; raises :class:`UserError` where it is missing or damaged."""
         channels: dict[tuple[str, str, str], dict[str, tuple[str, int]]] = {}
-        for row in table.itertuples(index=False):
-            key = (row.plate, str(FieldKey(row.row, row.column, row.site)), row.round)
-            channels.setdefault(key, {})[row.channel] = (row.path, row.plane)
+        try:
+            # the csv module: pandas alone would take longer than all that `status` may take
+            with path.open(encoding="utf-8", newline="") as file:
+                for row in csv.DictReader(file):
+                    field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
+                    held = channels.setdefault((row["plate"], str(field), row["round"]), {})
+                    held[row["channel"]] = (row["path"], int(row["plane"]))
+        except FileNotFoundError:
+            raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged ({error!r}); delete it and run: nucprof rename PROJECT"
+            ) from None
         return cls(channels)
 
     def fields(self, round_name: str) -> list[tuple[str, str]]:
@@ -65,5 +76,7 @@ class ImageIndex:
 
 def index_table(rows: list[dict[str, object]]) -> pd.DataFrame:
     """Rows of ``images.csv`` in their stated order."""
+    import pandas as pd
+
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values(["plate", "round", "row", "column", "site"], kind="stable")

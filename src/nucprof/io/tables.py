@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
-
-import pandas as pd
 
 from nucprof.errors import UserError
 from nucprof.io.files import atomic
 from nucprof.plate.keys import WellKey
 from nucprof.plate.layout import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEXT = (
     "plate",
@@ -43,6 +44,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a ``.csv`` or ``.parquet`` table; raises :class:`UserError` where it is missing."""
+    import pandas as pd
+
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
     if path.suffix == ".csv":
@@ -76,6 +79,7 @@ def concatenate(
     ``complete`` adds to each part what only the whole project knows. Memory holds one part at a
     time, whatever the plate's size.
     """
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -105,6 +109,8 @@ def read_layout(path: Path) -> Layout:
     UserError
         The sheet is missing, a row or column name is not that of a plate, or a well is named twice.
     """
+    import pandas as pd
+
     grid = _read_grid(path)
     cultures: dict[WellKey, str] = {}
     for row, values in grid.iterrows():
@@ -122,6 +128,8 @@ def read_layout(path: Path) -> Layout:
 
 def _read_grid(path: Path) -> pd.DataFrame:
     # A culture called NA is not missing.
+    import pandas as pd
+
     how: dict[str, Any] = {
         "index_col": 0,
         "dtype": str,

@@ -18,7 +18,7 @@ from nucprof.io.index import ImageIndex
 from nucprof.io.results import Results
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey, FieldSelector
-from nucprof.run import journal, ledger
+from nucprof.run import journal
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
 from nucprof.run.manifest import Manifest, StageRecord, versions
@@ -74,8 +74,6 @@ class Run:
     @cached_property
     def images(self) -> ImageIndex:
         """Which file holds which channel, from ``images.csv``."""
-        if not self.results.images.is_file():
-            raise UserError("'rename' has not run yet; run: nucprof rename PROJECT")
         return ImageIndex.read(self.results.images)
 
     def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
@@ -281,6 +279,8 @@ class Run:
             for s in STAGES
             if s.name not in gone and not s.skip(self.project)
         ]
+        from nucprof.run import ledger  # pandas: not where nothing is to be done
+
         table = ledger.build(journals)
         write_table(self.results.cells, table)
         return ledger.waterfall(table, [s.name for s in STAGES])

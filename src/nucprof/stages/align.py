@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from nucprof.config import CP_ROUND, Project
 from nucprof.config.models import AlignSettings
 from nucprof.core.labels import ObjectIndex, keep_labels
-from nucprof.core.registration import (
-    estimate_shift,
-    flag_outliers,
-    lost_cells,
-    shift_image,
-)
 from nucprof.errors import FieldExcluded
 from nucprof.io.files import atomic
 from nucprof.io.images import read_channels, read_labels, write_image, write_labels
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey
 from nucprof.stages.base import Context, Drop, Entry, Job, Outcome, Plan, Summary, survivors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = [
     "plate",
@@ -94,6 +90,8 @@ def plan(context: Context) -> Plan:
 
 def work(job: Job) -> Outcome:
     """Register all rounds of one field; only cells valid in all of them stay."""
+    from nucprof.core.registration import lost_cells, shift_image
+
     settings: AlignSettings = job.params["settings"]
     held = job.runtime["held"]
     for name, channels in job.params["rounds"].items():
@@ -161,6 +159,8 @@ def register_round(
     painted: np.ndarray, image: np.ndarray, channels: RoundChannels, settings: AlignSettings
 ) -> Any:
     """Register the maximum over the chosen channels of a round onto the Cell Painting plane."""
+    from nucprof.core.registration import estimate_shift
+
     chosen = image[[channels.listed.index(c) for c in channels.register]]
     return estimate_shift(
         painted,
@@ -215,6 +215,10 @@ def _draw(context: Context, name: str, rows: pd.DataFrame) -> Path:
 
 def registration_table(entries: Sequence[Entry]) -> pd.DataFrame:
     """One row per field and round; a field that failed has no shift."""
+    import pandas as pd
+
+    from nucprof.core.registration import flag_outliers
+
     rows = []
     for entry in entries:
         field = FieldKey.parse(entry.field)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from nucprof.config import CP_ROUND, Project
-from nucprof.core.crops import extract_crops
 from nucprof.core.labels import ObjectIndex
 from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels, read_labels
@@ -26,6 +25,9 @@ from nucprof.stages.base import (
     fields_with_masks,
     mask_path,
 )
+
+if TYPE_CHECKING:
+    pass
 
 
 def crop_geometry(project: Project) -> tuple[str, int, bool]:
@@ -72,6 +74,10 @@ def plan(context: Context) -> Plan:
 
 def work(job: Job) -> Outcome:
     """Cut the crops of one field."""
+    import pandas as pd
+
+    from nucprof.core.crops import extract_crops
+
     size, mask = job.params["size"], job.inputs[-1]
     stack_path, part = job.outputs
     labels = read_labels(mask)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from nucprof.config import CP_ROUND, Project
 from nucprof.config.models import FeatureSettings
-from nucprof.core.features import OBJECT_KEYS, measure_objects, measure_patches
 from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels, read_labels
 from nucprof.io.tables import concatenate, read_table, write_table
@@ -27,6 +26,9 @@ from nucprof.stages.base import (
     layouts,
     mask_path,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compartments(project: Project) -> list[str]:
@@ -127,6 +129,8 @@ def measure_field(
         ``ObjectNumber`` and, for every row, the features; objects are those of ``cells`` where
         there are cells. A compartment that a cell lacks (no cytoplasm) is NaN.
     """
+    from nucprof.core.features import OBJECT_KEYS, measure_objects, measure_patches
+
     labels = {"Nuclei": masks["nuclei"]}
     if "cells" in masks:
         labels["Cells"] = masks["cells"]
@@ -164,6 +168,8 @@ def measure_field(
 
 def _by_label(found: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, np.ndarray]:
     """Rows of the wanted labels, NaN where a label has no such compartment."""
+    from nucprof.core.features import OBJECT_KEYS
+
     ids = found["ObjectNumber"]
     where = np.searchsorted(ids, wanted)
     has = np.zeros(len(wanted), dtype=bool)
@@ -179,6 +185,10 @@ def _by_label(found: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, np.
 
 def field_table(plate: str, field: FieldKey, measured: dict[str, np.ndarray]) -> pd.DataFrame:
     """A field's rows with their metadata, the culture left out."""
+    import pandas as pd
+
+    from nucprof.core.features import OBJECT_KEYS
+
     ids = measured["ObjectNumber"].astype(np.int64)
     count = len(ids)
     columns = {
@@ -197,6 +207,8 @@ def field_table(plate: str, field: FieldKey, measured: dict[str, np.ndarray]) ->
 
 def add_culture(project: Project) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """A function that adds ``Metadata_Target``, the layout's culture of each cell's well."""
+    import pandas as pd
+
     by_plate = layouts(project)
 
     def add(part: pd.DataFrame) -> pd.DataFrame:

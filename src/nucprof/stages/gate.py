@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from nucprof.config import CP_ROUND, Project
 from nucprof.config.models import GateSettings
@@ -17,6 +16,9 @@ from nucprof.errors import DataError, ProjectError
 from nucprof.io.files import atomic, read_json, write_json
 from nucprof.io.tables import read_columns, read_table, write_table
 from nucprof.stages.base import WHOLE, Context, Drop, Entry, Job, Outcome, Plan, Summary, require
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KEYS = ["Metadata_Plate", "Metadata_ROI_img_name"]
 METADATA = [

@@ -7,15 +7,12 @@ from pathlib import Path
 
 from nucprof.config import CP_ROUND
 from nucprof.config.models import SegmentSettings
-from nucprof.core.quality import measure_quality
 from nucprof.errors import FieldExcluded
 from nucprof.io.files import read_json
 from nucprof.io.images import read_channels, write_labels
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.segmentation import backends, weights
 from nucprof.segmentation.elsewhere import find_masks, read_masks
-from nucprof.segmentation.objects import settle_cells, settle_nuclei
-from nucprof.segmentation.planes import split_planes
 from nucprof.stages.base import Context, Drop, Entry, Job, Outcome, Plan, Summary
 from nucprof.stages.segment_quality import report_quality
 from nucprof.stages.segment_scale import choose_scale, describe_scale, is_measured, scale_path
@@ -68,6 +65,10 @@ def prepare(context: Context, jobs: Sequence[Job]) -> None:
 
 def work(job: Job) -> Outcome:
     """Segment one field."""
+    from nucprof.core.quality import measure_quality
+    from nucprof.segmentation.objects import settle_cells, settle_nuclei
+    from nucprof.segmentation.planes import split_planes
+
     settings: SegmentSettings = job.params["settings"]
     sources = job.params["sources"]
     missing = [name for name in job.params["channels"] if name not in sources]

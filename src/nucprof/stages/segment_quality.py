@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from nucprof.core.overlay import CELLS, NUCLEI, draw_overlay
-from nucprof.core.quality import RULES, flag_fields
 from nucprof.core.sample import evenly_spaced
 from nucprof.io.images import read_channels, read_labels
 from nucprof.io.pictures import write_picture
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey
-from nucprof.segmentation.planes import split_planes
 from nucprof.stages.base import Context, Entry, Job, Plan, Summary
 
 #: Fields per plate whose overlay is drawn whether flagged or not.
@@ -26,6 +21,10 @@ def report_quality(
     context: Context, plan: Plan, entries: Sequence[Entry], summary: Summary
 ) -> None:
     """Write ``segment/qc.csv`` and the overlays, and tell of fields that stand out."""
+    import pandas as pd
+
+    from nucprof.core.quality import RULES
+
     folder = context.results.folder("segment")
     rows: list[dict[str, object]] = []
     wanted: set[tuple[str, str]] = set()
@@ -51,6 +50,8 @@ def report_quality(
 
 def quality_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
     """Rows of ``qc.csv`` for the fields of one plate, with ``field`` beside the columns."""
+    from nucprof.core.quality import RULES, flag_fields
+
     figures = {
         rule.name: [float(entry.record["quality"][rule.name]) for entry in entries]
         for rule in RULES
@@ -91,6 +92,9 @@ def overlay_path(folder: Path, job: Job) -> Path:
 
 def write_overlay(path: Path, job: Job) -> None:
     """Draw the masks that a finished job has written on the images that it read."""
+    from nucprof.core.overlay import CELLS, NUCLEI, draw_overlay
+    from nucprof.segmentation.planes import split_planes
+
     sources = [job.params["sources"][name] for name in job.params["channels"]]
     image = read_channels(sources)
     nuclei, *cells = (read_labels(mask) for mask in job.outputs)

@@ -141,7 +141,12 @@ class Gate:
                     f"{', '.join(found) or 'none'}), so that its cutoff cannot be found; give one: "
                     f"--cutoff {marker}=NUMBER."
                 )
-            others = [other for other in classes if other != name and other in found]
+            others = [other for other in found if other != name]
+            if not others:
+                raise DataError(
+                    f"gate: the layout has one monoculture, '{name}', so that there is nothing to "
+                    f"separate it from; give its cutoff: --cutoff {marker}=NUMBER."
+                )
             own = values[marker][cultures == name]
             rest = values[marker][np.isin(cultures, others)]
             cutoffs[marker] = gating.best_cutoff(own[~np.isnan(own)], rest[~np.isnan(rest)])
@@ -152,7 +157,7 @@ class Gate:
         table = gating.medians(self.values, self.cultures, self.monocultures)
         report = {}
         for name, marker in self.classes.items():
-            others = [other for other in self.classes if other != name]
+            others = [other for other in self.monocultures if other != name]
             quality = gating.cutoff_quality(
                 self.values[marker], self.cultures, name, others, self.cutoffs[marker]
             )

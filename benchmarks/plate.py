@@ -1,8 +1,8 @@
 """Seconds per field and stage on a plate of 2048 x 2048 x 4 fields, segmentation and training aside.
 
-``python -m benchmarks.plate --fields 8`` writes a seeded plate (two rounds; masks are given, by the
-labels backend), runs the stages through the real pipeline, and prints a table: processor seconds and
-wall seconds per field, and the main process's peak memory.
+``python -m benchmarks.plate --fields 8`` writes a seeded plate (two rounds; masks are given, by
+the labels backend), runs the stages through the real pipeline, and prints a table: processor
+seconds and wall seconds per field, and the main process's peak memory.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.field import make_field
+
 from nucprof.config import load_project
 from nucprof.io.images import write_image, write_labels
 from nucprof.run.pipeline import Run
@@ -90,8 +90,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--cells", type=int, default=700)
     arguments = parser.parse_args()
-    print(f"{arguments.size} x {arguments.size} x {len(CHANNELS)}, {arguments.cells} cells a field; "
-          "seconds per field: processor (wall)\n")
+    shape = f"{arguments.size} x {arguments.size} x {len(CHANNELS)}"
+    print(f"{shape}, {arguments.cells} cells a field; seconds per field: processor (wall)\n")
     print(f"| fields | workers | {' | '.join(STAGES)} | all | main process, peak MB |")
     print(f"|{' ---: |' * (len(STAGES) + 4)}")
     for fields in arguments.fields:
@@ -102,8 +102,9 @@ def main() -> None:
                 cells = [f"{p / fields:.2f} ({w / fields:.2f})" for p, w in found.values()]
                 total = sum(p for p, _ in found.values()), sum(w for _, w in found.values())
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                print(f"| {fields} | {workers} | {' | '.join(cells)} | "
-                      f"{total[0] / fields:.2f} ({total[1] / fields:.2f}) | {peak:.0f} |", flush=True)
+                cells.append(f"{total[0] / fields:.2f} ({total[1] / fields:.2f})")
+                row = [fields, workers, *cells, round(peak)]
+                print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
 if __name__ == "__main__":

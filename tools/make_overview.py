@@ -1,4 +1,7 @@
-"""Make docs/overview.png from a processed demo plate: ``python tools/make_overview.py demo-plate``."""
+"""Make docs/overview.png from a processed demo plate.
+
+``python tools/make_overview.py demo-plate``
+"""
 
 from __future__ import annotations
 

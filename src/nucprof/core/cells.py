@@ -111,7 +111,8 @@ def _nuclei_by_overlap(cells: NDArray, nuclei: NDArray) -> tuple[NDArray, dict[i
     both = (cells > 0) & (nuclei > 0)
     pairs, shared = np.unique(
         np.stack((cells[both].astype(np.int64), nuclei[both].astype(np.int64))),
-        axis=1, return_counts=True,
+        axis=1,
+        return_counts=True,
     )
     # Most shared pixels first; ties go to the lower labels, so the result has one answer.
     order = np.argsort(-shared, kind="stable")

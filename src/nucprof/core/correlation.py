@@ -97,9 +97,7 @@ def reduce(plane: Float32, factor: int) -> Float32:
 def _quadratic(plane: Float32) -> Float32:
     """Least-squares quadratic surface."""
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in plane.shape)
-    terms = [
-        np.multiply.outer(y**i, x**j).ravel() for i in range(3) for j in range(3) if i + j < 3
-    ]
+    terms = [np.multiply.outer(y**i, x**j).ravel() for i in range(3) for j in range(3) if i + j < 3]
     basis = np.stack(terms, axis=1)
     # A sixteenth of the pixels determines six numbers; nuclei weigh alike everywhere.
     step = 16 if plane.size > 1 << 14 else 1
@@ -201,13 +199,16 @@ def overlap_energy(plane: Float32, lags: Lags, *, moving: bool) -> Float64:
     np.cumsum(np.square(plane, dtype=np.float64), axis=0, out=table[1:, 1:])
     np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
     (top, bottom), (left, right) = (
-        (np.maximum(0, d), np.minimum(m, f + d)) if moving
+        (np.maximum(0, d), np.minimum(m, f + d))
+        if moving
         else (np.maximum(0, -d), np.minimum(f, m - d))
         for f, m, d in zip(lags.fixed, lags.moving, (lags.y, lags.x), strict=True)
     )
     return np.asarray(
-        table[np.ix_(bottom, right)] - table[np.ix_(top, right)]
-        - table[np.ix_(bottom, left)] + table[np.ix_(top, left)]
+        table[np.ix_(bottom, right)]
+        - table[np.ix_(top, right)]
+        - table[np.ix_(bottom, left)]
+        + table[np.ix_(top, left)]
     )
 
 

@@ -24,7 +24,7 @@ TextArray = npt.NDArray[np.object_]
 def medians(
     values: Mapping[str, FloatArray], cultures: TextArray, names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Median of every marker in every monoculture, NaN left out: ``{marker: {culture: median}}``."""
+    """Median by marker and monoculture, NaN left out: ``{marker: {culture: median}}``."""
     return {
         marker: {name: float(np.nanmedian(column[cultures == name])) for name in names}
         for marker, column in values.items()
@@ -62,7 +62,7 @@ def assign_markers(
             "The markers do not match the monocultures one to one: "
             + "; ".join(f"{marker} is highest in {name}" for marker, name in best.items())
             + f".\n{format_medians(table, names)}\n"
-            "Say which class has which marker: [gate.classes] class = marker, and give [gate.cutoffs]."
+            "Say which class has which marker ([gate.classes]), and give [gate.cutoffs]."
         )
     return {name: marker for marker, name in best.items()}
 
@@ -102,9 +102,9 @@ def best_cutoff(positive: FloatArray, negative: FloatArray) -> float:
     sensitivity = 1 - np.searchsorted(np.sort(positive), values, side="right") / positive.size
     specificity = np.searchsorted(np.sort(negative), values, side="right") / negative.size
     youden = sensitivity + specificity - 1
-    best = np.flatnonzero(youden[:-1] >= youden[:-1].max() - 1e-12) if values.size > 1 else [0]
     if values.size == 1:
         return float(values[0])
+    best = np.flatnonzero(youden[:-1] >= youden[:-1].max() - 1e-12)
     low, high = values[best], values[best + 1]
     widest = int(np.argmax(high / low if low[0] > 0 else high - low))
     a, b = low[widest], high[widest]

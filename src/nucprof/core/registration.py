@@ -151,8 +151,12 @@ class _Search:
         small, other = correlation.reduce(fixed, factor), correlation.reduce(moving, factor)
         lags = correlation.Lags.of(small.shape, other.shape, max_shift_px / factor, min_overlap)
         return cls(
-            factor, lags, correlation.spectrum(small, lags, workers),
-            correlation.overlap_energy(small, lags, moving=False), other, workers,
+            factor,
+            lags,
+            correlation.spectrum(small, lags, workers),
+            correlation.overlap_energy(small, lags, moving=False),
+            other,
+            workers,
         )
 
     def scores(self, moving: NDArray) -> NDArray:
@@ -276,9 +280,7 @@ def _between(plane: NDArray, part: float, axis: int) -> NDArray:
     """Interpolate linearly between each row (column) and the next; a copy-free no-op at 0."""
     if part == 0:
         return plane
-    first, second = (
-        (plane[:-1], plane[1:]) if axis == 0 else (plane[:, :-1], plane[:, 1:])
-    )
+    first, second = (plane[:-1], plane[1:]) if axis == 0 else (plane[:, :-1], plane[:, 1:])
     # float32 holds 24 bits: enough for 8- and 16-bit images, not for wider ones.
     exact = plane.dtype if plane.dtype.kind == "f" else np.result_type(plane.dtype, np.float32)
     weight = exact.type(part) if isinstance(exact, np.dtype) else part

@@ -23,8 +23,8 @@ Labels = npt.NDArray[np.int32]
 #: Foreground and background must differ by this many background deviations (robust). Noise alone,
 #: split at its own mean, reaches about 2.3; the dimmest real nuclei lie above 5.
 MIN_CONTRAST = 4.0
-#: Bounds of the estimated diameter in pixels: below, every speckle would be a nucleus; above, clumps
-#: have been taken for nuclei.
+#: Bounds of the estimated diameter in pixels: below, every speckle would be a nucleus;
+#: above, clumps have been taken for nuclei.
 DIAMETER_RANGE = (8.0, 200.0)
 
 
@@ -45,7 +45,7 @@ def segment_watershed(
         Typical diameter of a nucleus in pixels; estimated from the image if None.
     threshold
         ``"otsu"``: one threshold for the image (Otsu 1979, of the logarithm of the intensity above
-        background, so that dim nuclei beside bright ones stay). ``"local"``: Otsu's threshold or the
+        background, so that dim nuclei beside bright ones stay). ``"local"``: that threshold or the
         mean of the surroundings (three diameters), whichever is higher; for uneven background
         and for dense fields.
     min_area
@@ -61,11 +61,9 @@ def segment_watershed(
         If the image is not two-dimensional or the diameter is not positive.
     """
     if image.ndim != 2:
-        raise DataError(
-            f"watershed needs one plane (H, W), got an array of shape {image.shape}: choose one channel"
-        )
+        raise DataError(f"watershed needs one plane (H, W), got an array of shape {image.shape}")
     if diameter is not None and not diameter > 0:
-        raise DataError(f"diameter must be positive, got {diameter}: give it in pixels, or leave it out")
+        raise DataError(f"diameter must be positive (pixels), got {diameter}")
     empty = np.zeros(image.shape, np.int32)
     plane = _unit_range(image)
     if plane is None:

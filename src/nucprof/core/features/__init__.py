@@ -20,7 +20,7 @@ from nucprof.errors import FieldError, UserError
 
 TextureBackground = Literal["exclude", "include"]
 
-#: Feature names by category; all but AreaShape are per channel. Correlation is per pair of channels.
+#: Feature names by category; all but AreaShape are per channel. Correlation is of two channels.
 REGISTRY = {
     "AreaShape": shape.FEATURES,
     "Intensity": intensity.FEATURES,

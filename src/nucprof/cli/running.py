@@ -40,7 +40,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
         if overrides:
             _say_permanent(call, reporter, overrides)
         _say_left_out(reporter, [result])
-        _say_next(reporter, stage, call.project)
+        if not result.failed:
+            _say_next(reporter, stage, call.project)
     finally:
         reporter.close()
     return FAILED if result.failed else 0

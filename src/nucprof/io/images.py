@@ -6,6 +6,7 @@ Readers are chosen by the file's first bytes, not by its name.
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ import numpy as np
 from nucprof.core.labels import smallest_labels
 from nucprof.errors import FieldError
 from nucprof.io.files import atomic
+
+# Its complaints about broken files reach the user as our errors, and not twice.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 IMAGE_SUFFIXES = (".nd2", ".tif", ".tiff")
 _MOST_CHANNELS = 16  # a last axis no longer than this may be channels where nothing names the axes

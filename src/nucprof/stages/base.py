@@ -156,7 +156,8 @@ def require(context: Context, *stages: str) -> None:
 
 def survivors(context: Context, stage: str) -> list[tuple[str, str]]:
     """Fields that an earlier stage finished and did not exclude, sorted."""
-    require(context, stage)
+    upstream = ("rename", "segment", "align")
+    require(context, *upstream[: upstream.index(stage) + 1])
     done = context.entries(stage)
     selector = FieldSelector(tuple(context.project.project.exclude))
     return sorted(

@@ -21,10 +21,11 @@ from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
+from nucprof.run.holding import holding
 from nucprof.run.manifest import Manifest, StageRecord, versions
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult
-from nucprof.stages import STAGES, descendants
+from nucprof.stages import STAGES
 from nucprof.stages.base import Entry, Job, Stage, Summary
 
 log = logging.getLogger(__name__)
@@ -270,18 +271,20 @@ class Run:
         return StageResult(stage, record.status, before.reason, summary, excluded, failed, steps)
 
     def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
-        """Rebuild the ledger; stages that depend on this one no longer count in it."""
+        """Rebuild the ledger from the jobs that still count."""
         if stage.name == "rename":
             return []
-        gone = descendants(stage.name)
-        journals = [
-            (s.name, self.entries(s.name))
-            for s in STAGES
-            if s.name not in gone and not s.skip(self.project)
-        ]
         from nucprof.run import ledger  # pandas: not where nothing is to be done
 
-        table = ledger.build(journals)
+        stages = [s for s in STAGES if not s.skip(self.project)]
+        tables = {
+            name: {
+                str(self.results.absolute(path)): known for path, known in record.outputs.items()
+            }
+            for name, record in self.manifest.stages.items()
+        }
+        journals = {s.name: self.entries(s.name) for s in stages}
+        table = ledger.build(holding(stages, journals, tables))
         write_table(self.results.cells, table)
         return ledger.waterfall(table, [s.name for s in STAGES])
 

@@ -8,7 +8,7 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.stages.base import Stage
 
-__all__ = ["STAGES", "Stage", "descendants", "stage"]
+__all__ = ["STAGES", "Stage", "stage"]
 
 
 def _without_ground_truth(project: Project) -> str | None:
@@ -78,12 +78,3 @@ def stage(name: str) -> Stage:
         if candidate.name == name:
             return candidate
     raise UserError(f"There is no stage '{name}'; stages are {', '.join(s.name for s in STAGES)}.")
-
-
-def descendants(name: str) -> set[str]:
-    """Names of the stages that depend on a stage, directly or not."""
-    found: set[str] = set()
-    for candidate in STAGES:
-        if name in candidate.needs or found & set(candidate.needs):
-            found.add(candidate.name)
-    return found

@@ -1,0 +1,58 @@
+"""Which finished jobs still count: those made from what the stages before them now hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nucprof.stages.base import WHOLE, Entry, Stage
+
+Journal = Mapping[tuple[str, str], Entry]
+
+
+def holding(
+    stages: Sequence[Stage],
+    journals: Mapping[str, Journal],
+    tables: Mapping[str, Mapping[str, Sequence[Any]]],
+) -> list[tuple[str, Journal]]:
+    """Leave out the jobs of stages that have not been run again since an earlier one changed.
+
+    Nothing is read from disk: the hashes of what a job read are compared with those of what the
+    earlier jobs wrote.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        In the order in which they run.
+    journals : mapping
+        Finished jobs by stage.
+    tables : mapping
+        By stage, the path of every table that it wrote -> its size, time and hash.
+
+    Returns
+    -------
+    list of (str, mapping)
+        Stage and its jobs that count, in order.
+    """
+    made: dict[str, Any] = {}
+    kept: dict[str, Journal] = {}
+    for stage in stages:
+        journal = journals[stage.name]
+        before = [name for name in stage.needs if name in kept]
+        kept[stage.name] = {
+            key: entry
+            for key, entry in journal.items()
+            if all(_stands(key, kept[name], journals[name]) for name in before)
+            and all(made.get(path, known[2]) == known[2] for path, known in entry.inputs.items())
+        }
+        for entry in kept[stage.name].values():
+            made.update({path: known[2] for path, known in entry.outputs.items()})
+        made.update({path: known[2] for path, known in tables.get(stage.name, {}).items()})
+    return list(kept.items())
+
+
+def _stands(key: tuple[str, str], kept: Journal, journal: Journal) -> bool:
+    """Whether what a job needs of an earlier stage counts; all of it for a job about everything."""
+    if key == WHOLE:
+        return len(kept) == len(journal)
+    return key not in journal or key in kept

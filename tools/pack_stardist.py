@@ -22,8 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from train_stardist import CANONICAL_PX, Field, load_fields
 
-PROB = (0.45, 0.50, 0.55, 0.60, 0.65)
-NMS = (0.3, 0.4, 0.5)
+PROB = (0.50, 0.55, 0.60, 0.65)
+NMS = (0.3, 0.4)
 OVERLAPS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 

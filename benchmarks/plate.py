@@ -1,4 +1,4 @@
-"""Seconds per field and stage on a plate of 2048 x 2048 x 4 fields, segmentation and training aside.
+"""Seconds per field and stage on a plate of large fields; segmentation and training aside.
 
 ``python -m benchmarks.plate --fields 8`` writes a seeded plate (two rounds; masks are given, by
 the labels backend), runs the stages through the real pipeline, and prints a table: processor

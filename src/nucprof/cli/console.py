@@ -35,16 +35,20 @@ class ConsoleReporter:
         Show only warnings and errors.
     json_log : Path, optional
         File that gets one JSON object per event.
+    logs : Path, optional
+        Folder that keeps the events of every run that does something, a file each.
     """
 
-    def __init__(self, *, quiet: bool = False, json_log: Path | None = None) -> None:
+    def __init__(
+        self, *, quiet: bool = False, json_log: Path | None = None, logs: Path | None = None
+    ) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet
-        self._log: IO[str] | None = None
+        self._logs: list[IO[str]] = []
+        self._folder = logs
         if json_log is not None:
-            json_log.parent.mkdir(parents=True, exist_ok=True)
-            self._log = json_log.open("a", encoding="utf-8")
+            self._open_log(json_log)
         self._progress: Progress | None = None
         self._done = self._total = 0
         self._start = self._last = 0.0
@@ -52,11 +56,14 @@ class ConsoleReporter:
     def close(self) -> None:
         """Close the progress display and the JSON log."""
         self._stop()
-        if self._log is not None:
-            self._log.close()
+        for log in self._logs:
+            log.close()
 
     def started(self, stage: Stage, jobs: int, reason: str) -> None:
         """Announce a stage."""
+        if self._folder is not None:
+            self._open_log(self._folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{stage.name}.jsonl")
+            self._folder = None
         self._event("stage_started", stage=stage.name, jobs=jobs, reason=reason)
         self._done, self._total = 0, jobs
         self._start = self._last = time.monotonic()
@@ -87,6 +94,7 @@ class ConsoleReporter:
             field=entry.field,
             status=entry.status,
             reason=entry.reason,
+            message=entry.message,
             seconds=entry.seconds,
         )
         self._done += 1
@@ -160,9 +168,14 @@ class ConsoleReporter:
             self._progress = None
 
     def _event(self, event: str, **values: Any) -> None:
-        if self._log is not None:
-            self._log.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
-            self._log.flush()
+        line = json.dumps({"event": event, "time": time.time(), **values}) + "\n"
+        for log in self._logs:
+            log.write(line)
+            log.flush()
+
+    def _open_log(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._logs.append(path.open("a", encoding="utf-8"))
 
 
 def configure_logging(verbose: bool) -> None:

@@ -14,7 +14,7 @@ def run_demo(plate: Demo) -> int:
     """Run all stages and print the numbers, the truth beside them, and where to look."""
     configure_logging(verbose=False)
     project = load_project(plate.project)
-    reporter = ConsoleReporter()
+    reporter = ConsoleReporter(logs=project.project.output / "logs")
     run = Run(project, reporter=reporter)
     try:
         with locked(run.results.lock, "nucprof demo"):

@@ -106,7 +106,11 @@ def _open(
     options = Options(
         tuple(values["fields"] or ()), values["force"], values["keep_going"], overrides
     )
-    reporter = ConsoleReporter(quiet=values["quiet"], json_log=values["json_log"])
+    reporter = ConsoleReporter(
+        quiet=values["quiet"],
+        json_log=values["json_log"],
+        logs=project.project.output / "logs",
+    )
     return Run(project, options, reporter, name=values.get("name", "default")), reporter
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nucprof.report import figures
+from nucprof.report import canvas, classifiers, figures
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -24,6 +24,11 @@ HISTORY = {
     "train_loss": [0.7, 0.3, 0.7, 0.4], "validation_loss": [0.7, 0.5, 0.6, 0.8],
     "validation_f1": [0.5, 0.9, 0.6, 0.7],
 }  # fmt: skip
+COMPOSITION = {
+    "plate": ["rep1"] * 4, "well": ["B02", "B02", "B03", "B03"], "class": ["astro", "neuro"] * 2,
+    "n_cells": [10, 10, 20, 20], "share": [0.2, 0.8, 0.5, 0.5], "low": [0.1, 0.7, 0.4, 0.4],
+    "high": [0.3, 0.9, 0.6, 0.6],
+}  # fmt: skip
 WELLS = {("A", 1): 0.1, ("B", 12): 0.9, ("AA", 3): np.nan}
 
 
@@ -33,8 +38,8 @@ def texts(monkeypatch):
     found = []
 
     def collect(figure, *args, **kwargs):
+        original(figure, *args, **kwargs)  # names on axes are written when drawn
         found[:] = [t.get_text() for t in figure.findobj(mpl.text.Text) if t.get_text()]
-        return original(figure, *args, **kwargs)
 
     original = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", collect)
@@ -43,33 +48,33 @@ def texts(monkeypatch):
 
 DRAWN = {
     "confusion": (
-        lambda t: figures.confusion(t, [[90, 10], [3, 97]], ["astro", "neuro"], title="forest"),
+        lambda t: classifiers.confusion(t, [[90, 10], [3, 97]], ["astro", "neuro"], title="forest"),
         ["n = 200 cells", "90.0%\n(90)", "predicted class", "true class"],
     ),
     "roc": (
-        lambda t: figures.roc(t, CURVES, title="n = 200"),
+        lambda t: classifiers.roc(t, CURVES, title="n = 200"),
         ["astro (AUC 0.900)", "true positive rate"],
     ),
     "pr": (
-        lambda t: figures.precision_recall(t, CURVES, title="n = 200"),
+        lambda t: classifiers.precision_recall(t, CURVES, title="n = 200"),
         ["neuro (average precision 0.900)", "recall"],
     ),
     "importance": (
-        lambda t: figures.importance(t, ["a", "b"], [0.7, 0.3], [0.2, 0.0], title="forest"),
+        lambda t: classifiers.importance(t, ["a", "b"], [0.7, 0.3], [0.2, 0.0], title="forest"),
         ["(2 of 2 features)", "impurity decrease"],
     ),
     "history": (
-        lambda t: figures.training_history(t, HISTORY, title="resnet18"),
+        lambda t: classifiers.training_history(t, HISTORY, title="resnet18"),
         ["macro-F1 on validation wells", "kept", "2 run(s)"],
     ),
     "learning curve": (
-        lambda t: figures.learning_curve(
+        lambda t: classifiers.learning_curve(
             t, {"n_train": [50, 50, 200], "f1_macro": [0.8, 0.82, 0.9]}
         ),
         ["training cells (all classes)", "200", "3 runs"],
     ),
     "ablation": (
-        lambda t: figures.ablation(t, {"without": ["", "DNA"], "f1_macro": [0.9, 0.6]}),
+        lambda t: classifiers.ablation(t, {"without": ["", "DNA"], "f1_macro": [0.9, 0.6]}),
         ["all channels", "without DNA", "macro-F1 on unseen wells"],
     ),
     "gate": (
@@ -87,6 +92,16 @@ DRAWN = {
     "plate": (
         lambda t: figures.plate_heatmap(t, WELLS, label="treated fraction", title="rep1"),
         ["treated fraction", "×", "AA", "12"],
+    ),
+    "plates": (
+        lambda t: figures.plate_heatmaps(
+            t, {"rep1": WELLS, "rep2": {("A", 1): 0.5}}, label="share", limits=(0, 1)
+        ),
+        ["rep1", "rep2", "share"],
+    ),
+    "composition": (
+        lambda t: classifiers.composition(t, COMPOSITION, ["astro", "neuro"]),
+        ["rep1: 2 wells, n = 30 cells, 95% intervals", "B03", "neuro"],
     ),
     "registration": (
         lambda t: figures.registration(
@@ -111,22 +126,25 @@ def test_a_figure_is_a_png_that_says_what_it_shows(name, texts, tmp_path):
 
 def test_figures_save_to_open_files_too():
     stream = io.BytesIO()
-    figures.confusion(stream, [[1, 0], [0, 1]], ["a", "b"], title="t")
+    classifiers.confusion(stream, [[1, 0], [0, 1]], ["a", "b"], title="t")
     assert stream.getvalue().startswith(PNG)
 
 
 def test_pyplot_is_not_needed():
-    code = "import sys, nucprof.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = (
+        "import sys; from nucprof.report import classifiers, figures;"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_undecided_cells_are_grey():
-    colours = figures.class_colours(["a", "undefined", "b"])
-    assert colours["undefined"] == figures.NO_CLASS
+    colours = canvas.class_colours(["a", "undefined", "b"])
+    assert colours["undefined"] == canvas.NO_CLASS
     assert len(set(colours.values())) == 3
 
 
 def test_many_points_are_thinned_and_the_title_says_so(monkeypatch, texts, tmp_path):
-    monkeypatch.setattr(figures, "MOST_POINTS", 10)
+    monkeypatch.setattr(canvas, "MOST_POINTS", 10)
     figures.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")
     assert any("n = 60 cells (10 drawn)" in text for text in texts)

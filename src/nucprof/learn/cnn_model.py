@@ -20,10 +20,10 @@ from nucprof.learn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.crop_data import Crops
 from nucprof.learn.device import autocast, memory_format, predict_logits
 from nucprof.learn.inputs import InputPath
+from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 from nucprof.learn.network import build_network, head_of
 
 SCHEMA = 1
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 @dataclass(frozen=True)

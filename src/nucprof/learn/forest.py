@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
+from nucprof.learn.calibrate import fit_temperature, logits_of
 from nucprof.learn.columns import TARGET, WELL_KEY, in_key_order, require
 from nucprof.learn.evaluate import (
     combine_runs,
@@ -105,11 +106,14 @@ def evaluate_forest(
         metrics["split"] = compared[0] if "not_done" in compared[0] else combine_runs(compared)
     model, importance = _ship(cells, list(features), classes, settings)
     every = pd.concat(predictions, ignore_index=True)
+    likely = every[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
+    truth = np.searchsorted(classes, every["true_condition"].to_numpy(dtype=str))
     model.metadata |= {
+        "temperature": fit_temperature(logits_of(likely), truth),
         "kind": "forest",
         "culture": culture,
         "metrics": metrics,
-        "unseen_wells": confusion_per_well(every, classes),
+        "unseen_wells": confusion_per_well(predictions[0], classes),
     }
     table = _importance_table(importance, importances)
     return ForestResult(metrics, every, pd.concat(splits, ignore_index=True), table, model)

@@ -1,247 +1,25 @@
-"""Figures of results, drawn with matplotlib's Agg canvas: no window, no global state.
+"""Figures of plates, gates and maps. Plain arrays in, a PNG out.
 
-Every function takes plain arrays and a path (or open binary file) to save a PNG to. Text says what
-is on the axes, in which unit, and how many cells stand behind the picture. Colours are those of
-Okabe and Ito (2008), which colour-blind readers can tell apart; beyond eight classes they repeat
-with another marker.
+Text says what is on the axes, in which unit, and how many cells stand behind the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-Target = str | Path | IO[bytes]
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-NO_CLASS = "#9A9A9A"
-MARKERS = ("o", "^", "s", "D")
-DPI = 150
-# Any: matplotlib types its parameters by the full list of their names.
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "legend.frameon": False,
-}
-MOST_POINTS = 20_000
-
-
-def class_colours(classes: Sequence[str]) -> dict[str, str]:
-    """A colour for each class, the same in every figure that lists the same classes."""
-    return {
-        name: NO_CLASS if name in ("undefined", "uncertain") else COLOURS[i % len(COLOURS)]
-        for i, name in enumerate(classes)
-    }
-
-
-def new_figure(width: float = 5.0, height: float = 4.2) -> Figure:
-    """An empty figure of `width` x `height` inches on an Agg canvas."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save(figure: Figure, target: Target) -> None:
-    """Write the figure as PNG."""
-    figure.savefig(target, dpi=DPI, format="png")
-
-
-def confusion(
-    target: Target, matrix: Sequence[Sequence[int]], classes: Sequence[str], *, title: str
-) -> None:
-    """Confusion matrix, rows true: share of the row as colour and number, cells below it."""
-    counts = np.asarray(matrix)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.6 + 0.7 * len(classes)
-    with mpl.rc_context(_STYLE):
-        figure = new_figure(size + 0.8, size)
-        axes = figure.subplots()
-        image = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
-        for (row, column), value in np.ndenumerate(share):
-            axes.text(
-                column,
-                row,
-                f"{value:.1%}\n({counts[row, column]:,})",
-                ha="center",
-                va="center",
-                color="white" if value > 0.55 else "black",
-            )
-        axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-        axes.set_yticks(range(len(classes)), classes)
-        axes.set(xlabel="predicted class", ylabel="true class")
-        axes.set_title(f"{title}\nn = {counts.sum():,} cells")
-        axes.spines[:].set_visible(False)
-        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-        save(figure, target)
-
-
-def roc(target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
-    """ROC curves, one class against the rest; `curves` as from `learn.evaluate.roc_curves`."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _curve_axes(curves, "AUC")
-        axes.plot([0, 1], [0, 1], color=NO_CLASS, linestyle=":", label="guessing")
-        axes.set(
-            xlabel="false positive rate (1 - specificity)", ylabel="true positive rate", title=title
-        )
-        axes.legend(loc="lower right")
-        save(figure, target)
-
-
-def precision_recall(
-    target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str
-) -> None:
-    """Precision-recall curves; the dotted line of each class is its share, what guessing gives."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _curve_axes(curves, "average precision")
-        for name, colour in class_colours(list(curves)).items():
-            axes.axhline(curves[name]["base"], color=colour, linestyle=":", linewidth=1)
-        axes.set(xlabel="recall", ylabel="precision", title=title)
-        axes.legend(loc="lower left")
-        save(figure, target)
-
-
-def _curve_axes(curves: Mapping[str, Mapping[str, Any]], area: str) -> tuple[Figure, Axes]:
-    figure = new_figure()
-    axes = figure.subplots()
-    for name, colour in class_colours(list(curves)).items():
-        curve = curves[name]
-        label = f"{name} ({area} {curve['area']:.3f})"
-        axes.plot(curve["x"], curve["y"], color=colour, label=label)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    return figure, axes
-
-
-def importance(
-    target: Target,
-    features: Sequence[str],
-    impurity: Sequence[float],
-    permutation: Sequence[float],
-    *,
-    title: str,
-    most: int = 20,
-) -> None:
-    """The most important features: impurity decrease, and macro-F1 lost when shuffled."""
-    shown = np.arange(min(most, len(features)))[::-1]
-    names = [features[i] for i in shown]
-    with mpl.rc_context(_STYLE):
-        figure = new_figure(8, 1.4 + 0.2 * len(shown))
-        left, right = figure.subplots(1, 2, sharey=True)
-        left.barh(names, np.asarray(impurity)[shown], color=COLOURS[0])
-        right.barh(names, np.asarray(permutation)[shown], color=COLOURS[1])
-        left.set_xlabel("impurity decrease (share)")
-        right.set_xlabel("macro-F1 lost when shuffled\n(unseen wells)")
-        figure.suptitle(f"{title} ({len(shown)} of {len(features)} features)", fontsize=10)
-        save(figure, target)
-
-
-def training_history(target: Target, history: Mapping[str, Sequence[float]], *, title: str) -> None:
-    """Losses and macro-F1 by epoch, one line per run; the kept epoch of each has a ring.
-
-    `history` holds the columns of `history.csv`: `number`, `train_loss`, `validation_loss`,
-    `validation_f1`, `seed`, `repeat`.
-    """
-    columns = {name: np.asarray(values) for name, values in history.items()}
-    runs = np.unique(np.column_stack([columns["seed"], columns["repeat"]]), axis=0)
-    with mpl.rc_context(_STYLE):
-        figure = new_figure(8.4, 3.6)
-        left, right = figure.subplots(1, 2)
-        for number, (seed, repeat) in enumerate(runs):
-            own = (columns["seed"] == seed) & (columns["repeat"] == repeat)
-            epoch = columns["number"][own] + 1
-            loss, f1 = columns["validation_loss"][own], columns["validation_f1"][own]
-            best = int(np.argmin(loss))
-            named = number == 0
-            left.plot(epoch, columns["train_loss"][own], color=COLOURS[0], label="training" * named)
-            left.plot(epoch, loss, color=COLOURS[1], label="validation" * named)
-            right.plot(epoch, f1, color=COLOURS[1])
-            ring = {"marker": "o", "markersize": 9, "fillstyle": "none", "color": "black"}
-            left.plot(epoch[best], loss[best], **ring, label="kept" * named, linestyle="none")
-            right.plot(epoch[best], f1[best], **ring)
-        left.set(xlabel="epoch", ylabel="cross-entropy (class-weighted)", yscale="log")
-        right.set(xlabel="epoch", ylabel="macro-F1 on validation wells", ylim=(0, 1.02))
-        left.legend()
-        figure.suptitle(f"{title}, {len(runs)} run(s)", fontsize=10)
-        save(figure, target)
-
-
-def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
-    """Macro-F1 on unseen wells against the number of training cells; points are runs."""
-    n, f1 = np.asarray(table["n_train"], dtype=float), np.asarray(table["f1_macro"])
-    sizes = np.unique(n)
-    with mpl.rc_context(_STYLE):
-        figure = new_figure()
-        axes = figure.subplots()
-        axes.plot(sizes, [f1[n == size].mean() for size in sizes], color=COLOURS[0], label="mean")
-        axes.plot(n, f1, "o", color=COLOURS[0], alpha=0.5, label="one run")
-        axes.set(xscale="log", xlabel="training cells (all classes)", ylim=(min(f1.min(), 0.5), 1))
-        axes.set_ylabel("macro-F1 on unseen wells")
-        axes.set_title(f"Learning curve, {len(f1)} runs")
-        axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes], minor=False)
-        axes.minorticks_off()
-        axes.legend(loc="lower right")
-        save(figure, target)
-
-
-def ablation(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
-    """Macro-F1 on unseen wells with all channels and without each; points are runs."""
-    without, f1 = np.asarray(table["without"], dtype=object), np.asarray(table["f1_macro"])
-    names = list(dict.fromkeys(without))
-    with mpl.rc_context(_STYLE):
-        figure = new_figure(5.4, 1.6 + 0.4 * len(names))
-        axes = figure.subplots()
-        labels = ["all channels" if name == "" else f"without {name}" for name in names]
-        means = [f1[without == name].mean() for name in names]
-        axes.barh(labels, means, color=[COLOURS[0]] + [COLOURS[5]] * (len(names) - 1))
-        axes.plot(f1, [names.index(name) for name in without], "o", color="black", markersize=4)
-        axes.axvline(means[0], color=NO_CLASS, linestyle=":", linewidth=1)
-        axes.invert_yaxis()
-        axes.set(xlabel="macro-F1 on unseen wells", xlim=(0, 1))
-        axes.set_title(f"What each channel is worth, {len(f1)} runs")
-        save(figure, target)
-
-
-def scatter_axes(
-    axes: Axes,
-    x: np.ndarray,
-    y: np.ndarray,
-    labels: np.ndarray,
-    *,
-    classes: Sequence[str],
-) -> int:
-    """Points coloured by class, with a legend that counts them; returns the number drawn.
-
-    Beyond 20,000 points an even, fixed subset is drawn, in a fixed mixed order so that no class
-    hides another; the legend counts all.
-    """
-    finite = np.isfinite(x) & np.isfinite(y)
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(finite))[:MOST_POINTS]
-    colours = class_colours(classes)
-    size = float(np.clip(3000 / max(len(rows), 1), 2, 12))
-    for start in range(0, len(rows), max(1, len(rows) // 20)):
-        part = rows[start : start + max(1, len(rows) // 20)]
-        for number, name in enumerate(classes):
-            own = part[labels[part] == name]
-            marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
-            axes.scatter(
-                x[own], y[own], s=size, c=colours[name], marker=marker, alpha=0.6, linewidths=0
-            )
-    for number, name in enumerate(classes):
-        count = int((labels == name).sum())
-        marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
-        axes.scatter(
-            [], [], s=25, c=colours[name], marker=marker, linewidths=0, label=f"{name} ({count:,})"
-        )
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return len(rows)
+from nucprof.report.canvas import (
+    COLOURS,
+    MOST_POINTS,
+    NO_CLASS,
+    STYLE,
+    Target,
+    new_figure,
+    save,
+    scatter_axes,
+)
 
 
 def gate_scatter(
@@ -278,7 +56,7 @@ def gate_scatter(
     log
         Logarithmic axes where all values are positive: intensities spread over decades.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = new_figure(6.2, 4.6)
         axes = figure.subplots()
         drawn = scatter_axes(axes, x, y, labels, classes=classes)
@@ -322,7 +100,7 @@ def umap_scatter(
     axis_names
         "UMAP" or "PCA" and its share of the variance.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = new_figure(5.8 * len(panels), 4.4)
         drawn = len(x)
         for axes, (name, values) in zip(
@@ -349,34 +127,53 @@ def plate_heatmap(
     title: str,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """A plate seen from above: `values` maps (row letters, column number) to a number.
+    """A plate seen from above; see :func:`plate_heatmaps`."""
+    plate_heatmaps(target, {title: values}, label=label, limits=limits)
+
+
+def plate_heatmaps(
+    target: Target,
+    plates: Mapping[str, Mapping[tuple[str, int], float]],
+    *,
+    label: str,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Plates seen from above, one below the other: title -> (row letters, column) -> number.
 
     Wells without a value stay white with a cross, so that "none" is not read as "low".
     """
+    grids = {title: _grid(values) for title, values in plates.items()}
+    found = np.concatenate([grid.ravel() for _, _, grid in grids.values()])
+    low, high = limits or (float(np.nanmin(found)), float(np.nanmax(found)))
+    widest = max(len(columns) for _, columns, _ in grids.values())
+    height = sum(1.2 + 0.4 * len(rows) for rows, _, _ in grids.values())
+    with mpl.rc_context(STYLE):
+        figure = new_figure(2.2 + 0.45 * widest, 0.6 + height)
+        ratios = [2 + len(rows) for rows, _, _ in grids.values()]
+        panels = figure.subplots(len(grids), 1, squeeze=False, height_ratios=ratios)[:, 0]
+        for axes, (title, (rows, columns, grid)) in zip(panels, grids.items(), strict=True):
+            image = axes.imshow(grid, vmin=low, vmax=high, cmap="viridis")
+            for (row, column), value in np.ndenumerate(grid):
+                missing = np.isnan(value)
+                axes.text(
+                    column, row, "×" if missing else f"{value:.2g}", ha="center", va="center",
+                    fontsize=6, color="black" if missing or value > (low + high) / 2 else "white",
+                )  # fmt: skip
+            axes.set_xticks(range(len(columns)), [str(column) for column in columns])
+            axes.set_yticks(range(len(rows)), rows)
+            axes.set(xlabel="column", ylabel="row", title=title)
+            axes.spines[:].set_visible(False)
+        figure.colorbar(image, ax=list(panels), label=label)
+        save(figure, target)
+
+
+def _grid(values: Mapping[tuple[str, int], float]) -> tuple[list[str], list[int], np.ndarray]:
     rows = sorted({row for row, _ in values}, key=lambda row: (len(row), row))
     columns = sorted({column for _, column in values})
     grid = np.full((len(rows), len(columns)), np.nan)
     for (row, column), value in values.items():
         grid[rows.index(row), columns.index(column)] = value
-    low, high = limits or (float(np.nanmin(grid)), float(np.nanmax(grid)))
-    with mpl.rc_context(_STYLE):
-        figure = new_figure(2.2 + 0.45 * len(columns), 1.8 + 0.4 * len(rows))
-        axes = figure.subplots()
-        image = axes.imshow(grid, vmin=low, vmax=high, cmap="viridis")
-        middle = (low + high) / 2
-        for (row, column), value in np.ndenumerate(grid):
-            text = "×" if np.isnan(value) else f"{value:.2g}"
-            dark = np.isnan(value) or value > middle
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=6,
-                color="black" if dark else "white",
-            )  # fmt: skip
-        axes.set_xticks(range(len(columns)), [str(column) for column in columns])
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set(xlabel="column", ylabel="row", title=title)
-        axes.spines[:].set_visible(False)
-        figure.colorbar(image, ax=axes, label=label)
-        save(figure, target)
+    return rows, columns, grid
 
 
 def registration(
@@ -401,7 +198,7 @@ def registration(
         Words.
     """
     looks = {"ok": (COLOURS[0], "o"), "outlier": (COLOURS[1], "^")}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 4.2)
         axes = figure.subplots()
         for name, (colour, marker) in looks.items():

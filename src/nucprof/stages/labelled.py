@@ -82,7 +82,7 @@ def write_evaluation(
     from nucprof.io.files import atomic, write_json
     from nucprof.io.tables import write_table
     from nucprof.learn.evaluate import pr_curves, roc_curves
-    from nucprof.report import figures
+    from nucprof.report import classifiers
 
     write_json(paths["metrics.json"], metrics)
     write_table(paths["predictions.csv"], predictions)
@@ -91,11 +91,11 @@ def write_evaluation(
     classes = metrics["classes"]
     unseen = f"{title}, unseen {metrics['split_unit']}s"
     with atomic(paths["confusion.png"]) as path:
-        figures.confusion(path, metrics["confusion_matrix"], classes, title=unseen)
+        classifiers.confusion(path, metrics["confusion_matrix"], classes, title=unseen)
     with atomic(paths["roc.png"]) as path:
-        figures.roc(path, roc_curves(tested, classes), title=unseen)
+        classifiers.roc(path, roc_curves(tested, classes), title=unseen)
     with atomic(paths["pr.png"]) as path:
-        figures.precision_recall(path, pr_curves(tested, classes), title=unseen)
+        classifiers.precision_recall(path, pr_curves(tested, classes), title=unseen)
 
 
 def describe_metrics(metrics: dict[str, Any]) -> str:

@@ -167,22 +167,22 @@ def _definition(job: Job) -> str:
 
 
 def _write(folder: Path, result: CnnResult) -> None:
-    from nucprof.report import figures
+    from nucprof.report import classifiers
 
     outputs = classifier_outputs(folder, MODEL)
     title = f"Network ({result.model.architecture})"
     write_evaluation(outputs, result.metrics, result.predictions, result.split, title)
     write_table(folder / "history.csv", result.history)
     with atomic(folder / "history.png") as path:
-        figures.training_history(path, result.history.to_dict("list"), title=title)
+        classifiers.training_history(path, result.history.to_dict("list"), title=title)
     result.model.save(folder)
 
 
 def _write_study(stem: Path, table: Any) -> None:
-    from nucprof.report import figures
+    from nucprof.report import classifiers
 
     write_table(stem.with_suffix(".csv"), table)
-    draw = figures.learning_curve if stem.name == "learning_curve" else figures.ablation
+    draw = classifiers.learning_curve if stem.name == "learning_curve" else classifiers.ablation
     with atomic(stem.with_suffix(".png")) as path:
         draw(path, table.to_dict("list"))
 

@@ -52,7 +52,7 @@ def work(job: Job) -> Outcome:
     from nucprof.learn.forest_fit import ForestSettings
     from nucprof.learn.selection import choose_features
     from nucprof.machine import cores
-    from nucprof.report import figures
+    from nucprof.report import classifiers
 
     params, settings = job.params, job.params["settings"]
     cells = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)
@@ -92,7 +92,7 @@ def work(job: Job) -> Outcome:
     )
     write_table(folder / "importance.csv", result.importances)
     with atomic(folder / "importance.png") as path:
-        figures.importance(
+        classifiers.importance(
             path,
             result.importances["feature"].tolist(),
             result.importances["impurity"].tolist(),

@@ -1,0 +1,28 @@
+"""Which files make up a trained model; importing this costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nucprof.errors import ModelError
+
+FOREST = "model.skops"
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+
+
+def model_files(folder: Path) -> tuple[Path, ...]:
+    """The files of the model in a folder.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model.
+    """
+    if (folder / FOREST).is_file():
+        return (folder / FOREST,)
+    if (folder / DESCRIPTION).is_file():
+        return (folder / DESCRIPTION, folder / WEIGHTS)
+    raise ModelError(
+        f"predict.model: there is no trained model in {folder}; it is a folder that "
+        "`nucprof train rf` or `nucprof train cnn` wrote, e.g. results/train/cnn/default"
+    )

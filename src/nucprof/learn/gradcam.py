@@ -120,7 +120,7 @@ def attention_inside(maps: np.ndarray, nuclei: np.ndarray) -> Attention:
         `(n, H, W)` bool: the cell's own nucleus in its crop.
     """
     size = maps.shape[-1]
-    masks = np.stack([_resized(mask, size) for mask in nuclei])
+    masks = np.stack([resize_mask(mask, size) for mask in nuclei])
     reach = max(1, round(RING_SHARE * size))
     rings = np.stack([binary_dilation(mask, iterations=reach) for mask in masks])
 
@@ -130,7 +130,7 @@ def attention_inside(maps: np.ndarray, nuclei: np.ndarray) -> Attention:
     return Attention(inside(masks), masks.mean(axis=(1, 2)), inside(rings), rings.mean(axis=(1, 2)))
 
 
-def _resized(mask: np.ndarray, size: int) -> np.ndarray:
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Nearest neighbour to `size` x `size`, the shorter side padded as the crop's was."""
     side = max(mask.shape)
     missing = [side - n for n in mask.shape]

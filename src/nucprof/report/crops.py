@@ -1,0 +1,172 @@
+"""Pictures of single cells: what the network saw, where it looked, and whom it mistook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+
+from nucprof.report.canvas import STYLE, Target, new_figure, save
+
+# Composite colours of up to six channels: blue for the first (usually nuclei), then the rest.
+_TINTS = np.array(
+    [[0.2, 0.4, 1], [0, 1, 0.2], [1, 0.6, 0], [1, 0, 0.6], [0.6, 0.6, 0.6], [0, 0.8, 0.8]]
+)
+_PER_ROW = 10
+_BAR_SHARE = 0.3
+_NICE_UM = (0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell to show: its crop `(C, H, W)` in 0 to 1, and words above it."""
+
+    crop: np.ndarray
+    title: str
+
+
+def composite(crop: np.ndarray) -> np.ndarray:
+    """`(C, H, W)` in 0 to 1 as one colour picture `(H, W, 3)`."""
+    tints = _TINTS[np.arange(len(crop)) % len(_TINTS)]
+    return np.asarray(np.clip(np.einsum("chw,cr->hwr", crop, tints), 0, 1))
+
+
+def gallery(
+    target: Target,
+    groups: Mapping[str, Sequence[Cell]],
+    *,
+    title: str,
+    pixel_um: float | None = None,
+) -> None:
+    """Composites of cells, a block of rows per group (a class, or a kind of mistake).
+
+    Parameters
+    ----------
+    target
+        Where to save.
+    groups
+        Name of the group -> its cells.
+    title
+        Words.
+    pixel_um
+        Size of a crop's pixel in µm; a scale bar is drawn where it is known.
+    """
+    rows = [
+        (name if start == 0 else "", list(cells[start : start + _PER_ROW]))
+        for name, cells in groups.items()
+        for start in range(0, len(cells), _PER_ROW)
+    ]
+    with mpl.rc_context(STYLE):
+        figure = new_figure(1.0 * _PER_ROW + 1, 1.25 * max(len(rows), 1) + 0.6)
+        grid = figure.subplots(max(len(rows), 1), _PER_ROW, squeeze=False)
+        for axes in grid.ravel():
+            axes.set_axis_off()
+        for line, (name, cells) in zip(grid, rows, strict=False):
+            for axes, cell in zip(line, cells, strict=False):
+                axes.imshow(composite(cell.crop), interpolation="nearest")
+                axes.set_title(cell.title, fontsize=6)
+                scale_bar(axes, cell.crop.shape[-1], pixel_um)
+            if name:
+                line[0].text(
+                    -0.15, 0.5, name, transform=line[0].transAxes, rotation=90, ha="right",
+                    va="center", fontsize=9,
+                )  # fmt: skip
+        shown = sum(len(cells) for cells in groups.values())
+        figure.suptitle(f"{title}\n{shown} cells" if shown else f"{title}\nnone", fontsize=10)
+        save(figure, target)
+
+
+def attention_panels(
+    target: Target,
+    cells: Sequence[Cell],
+    maps: np.ndarray,
+    nuclei: np.ndarray,
+    channels: Sequence[str],
+    *,
+    title: str,
+    pixel_um: float | None = None,
+) -> None:
+    """A row per cell: its channels, the composite, the heat map, and both together.
+
+    Parameters
+    ----------
+    target
+        Where to save.
+    cells
+        The cells; crops `(C, S, S)` in 0 to 1.
+    maps
+        `(n, S, S)`, any scale; each is shown relative to its own largest value.
+    nuclei
+        `(n, S, S)` bool, outlined in the last picture.
+    channels
+        Names of the C channels.
+    title
+        Words.
+    pixel_um
+        As in :func:`gallery`.
+    """
+    columns = len(channels) + 3
+    with mpl.rc_context(STYLE):
+        figure = new_figure(1.25 * columns + 0.6, 1.35 * len(cells) + 0.8)
+        grid = figure.subplots(len(cells), columns, squeeze=False)
+        for row, (line, cell) in enumerate(zip(grid, cells, strict=True)):
+            heat = maps[row] / max(float(maps[row].max()), 1e-12)
+            for axes, plane in zip(line, cell.crop, strict=False):
+                axes.imshow(plane, cmap="gray", vmin=0, vmax=1)
+            line[-3].imshow(composite(cell.crop))
+            line[-2].imshow(heat, cmap="inferno", vmin=0, vmax=1)
+            line[-1].imshow(composite(cell.crop))
+            line[-1].imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.5)
+            if 0 < nuclei[row].mean() < 1:
+                line[-1].contour(nuclei[row], levels=[0.5], colors="white", linewidths=0.8)
+            scale_bar(line[-3], cell.crop.shape[-1], pixel_um)
+            line[0].set_ylabel(cell.title, fontsize=7, rotation=0, ha="right", va="center")
+            for axes in line:
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+        heads = [*channels, "composite", "Grad-CAM", "overlay"]
+        for axes, name in zip(grid[0], heads, strict=True):
+            axes.set_title(name, fontsize=8)
+        figure.suptitle(title, fontsize=10)
+        save(figure, target)
+
+
+def mean_maps(
+    target: Target, maps: dict[str, tuple[np.ndarray, np.ndarray, int]], *, title: str
+) -> None:
+    """The mean map of every class beside its mean crop: name -> (map, mean composite, n)."""
+    with mpl.rc_context(STYLE):
+        figure = new_figure(2.4 * len(maps) + 0.8, 5)
+        grid = figure.subplots(2, len(maps), squeeze=False)
+        highest = max(float(heat.max()) for heat, _, _ in maps.values())
+        for column, (name, (heat, picture, n)) in enumerate(maps.items()):
+            grid[0, column].imshow(picture)
+            image = grid[1, column].imshow(heat / highest, cmap="inferno", vmin=0, vmax=1)
+            grid[0, column].set_title(f"{name}\nn = {n} cells", fontsize=9)
+        for axes in grid.ravel():
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        grid[0, 0].set_ylabel("mean crop")
+        grid[1, 0].set_ylabel("mean attention")
+        figure.colorbar(image, ax=grid[1, :], label="relative to the highest", shrink=0.8)
+        figure.suptitle(title, fontsize=10)
+        save(figure, target)
+
+
+def scale_bar(axes: Axes, width_px: int, pixel_um: float | None) -> None:
+    """A white bar of a round number of µm, about 30% of the picture, where the size is known."""
+    if pixel_um is None:
+        return
+    length_um = max(
+        (um for um in _NICE_UM if um / pixel_um <= _BAR_SHARE * width_px), default=_NICE_UM[0]
+    )
+    length = length_um / pixel_um
+    y, x = width_px * 0.93, width_px * 0.95
+    axes.plot([x - length, x], [y, y], color="white", linewidth=2, solid_capstyle="butt")
+    axes.text(
+        x - length / 2, y - 0.03 * width_px, f"{length_um:g} µm", color="white", fontsize=5,
+        ha="center", va="bottom",
+    )  # fmt: skip

@@ -27,6 +27,23 @@ def _disabled(section: str) -> Callable[[Project], str | None]:
     return skip
 
 
+def _without_network(section: str) -> Callable[[Project], str | None]:
+    def skip(project: Project) -> str | None:
+        return _disabled(section)(project) or _disabled("train.cnn")(project)
+
+    return skip
+
+
+def _without_embeddings(project: Project) -> str | None:
+    if project.embed.source == "features":
+        return _disabled("embed")(project)
+    return _without_network("embed")(project)
+
+
+def _without_model(project: Project) -> str | None:
+    return "predict.model names no model" if project.predict.model is None else None
+
+
 STAGES = (
     Stage("rename", "Map raw microscope names to field keys", ("rename",), (), ("images.csv",)),
     Stage(
@@ -68,6 +85,38 @@ STAGES = (
         ("features", "gate"),
         ("train/rf/",),
         skip=_disabled("train.rf"),
+    ),
+    Stage(
+        "train-cnn",
+        "Train and evaluate a network",
+        ("train", "train.cnn"),
+        ("crop", "features", "gate"),
+        ("train/cnn/",),
+        skip=_disabled("train.cnn"),
+    ),
+    Stage(
+        "embed",
+        "Embed every cell and draw the map",
+        ("embed",),
+        ("crop", "features", "gate", "train-cnn"),
+        ("embed/",),
+        skip=_without_embeddings,
+    ),
+    Stage(
+        "gradcam",
+        "Show where the network looks",
+        ("gradcam",),
+        ("crop", "train-cnn"),
+        ("gradcam/",),
+        skip=_without_network("gradcam"),
+    ),
+    Stage(
+        "predict",
+        "Apply a saved model: classes, and the composition of every well",
+        ("predict",),
+        ("crop", "features"),
+        ("predict/",),
+        skip=_without_model,
     ),
 )
 

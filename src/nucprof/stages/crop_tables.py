@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.config import CP_ROUND, Project
-from nucprof.errors import DataError
+from nucprof.errors import DataError, UserError
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table
+from nucprof.learn.model_files import DESCRIPTION
 from nucprof.stages.crop import crop_geometry
 
 if TYPE_CHECKING:
@@ -34,6 +35,18 @@ def crop_files(project: Project, results: Results) -> tuple[Path, ...]:
         return (index,)
     stacks = read_table(index, ["stack"])["stack"].unique()
     return (index, *(folder / name for name in sorted(stacks)))
+
+
+def trained_network(results: Results, name: str) -> Path:
+    """The folder of a trained network; raises :class:`UserError` where there is none."""
+    folder = results.folder("train", "cnn", name)
+    if not (folder / DESCRIPTION).is_file():
+        named = "" if name == "default" else f" --name {name}"
+        raise UserError(
+            f"there is no trained network {folder}; run: nucprof train cnn PROJECT{named} "
+            "(or nucprof run-all PROJECT)."
+        )
+    return folder
 
 
 def crop_kind(project: Project) -> CropKind:

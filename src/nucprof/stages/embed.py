@@ -11,7 +11,13 @@ from nucprof.io.files import atomic
 from nucprof.io.tables import read_table, write_table
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
-from nucprof.stages.crop_tables import crop_files, crop_folder, crop_kind, open_cells_crops
+from nucprof.stages.crop_tables import (
+    crop_files,
+    crop_folder,
+    crop_kind,
+    open_cells_crops,
+    trained_network,
+)
 from nucprof.stages.labelled import add_true_class, gate_table
 
 if TYPE_CHECKING:
@@ -38,12 +44,12 @@ def plan(context: Context) -> Plan:
         context,
         "features",
         *(["gate"] if gated else []),
-        *(["crop", "train-cnn"] if by_network else []),
+        *(["crop"] if by_network else []),
     )
-    trained = results.folder("train", "cnn", settings.model)
     folder = results.folder("embed")
     inputs = [results.features(CP_ROUND), *([gate_table(results)] if gated else [])]
     if by_network:
+        trained = trained_network(results, settings.model)
         inputs += [trained / DESCRIPTION, trained / WEIGHTS, *crop_files(project, results)]
     names = ["embeddings.parquet", "umap.csv", "umap.png", "map.npz"]
     names += ["embeddings.csv"] if settings.csv else []
@@ -59,7 +65,7 @@ def plan(context: Context) -> Plan:
         },
         {
             "folder": folder,
-            "trained": trained,
+            "trained": trained if by_network else None,
             "index": crop_folder(project, results) / "index.parquet",
             "kind": crop_kind(project) if by_network else None,
             "device": project.execution.device,

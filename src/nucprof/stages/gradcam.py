@@ -26,7 +26,13 @@ from nucprof.stages.base import (
     mask_path,
     require,
 )
-from nucprof.stages.crop_tables import crop_files, crop_folder, crop_kind, open_cells_crops
+from nucprof.stages.crop_tables import (
+    crop_files,
+    crop_folder,
+    crop_kind,
+    open_cells_crops,
+    trained_network,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +44,9 @@ _MAPPED_PER_CLASS = 200  # cells per class behind the mean maps and the table
 
 def plan(context: Context) -> Plan:
     """One job: cells that the network was tested on, which it had not seen."""
-    require(context, "crop", "train-cnn")
+    require(context, "crop")
     project, results = context.project, context.results
-    trained = results.folder("train", "cnn", project.gradcam.model)
+    trained = trained_network(results, project.gradcam.model)
     predictions = trained / "predictions.csv"
     folder = results.folder("gradcam")
     fields = fields_with_masks(context)

@@ -75,6 +75,10 @@ class Samples:
     numbers: np.ndarray
     targets: np.ndarray
 
+    def first(self, n: int) -> Samples:
+        """The first so many."""
+        return Samples(self.numbers[:n], self.targets[:n])
+
 
 def train_network(
     network: nn.Module,

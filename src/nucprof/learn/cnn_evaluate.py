@@ -41,9 +41,9 @@ from nucprof.learn.split import (
     split_wells,
 )
 
-CONTROL_CELLS = 150
+CONTROL_CELLS = 100
 CONTROL_TRAINING = TrainingSettings(
-    epochs=12, batch_size=32, learning_rate=1e-3, augment=False, keep="last"
+    epochs=8, batch_size=20, learning_rate=1e-3, augment=False, keep="last"
 )
 
 
@@ -296,7 +296,8 @@ class _Job:
             numbers = few.index.to_numpy(copy=True)
             shuffled = Samples(numbers, shuffled_labels(self.targets[numbers], rng))
             trained = train_network(
-                self._network(seed + control + 1), inputs, shuffled, shuffled, CONTROL_TRAINING,
+                self._network(seed + control + 1), inputs, shuffled, shuffled.first(10),
+                CONTROL_TRAINING,
                 seed=seed + control + 1, n_classes=len(self.classes),
             )  # fmt: skip
             guess = self._logits(trained.network, inputs, test).argmax(axis=1)

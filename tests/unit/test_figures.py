@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nucprof.report import canvas, classifiers, figures
+from nucprof.report import canvas, classifiers, crops, figures
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -148,3 +148,40 @@ def test_many_points_are_thinned_and_the_title_says_so(monkeypatch, texts, tmp_p
     monkeypatch.setattr(canvas, "MOST_POINTS", 10)
     figures.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")
     assert any("n = 60 cells (10 drawn)" in text for text in texts)
+
+
+CELLS = [crops.Cell(RNG.random((2, 12, 12)), f"cell {i}") for i in range(13)]
+
+
+def test_a_gallery_shows_all_cells_and_a_scale_bar_where_the_size_is_known(texts, tmp_path):
+    groups = {"astro": CELLS[:12], "neuro": CELLS[12:]}
+    crops.gallery(tmp_path / "g.png", groups, title="cells", pixel_um=0.5)
+    assert {"astro", "neuro", "cells\n13 cells", "cell 11", "1 µm"} <= set(texts)
+    crops.gallery(tmp_path / "g.png", groups, title="cells")
+    assert not any("µm" in text for text in texts)
+    crops.gallery(tmp_path / "g.png", {}, title="mistakes")
+    assert "mistakes\nnone" in texts
+
+
+def test_attention_panels_name_channels_and_cells(texts, tmp_path):
+    maps, nuclei = RNG.random((2, 12, 12)), np.zeros((2, 12, 12), bool)
+    nuclei[0, 4:8, 4:8] = True  # the second cell's nucleus is not in its crop
+    crops.attention_panels(
+        tmp_path / "a.png", CELLS[:2], maps, nuclei, ["DNA", "GFP"], title="Grad-CAM"
+    )
+    assert {"DNA", "GFP", "composite", "Grad-CAM", "overlay", "cell 0", "cell 1"} <= set(texts)
+
+
+def test_mean_maps_say_how_many(texts, tmp_path):
+    picture = crops.composite(CELLS[0].crop)
+    maps = {"astro": (RNG.random((12, 12)), picture, 7)}
+    crops.mean_maps(tmp_path / "m.png", maps, title="mean")
+    assert {"astro\nn = 7 cells", "mean crop", "mean attention"} <= set(texts)
+
+
+def test_the_composite_is_blue_for_the_first_channel_and_green_for_the_second():
+    crop = np.zeros((2, 1, 2))
+    crop[0, 0, 0], crop[1, 0, 1] = 1, 1
+    picture = crops.composite(crop)
+    assert picture[0, 0].argmax() == 2
+    assert picture[0, 1].argmax() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from rich.progress import (
 from nucprof.run.reporter import StageResult
 from nucprof.stages.base import Entry, Stage
 
+# Jobs that take long without being about fields tell here how far they are.
+PROGRESS = logging.getLogger("nucprof.progress")
+PROGRESS.propagate = False
 _PLAIN_EVERY_S = 20.0
 _SHOWN = 10
 
@@ -52,10 +56,14 @@ class ConsoleReporter:
         self._progress: Progress | None = None
         self._done = self._total = 0
         self._start = self._last = 0.0
+        self._told = _Told(self)
+        PROGRESS.addHandler(self._told)
+        PROGRESS.setLevel(logging.INFO)
 
     def close(self) -> None:
         """Close the progress display and the JSON log."""
         self._stop()
+        PROGRESS.removeHandler(self._told)
         for log in self._logs:
             log.close()
 
@@ -138,6 +146,11 @@ class ConsoleReporter:
             self.warn(f"  and {len(summary.warnings) - _SHOWN} more warnings, in manifest.json")
         self.say(f"  {result.status} in {result.seconds:.1f} s")
 
+    def told(self, message: str) -> None:
+        """Print what a long job says of itself, e.g. the epochs of a training."""
+        self._event("progress", message=message)
+        self.say(f"  {message}")
+
     def say(self, text: str) -> None:
         """Print a line unless quiet."""
         if not self.quiet:
@@ -178,10 +191,19 @@ class ConsoleReporter:
         self._logs.append(path.open("a", encoding="utf-8"))
 
 
+class _Told(logging.Handler):
+    """Hands on what a long job says of itself."""
+
+    def __init__(self, reporter: ConsoleReporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reporter.told(record.getMessage())
+
+
 def configure_logging(verbose: bool) -> None:
     """Send nucprof's own log to the standard error stream; ``verbose`` shows all of it."""
-    import logging
-
     logger = logging.getLogger("nucprof")
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     if not logger.handlers:

@@ -58,9 +58,7 @@ def test_nothing_is_lost_and_nothing_overlaps(seed):
     assert used | set(matched.without_cell.tolist()) == set(np.unique(nuclei[nuclei > 0]).tolist())
     assert len(used) == len(matched.nucleus_of)
     for cell, nucleus in matched.nucleus_of.items():
-        np.testing.assert_array_equal(
-            matched.nuclei == cell, (cells == cell) & (nuclei == nucleus)
-        )
+        np.testing.assert_array_equal(matched.nuclei == cell, (cells == cell) & (nuclei == nucleus))
     whole = matched.cytoplasm + matched.nuclei
     np.testing.assert_array_equal(whole, matched.cells)
 

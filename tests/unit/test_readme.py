@@ -49,8 +49,10 @@ def test_every_published_argument_is_in_the_table() -> None:
     shared = Path(__file__).parents[2].parent / "shared" / "PUBLISHED_CLI.md"
     if not shared.is_file():
         pytest.skip("the list of published arguments is not beside this checkout")
-    table = {script: " ".join(row[1] for row in ROWS if row[0] == script) for script in
-             {row[0] for row in ROWS}}
+    table = {
+        script: " ".join(row[1] for row in ROWS if row[0] == script)
+        for script in {row[0] for row in ROWS}
+    }
     for line in shared.read_text(encoding="utf-8").splitlines():
         match = re.match(r"\| `(\w+\.py)` \| (.+) \|$", line)
         if match is None:
@@ -69,5 +71,8 @@ def test_commands_of_the_tutorial_exist() -> None:
 
 
 def test_the_test_command_is_on_a_line_of_its_own() -> None:
-    assert re.search(r"^pip install -c constraints\.txt -e '\.\[test\]' && python -m pytest$",
-                     README, flags=re.MULTILINE)
+    assert re.search(
+        r"^pip install -c constraints\.txt -e '\.\[test\]' && python -m pytest$",
+        README,
+        flags=re.MULTILINE,
+    )

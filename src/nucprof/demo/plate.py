@@ -45,6 +45,14 @@ cell_painting = ["DAPI", "FITC", "Cy3", "Cy5"]
 nuclei = "DAPI"
 [channels.ground_truth]
 EdU_BrdU = ["DAPI", "EdU", "BrdU"]
+
+# A network small enough to be trained in a few minutes without a GPU.
+[train.cnn]
+architecture = "resnet18"
+image_size = 48
+epochs = 8
+batch_size = 25
+learning_rate = 5e-4
 """
 
 

@@ -35,6 +35,7 @@ def run_stage_command(stage: Stage, call: Call) -> int:
             return _dry_run([stage], run, reporter)
         if call.values.get("preview") is not None:
             return _preview(call, run, reporter, overrides)
+        _warn_of_stale(reporter, stage, run)
         with locked(run.results.lock, f"nucprof {stage.command}"):
             result = run.run_stage(stage)
         if overrides:
@@ -174,6 +175,20 @@ def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None
     steps = [result.waterfall for result in results if result.waterfall]
     if steps:
         reporter.waterfall(steps[-1])
+
+
+def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
+    """Say which earlier stages are not up to date: this one works on what they left."""
+    needed = {stage.name}
+    for earlier in reversed(STAGES):
+        if earlier.name in needed:
+            needed |= set(earlier.needs)
+    for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
+        if state.startswith("will run") and run.entries(earlier.name):
+            reporter.warn(
+                f"{earlier.name} is not up to date ({state.removeprefix('will run').lstrip(': ')}); "
+                f"{stage.name} works on what it left. nucprof run-all does both."
+            )
 
 
 def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:

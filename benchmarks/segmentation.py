@@ -86,7 +86,10 @@ def quality(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     print(f"{args.part}: {len(fields)} images, {sum(nuclei)} nuclei")
     print("| method | nuclei | " + " | ".join(f"F1@{t}" for t in THRESHOLDS) + " | mean | s |")
     print("|---|---|" + "---|" * (len(THRESHOLDS) + 2))
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = {"part": args.part, "images": len(fields), "nuclei": sum(nuclei)}
+    result["columns"] = [*(f"F1@{t}" for t in THRESHOLDS), "mean"]
+    scored: dict[str, list[float]] = {}
+    result["rows"] = scored
     for name, segment in methods(folder, args.methods, args.threads).items():
         begin = time.perf_counter()
         counts = np.array([count(mask, segment(image)) for _, image, mask in fields])
@@ -97,7 +100,7 @@ def quality(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             if not chosen.any():
                 continue
             scores = f1(counts[chosen].sum(axis=0))
-            result[f"{name}, {row}"] = [round(float(s), 4) for s in (*scores, scores.mean())]
+            scored[f"{name}, {row}"] = [round(float(s), 4) for s in (*scores, scores.mean())]
             cells = " | ".join(f"{s:.3f}" for s in (*scores, scores.mean()))
             number = int(np.sum(np.array(nuclei)[chosen]))
             print(f"| {name}, {row} | {number} | {cells} | {seconds:.0f} |", flush=True)

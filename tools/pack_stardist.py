@@ -2,10 +2,11 @@
 
     python tools/pack_stardist.py DATA RUN OUT
 
-RUN is the folder that ``train_stardist.py`` wrote, OUT the folder to make. Both thresholds are
-those with the best mean F1 (overlaps 0.5 to 0.9, pooled over all nuclei) on the validation part;
-the held-out part is not opened. The kept weights (``weights_best.h5``, by validation loss) and the
-last ones (``weights_now.h5``) compete in the same way.
+RUN is the folder that ``train_stardist.py`` wrote, OUT the folder to make. Both thresholds, and
+the nuclear diameter to which images are brought, are those with the best mean F1 (overlaps 0.5 to
+0.9, pooled over all nuclei) on the validation part; the held-out part is not opened. The kept
+weights (``weights_best.h5``, by validation loss) and the last ones (``weights_now.h5``) compete in
+the same way.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ NMS = (0.3, 0.4)
 OVERLAPS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def scores(folder: Path, fields: list[Field]) -> dict[tuple[float, float], float]:
-    """Mean F1 of every pair of thresholds, each image at the canonical size."""
+def scores(folder: Path, fields: list[Field], canonical: float) -> dict[tuple[float, float], float]:
+    """Mean F1 of every pair of thresholds, each image brought to one nuclear diameter."""
     from stardist.matching import matching
 
     from nucprof.core.normalize import percentile_normalize
@@ -36,9 +37,7 @@ def scores(folder: Path, fields: list[Field]) -> dict[tuple[float, float], float
 
     counts = {(p, n): np.zeros((len(OVERLAPS), 3)) for p in PROB for n in NMS}
     for field in fields:
-        backend = StarDistBackend(
-            folder, scale=CANONICAL_PX / field.diameter, prob_thresh=min(PROB)
-        )
+        backend = StarDistBackend(folder, scale=canonical / field.diameter, prob_thresh=min(PROB))
         # One prediction serves all thresholds.
         unit = percentile_normalize(field.image, 1.0, 99.0)
         probs, dists, centres, back = backend.candidates(unit)
@@ -52,14 +51,14 @@ def scores(folder: Path, fields: list[Field]) -> dict[tuple[float, float], float
     return {key: float(np.mean(2 * t / (2 * t + p + n))) for key, (t, p, n) in tables.items()}
 
 
-def lay_out(run: Path, weights: str, out: Path, prob: float, nms: float) -> None:
+def lay_out(run: Path, weights: str, out: Path, prob: float, nms: float, canonical: float) -> None:
     """Write a model folder from a run and one of its weight files."""
     out.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "training.json", "log.csv", "split.csv"):
         shutil.copyfile(run / name, out / name)
     shutil.copyfile(run / weights, out / "weights_best.h5")
     (out / "thresholds.json").write_text(json.dumps({"prob": prob, "nms": nms}) + "\n")
-    about = {"canonical_diameter_px": CANONICAL_PX}
+    about = {"canonical_diameter_px": canonical}
     (out / "nucprof.json").write_text(json.dumps(about) + "\n")
 
 
@@ -70,20 +69,31 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", nargs="+", default=["weights_best.h5", "weights_now.h5"])
+    parser.add_argument(
+        "--canonical",
+        type=float,
+        nargs="+",
+        default=[24.0, CANONICAL_PX, 33.0],
+        help="nuclear diameters, in pixels, to which images are brought",
+    )
     args = parser.parse_args()
     fields = load_fields(args.data, "validation")
-    best = (0.0, "", (0.0, 0.0))
+    best = (0.0, "", 0.0, (0.0, 0.0))
     with tempfile.TemporaryDirectory() as scratch:
         for weights in args.weights:
             trial = Path(scratch) / weights.removesuffix(".h5")
-            lay_out(args.run, weights, trial, 0.5, 0.4)
-            table = scores(trial, fields)
-            for (prob, nms), value in sorted(table.items()):
-                print(f"{weights} prob {prob:.2f} nms {nms:.1f}: mean F1 {value:.4f}", flush=True)
-                best = max(best, (value, weights, (prob, nms)))
-    value, weights, (prob, nms) = best
-    print(f"chosen: {weights}, prob {prob}, nms {nms}, mean F1 {value:.4f} on validation")
-    lay_out(args.run, weights, args.out, prob, nms)
+            lay_out(args.run, weights, trial, 0.5, 0.4, CANONICAL_PX)
+            for canonical in args.canonical:
+                for (prob, nms), value in scores(trial, fields, canonical).items():
+                    print(
+                        f"{weights} {canonical:g} px, prob {prob:.2f}, nms {nms:.1f}: "
+                        f"mean F1 {value:.4f}",
+                        flush=True,
+                    )
+                    best = max(best, (value, weights, canonical, (prob, nms)))
+    value, weights, canonical, (prob, nms) = best
+    print(f"chosen: {weights}, {canonical:g} px, prob {prob}, nms {nms}, mean F1 {value:.4f}")
+    lay_out(args.run, weights, args.out, prob, nms, canonical)
 
 
 if __name__ == "__main__":

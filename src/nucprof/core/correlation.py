@@ -21,11 +21,6 @@ Float64 = NDArray[np.float64]
 SEARCH_SIDE_PX = 512
 #: Background is what varies more slowly than this, in pixels of the binned images.
 BACKGROUND_PX = 64
-#: Low-pass of the refined correlation (Gaussian sigma, pixels): less lets noise in, more blurs
-#: the nuclei's edges that tell the shift.
-LOW_PASS_PX = 2.0
-#: Frequencies above, in cycles per pixel, are not even computed: the low-pass leaves under 1%.
-CUT_OFF = 0.25
 #: The correlation is refined on a grid of this pitch, pixels, and by a parabola beyond.
 FINE_PITCH_PX = 0.05
 #: Width of the tapered margin, as a share of each side.
@@ -80,14 +75,19 @@ def binning(*shapes: tuple[int, ...]) -> int:
     return max(1, -(-max(max(shape) for shape in shapes) // SEARCH_SIDE_PX))
 
 
+def bin_mean(plane: Float32, factor: int) -> Float32:
+    """Average squares of `factor` pixels; rows and columns left over at the end are dropped."""
+    if factor == 1:
+        return plane
+    height, width = (n // factor for n in plane.shape)
+    strips = plane[: height * factor, : width * factor].reshape(height, factor, -1)
+    summed = strips.sum(axis=1).reshape(height, width, factor).sum(axis=2)
+    return np.asarray(summed / np.float32(factor**2))
+
+
 def reduce(plane: Float32, factor: int) -> Float32:
     """Bin by `factor`, smooth by a pixel, remove the background and compress."""
-    height, width = (n // factor * factor for n in plane.shape)
-    small = plane[:height, :width]
-    if factor > 1:
-        small = small.reshape(height // factor, factor, width).mean(axis=1)
-        small = small.reshape(height // factor, width // factor, factor).mean(axis=2)
-    small = ndi.gaussian_filter(small, 1.0)
+    small = ndi.gaussian_filter(bin_mean(plane, factor), 1.0)
     # First what a lamp does, which at the edges no local mean follows; then what is left of it.
     small = compress(small - _quadratic(small))
     local = ndi.uniform_filter(ndi.uniform_filter(small, BACKGROUND_PX), BACKGROUND_PX)
@@ -225,7 +225,9 @@ def overlapping(
     )
 
 
-def refine(fixed: Float32, moving: Float32, reach: int, workers: int) -> tuple[float, float]:
+def refine(
+    fixed: Float32, moving: Float32, reach: int, low_pass_px: float, workers: int
+) -> tuple[float, float]:
     """Shift left between two images of equal shape that nearly match, to a fraction of a pixel.
 
     Phase correlation with the amplitudes' square root kept, which does not blow up the frequencies
@@ -236,17 +238,25 @@ def refine(fixed: Float32, moving: Float32, reach: int, workers: int) -> tuple[f
     ----------
     reach : int
         Largest shift looked for along each axis, pixels.
+    low_pass_px : float
+        Sigma of the Gaussian low-pass: less lets noise in, more blurs the nuclei's edges, which
+        tell the shift.
     """
     rows, columns = (fft.next_fast_len(n, True) for n in fixed.shape)
+    fy, fx = fft.fftfreq(rows), fft.rfftfreq(columns)
+    # Frequencies of which the low-pass leaves less than 1% are not even computed.
+    high = 0.5 / low_pass_px
+    kept, width = np.abs(fy) <= high, int(np.sum(fx <= high))
+    fy, fx = fy[kept], fx[:width]
     first, second = (
-        _low_spectrum(_taper(plane), rows, columns, workers) for plane in (fixed, moving)
+        _low_spectrum(_taper(plane), rows, columns, kept, width, workers)
+        for plane in (fixed, moving)
     )
-    fy, fx = _low_frequencies(rows, columns)
     cross = np.conj(first, out=first)
     cross *= second
     power = np.square(cross.real) + np.square(cross.imag)
     power += np.float32(1e-12 * power.max() + 1e-30)
-    cross *= _band(fy, fx) / np.sqrt(np.sqrt(power))
+    cross *= _band(fy, fx, low_pass_px) / np.sqrt(np.sqrt(power))
     centre_y, centre_x, step, span = 0.0, 0.0, 1.0, reach
     while True:
         steps = np.arange(-span, span + 1) * step
@@ -273,25 +283,19 @@ def _taper(plane: Float32) -> Float32:
     return tapered
 
 
-def _low_frequencies(rows: int, columns: int) -> tuple[Float64, Float64]:
-    """Frequencies that the low-pass leaves, cycles per pixel; of the columns the positive half."""
-    fy, fx = fft.fftfreq(rows), fft.rfftfreq(columns)
-    return fy[np.abs(fy) <= CUT_OFF], fx[fx <= CUT_OFF]
-
-
-def _low_spectrum(plane: Float32, rows: int, columns: int, workers: int) -> NDArray:
-    """Transform of a plane at the low frequencies only, for less than half the work."""
-    width = int(np.sum(fft.rfftfreq(columns) <= CUT_OFF))
-    fy = np.abs(fft.fftfreq(rows)) <= CUT_OFF
+def _low_spectrum(
+    plane: Float32, rows: int, columns: int, kept: NDArray, width: int, workers: int
+) -> NDArray:
+    """Transform of a plane at some of the frequencies, for a part of the work."""
     half = fft.rfft(plane, columns, axis=1, workers=workers)[:, :width]
-    return np.asarray(fft.fft(half, rows, axis=0, workers=workers)[fy])
+    return np.asarray(fft.fft(half, rows, axis=0, workers=workers)[kept])
 
 
-def _band(fy: Float64, fx: Float64) -> Float32:
+def _band(fy: Float64, fx: Float64, low_pass_px: float) -> Float32:
     """Weights of half a spectrum: low-pass, without the background."""
     low, slow = (
         [np.exp(-2 * (np.pi * sigma * f) ** 2) for f in (fy, fx)]
-        for sigma in (LOW_PASS_PX, BACKGROUND_PX / 4)
+        for sigma in (low_pass_px, BACKGROUND_PX / 4)
     )
     # Half a spectrum: every column stands for two, but the first, which has no twin.
     low[1][1:] *= 2

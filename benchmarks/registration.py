@@ -34,11 +34,15 @@ def best_of(function: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:
 
 def nuclei(rng: np.random.Generator, count: int, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Nuclei as (y, x, radius, radius, angle, brightness)."""
-    return np.column_stack((
-        rng.uniform(-MARGIN, shape[0] + MARGIN, count),
-        rng.uniform(-MARGIN, shape[1] + MARGIN, count),
-        rng.uniform(6, 11, (count, 2)), rng.uniform(0, np.pi, count), rng.uniform(300, 1500, count),
-    ))
+    return np.column_stack(
+        (
+            rng.uniform(-MARGIN, shape[0] + MARGIN, count),
+            rng.uniform(-MARGIN, shape[1] + MARGIN, count),
+            rng.uniform(6, 11, (count, 2)),
+            rng.uniform(0, np.pi, count),
+            rng.uniform(300, 1500, count),
+        )
+    )
 
 
 def draw(

@@ -19,10 +19,15 @@ from nucprof.errors import DataError, FieldError
 
 def nuclei(rng, count, area=(400, 400)):
     """Nuclei as (y, x, radius, radius, angle, brightness), anywhere in and around an area."""
-    return np.column_stack((
-        rng.uniform(-60, area[0] + 60, count), rng.uniform(-60, area[1] + 60, count),
-        rng.uniform(5, 9, (count, 2)), rng.uniform(0, np.pi, count), rng.uniform(300, 1500, count),
-    ))
+    return np.column_stack(
+        (
+            rng.uniform(-60, area[0] + 60, count),
+            rng.uniform(-60, area[1] + 60, count),
+            rng.uniform(5, 9, (count, 2)),
+            rng.uniform(0, np.pi, count),
+            rng.uniform(300, 1500, count),
+        )
+    )
 
 
 def draw(objects, shape, shift=(0.0, 0.0)):
@@ -112,8 +117,10 @@ def test_background_does_not_lock_the_shift_to_zero(background):
     assert error(found, shift) < 0.3
     assert found.significant
     if background == "vignette":
-        near = [min(i, n - i) for i, n in zip(published_shift(fixed + light, moving + light), shape,
-                                              strict=True)]
+        near = [
+            min(i, n - i)
+            for i, n in zip(published_shift(fixed + light, moving + light), shape, strict=True)
+        ]
         assert max(near) < 10  # what the scripts would have found
 
 
@@ -247,7 +254,8 @@ def moved_reference(image, shift, shape, fill):
         for x in range(shape[1]):
             corners = [
                 (y + y0 + j, x + x0 + i, (wy if j else 1 - wy) * (wx if i else 1 - wx))
-                for j in (0, 1) for i in (0, 1)
+                for j in (0, 1)
+                for i in (0, 1)
             ]
             used = [(v, u, w) for v, u, w in corners if w > 0]
             if all(0 <= v < image.shape[1] and 0 <= u < image.shape[2] for v, u, _ in used):

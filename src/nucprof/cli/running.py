@@ -186,7 +186,7 @@ def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
     for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
         if state.startswith("will run") and run.entries(earlier.name):
             reporter.warn(
-                f"{earlier.name} is not up to date ({state.removeprefix('will run').lstrip(': ')}); "
+                f"{earlier.name} is not up to date ({state.removeprefix('will run: ')}); "
                 f"{stage.name} works on what it left. nucprof run-all does both."
             )
 

@@ -115,10 +115,11 @@ class ConsoleReporter:
             self.console.print(
                 f"  {self._done}/{self._total}, {rate:.2f}/s, {left:.0f} s left", markup=False
             )
+        name = f"{entry.plate}/{entry.field}" if entry.field else stage.name
         if entry.status == "failed":
-            self.fail(f"  failed {entry.plate}/{entry.field}: {_first_line(entry.message)}")
+            self.fail(f"  failed {name}: {_first_line(entry.message)}")
         elif entry.status == "excluded":
-            self.warn(f"  left out {entry.plate}/{entry.field}: {entry.message}")
+            self.warn(f"  left out {name}: {entry.message}")
 
     def finished(self, result: StageResult) -> None:
         """Tell what a stage wrote and left out."""

@@ -144,6 +144,13 @@ def test_undecided_cells_are_grey():
     assert len(set(colours.values())) == 3
 
 
+def test_many_wells_have_colours_in_order_and_no_legend(texts, tmp_path):
+    wells = np.array([f"B{i:02d}" for i in range(60)])
+    figures.umap_scatter(tmp_path / "u.png", X, Y, {"well": wells}, title="cells")
+    assert "well, 60 in order" in texts
+    assert not any(text.startswith("B07") for text in texts)
+
+
 def test_many_points_are_thinned_and_the_title_says_so(monkeypatch, texts, tmp_path):
     monkeypatch.setattr(canvas, "MOST_POINTS", 10)
     figures.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")

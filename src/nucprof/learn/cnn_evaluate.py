@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,6 +144,7 @@ def evaluate_cnn(
             "unseen_wells": confusion_per_well(first.predictions, job.classes),
             "split": first.split.to_dict("records"),
             "training": vars(settings.training),
+            "versions": {name: version(name) for name in ("torch", "torchvision")},
         },
     )  # fmt: skip
     return CnnResult(

@@ -21,6 +21,8 @@ from nucprof.report.canvas import (
     scatter_axes,
 )
 
+MOST_NAMES = 12
+
 
 def gate_scatter(
     target: Target,
@@ -85,7 +87,7 @@ def umap_scatter(
     title: str,
     axis_names: tuple[str, str] = ("UMAP 1", "UMAP 2"),
 ) -> None:
-    """One map, a panel per colouring: strings are classes, numbers a colour scale.
+    """One map, a panel per colouring: up to 12 names have a legend, numbers a colour scale.
 
     Parameters
     ----------
@@ -106,12 +108,17 @@ def umap_scatter(
         for axes, (name, values) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
         ):
+            label = name
+            if not np.issubdtype(values.dtype, np.number) and len(set(values)) > MOST_NAMES:
+                # A legend of 96 wells would be longer than the map: colours follow their order.
+                label = f"{name}, {len(set(values))} in order"
+                values = np.unique(values, return_inverse=True)[1]
             if np.issubdtype(values.dtype, np.number):
                 order = np.random.default_rng(0).permutation(len(x))[:MOST_POINTS]
                 points = axes.scatter(
                     x[order], y[order], c=values[order], s=4, cmap="viridis", linewidths=0
                 )
-                figure.colorbar(points, ax=axes, label=name)
+                figure.colorbar(points, ax=axes, label=label)
             else:
                 drawn = scatter_axes(axes, x, y, values, classes=sorted(set(values)))
             axes.set(xlabel=axis_names[0], ylabel=axis_names[1], xticks=[], yticks=[], title=name)

@@ -1,8 +1,8 @@
 """Nuclei by threshold, distance transform and watershed: no weights, no learning.
 
-Ground truth for nothing and best at nothing, but it runs anywhere, at once, and on well separated
-nuclei it is as good as a network. Smoothing and seeds scale with the nuclei's diameter, which is
-estimated from the image where it is not given.
+It runs anywhere, at once, and on well separated nuclei it is nearly as good as a network. A low
+threshold finds dim nuclei beside bright ones, a watershed parts them, and each nucleus then gets
+the outline at which its own intensity has fallen off.
 """
 
 from __future__ import annotations
@@ -10,26 +10,33 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
 from nucprof.errors import DataError
 
-FloatImage = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int32]
+FloatImage = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int32]
 
-#: Foreground and background must differ by this many background deviations (robust). Noise alone,
-#: split at its own mean, reaches about 2.3; the dimmest real nuclei lie above 5.
-MIN_CONTRAST = 4.0
-#: Bounds of the estimated diameter in pixels: below, every speckle would be a nucleus;
-#: above, clumps have been taken for nuclei.
-DIAMETER_RANGE = (8.0, 200.0)
+#: Foreground must lie this many robust deviations above the background. What is left of a plain
+#: gradient reaches 2.7, noise 2.3; real nuclei start at 4.
+MIN_CONTRAST = 3.0
+#: And this many deviations of the fine noise; noise blurred by a pixel or two reaches 4, real
+#: nuclei start at 30.
+MIN_CONTRAST_FINE = 8.0
+#: A nucleus ends where its intensity has fallen to this share of its brightest part, above
+#: background. Best of 0.25, 0.3, 0.35, 0.45 and 0.55 on two sixths of 541 annotated images.
+OUTLINE_LEVEL = 0.35
+#: Bounds of the estimated diameter in pixels: below, every speckle would be a nucleus; above,
+#: clumps have been taken for nuclei.
+DIAMETER_RANGE = (6.0, 200.0)
 
 
 def segment_watershed(
-    image: npt.NDArray[np.generic],
+    image: NDArray,
     *,
     diameter: float | None = None,
     threshold: Literal["otsu", "local"] = "otsu",
@@ -39,58 +46,57 @@ def segment_watershed(
 
     Parameters
     ----------
-    image
-        ``(H, W)`` of any real dtype, bright nuclei on dark background.
-    diameter
+    image : (H, W)
+        Any real dtype, bright nuclei on dark background.
+    diameter : float, optional
         Typical diameter of a nucleus in pixels; estimated from the image if None.
-    threshold
-        ``"otsu"``: one threshold for the image (Otsu 1979, of the logarithm of the intensity above
-        background, so that dim nuclei beside bright ones stay). ``"local"``: that threshold or the
-        mean of the surroundings (three diameters), whichever is higher; for uneven background
-        and for dense fields.
-    min_area
+    threshold : {"otsu", "local"}
+        ``"otsu"``: one threshold for the image (Otsu 1979, of the square root of the intensity,
+        which keeps dim nuclei beside bright ones). ``"local"``: and above the mean of the surroundings,
+        three diameters wide, for uneven background.
+    min_area : float, optional
         Objects with fewer pixels are dropped; a tenth of the typical nucleus if None.
 
     Returns
     -------
-    ``(H, W)`` int32, 0 = background, nuclei 1..n. All 0 for an image without nuclei.
+    (H, W) int32
+        0 = background, nuclei 1..n; all 0 for an image without nuclei.
 
     Raises
     ------
     DataError
-        If the image is not two-dimensional or the diameter is not positive.
+        The image is not two-dimensional, or the diameter is not positive.
     """
     if image.ndim != 2:
-        raise DataError(f"watershed needs one plane (H, W), got an array of shape {image.shape}")
+        raise DataError(f"watershed needs one plane (H, W), not {image.shape}: choose one channel")
     if diameter is not None and not diameter > 0:
-        raise DataError(f"diameter must be positive (pixels), got {diameter}")
-    empty = np.zeros(image.shape, np.int32)
+        raise DataError(f"segment.diameter must be above 0 px, got {diameter}: or leave it out")
     plane = _unit_range(image)
     if plane is None:
-        return empty
+        return np.zeros(image.shape, np.int32)
     smooth = ndi.gaussian_filter(plane, 1.0)
-    mask = _foreground(smooth)
-    if mask is None:
-        return empty
-    if diameter is None:
-        diameter = _typical_diameter(mask)
-    if diameter > 20:
-        smooth = ndi.gaussian_filter(plane, diameter / 20)
-        mask = _foreground(smooth)
-        if mask is None:
-            return empty
+    cutoff, background = _levels(smooth)
+    if not _stands_out(smooth, cutoff, background):
+        return np.zeros(image.shape, np.int32)
+    size = diameter or _typical_diameter(ndi.binary_opening(smooth > cutoff))
+    if size > 20:
+        # Chromatin texture breaks large nuclei apart.
+        smooth = ndi.gaussian_filter(plane, size / 20)
+        cutoff, background = _levels(smooth)
+    mask = smooth > cutoff
     if threshold == "local":
-        mask &= smooth > ndi.uniform_filter(smooth, int(3 * diameter) | 1)
-    mask = ndi.binary_fill_holes(ndi.binary_opening(mask))
-    if min_area is None:
-        min_area = 0.1 * np.pi / 4 * diameter**2
-    return _drop_small(_split(mask, diameter), min_area)
+        mask &= smooth > ndi.uniform_filter(smooth, int(3 * size) | 1)
+    mask = _solid(mask)
+    labels = _split(mask, size)
+    mask = _solid(mask & (smooth > _outline(smooth, labels, background, size)))
+    size = diameter or _typical_diameter(mask)
+    labels = _split(mask, size)
+    return _drop_small(labels, 0.1 * np.pi / 4 * size**2 if min_area is None else min_area)
 
 
-def _unit_range(image: npt.NDArray[np.generic]) -> FloatImage | None:
+def _unit_range(image: NDArray) -> FloatImage | None:
     """Scale the image to 0..1 between robust extremes; None if it is constant."""
-    plane = image.astype(np.float32)
-    np.nan_to_num(plane, copy=False, posinf=0.0, neginf=0.0)
+    plane = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
     # Every 4th pixel in y and x is plenty for a percentile, at a sixteenth of the time.
     low, high = np.percentile(plane if plane.size < 1 << 18 else plane[::4, ::4], (0.5, 99.9))
     if high <= low:
@@ -102,44 +108,66 @@ def _unit_range(image: npt.NDArray[np.generic]) -> FloatImage | None:
     return np.clip(plane, 0.0, 1.0, out=plane)
 
 
-def _foreground(smooth: FloatImage) -> npt.NDArray[np.bool_] | None:
-    """Threshold a smoothed image; None if there is nothing but noise."""
+def _levels(smooth: FloatImage) -> tuple[float, float]:
+    """Threshold between background and nuclei, and the background's own level."""
     sample = smooth if smooth.size < 1 << 18 else smooth[::2, ::2]
-    otsu = float(threshold_otsu(sample))
-    low = sample[sample <= otsu]
-    high = sample[sample > otsu]
-    if low.size == 0 or high.size == 0:
-        return None
-    background = float(np.median(low))
-    noise = 1.4826 * float(np.median(np.abs(low - background)))
-    if float(np.median(high)) - background < MIN_CONTRAST * noise:
-        return None
-    return np.asarray(smooth > otsu)
+    cutoff = float(threshold_otsu(np.sqrt(sample))) ** 2
+    return cutoff, float(np.median(sample[sample <= cutoff]))
 
 
-def _typical_diameter(mask: npt.NDArray[np.bool_]) -> float:
-    """Typical diameter of the objects of a mask: from the maxima of its distance transform."""
+def _stands_out(smooth: FloatImage, cutoff: float, background: float) -> bool:
+    """Whether what is above the threshold is more than noise."""
+    low, high = smooth[smooth <= cutoff], smooth[smooth > cutoff]
+    if high.size == 0:
+        return False
+    contrast = float(np.median(high)) - background
+    spread = 1.4826 * float(np.median(np.abs(low - background)))
+    fine = 1.4826 * float(np.median(np.abs(smooth - ndi.gaussian_filter(smooth, 2.0))))
+    return contrast > MIN_CONTRAST * spread and contrast > MIN_CONTRAST_FINE * fine
+
+
+def _solid(mask: Mask) -> Mask:
+    """Remove threads and specks, fill holes."""
+    return np.asarray(ndi.binary_fill_holes(ndi.binary_opening(mask)))
+
+
+def _typical_diameter(mask: Mask) -> float:
+    """Typical diameter of the objects of a mask: twice the largest disk inside each.
+
+    Weighted by area, so that specks do not outvote nuclei.
+    """
     components, count = ndi.label(mask)
     if count == 0:
         return DIAMETER_RANGE[0]
     distance = ndi.distance_transform_edt(mask)
-    radius = ndi.maximum(distance, components, np.arange(1, count + 1))
+    radius = np.asarray(ndi.maximum(distance, components, np.arange(1, count + 1)))
     area = np.bincount(components.ravel())[1:]
     order = np.argsort(radius)
-    # Weighted by area, so that many specks do not outvote the nuclei.
-    half = np.searchsorted(np.cumsum(area[order]), area.sum() / 2)
-    return float(np.clip(2 * radius[order][half], *DIAMETER_RANGE))
+    half = int(np.searchsorted(np.cumsum(area[order]), area.sum() / 2))
+    return float(np.clip(2 * radius[order[half]], *DIAMETER_RANGE))
 
 
-def _split(mask: npt.NDArray[np.bool_], diameter: float) -> Labels:
+def _split(mask: Mask, diameter: float) -> Labels:
     """Cut touching nuclei along the valleys of the smoothed distance transform."""
     distance = ndi.distance_transform_edt(mask).astype(np.float32)
     distance = ndi.gaussian_filter(distance, diameter / 15)
-    reach = max(1, round(diameter / 4))
-    peaks = (distance == ndi.maximum_filter(distance, 2 * reach + 1)) & mask
+    width = 2 * max(1, round(diameter / 4)) + 1
+    peaks = (distance == ndi.maximum_filter(distance, width)) & mask
     seeds, _ = ndi.label(peaks, np.ones((3, 3), bool))
     labels: Labels = watershed(-distance, seeds, mask=mask).astype(np.int32)
     return labels
+
+
+def _outline(smooth: FloatImage, labels: Labels, background: float, diameter: float) -> FloatImage:
+    """Intensity at which the nucleus that a pixel belongs to ends, ``(H, W)``."""
+    count = int(labels.max())
+    if count == 0:
+        return np.full(labels.shape, np.inf, dtype=np.float32)
+    # Smoothed over a part of the nucleus, so that no bright spot sets the level.
+    inner = ndi.gaussian_filter(smooth, diameter / 10)
+    top = np.full(count + 1, np.inf, dtype=np.float32)
+    top[1:] = ndi.maximum(inner, labels, np.arange(1, count + 1))
+    return np.asarray(background + OUTLINE_LEVEL * (top - background))[labels]
 
 
 def _drop_small(labels: Labels, min_area: float) -> Labels:

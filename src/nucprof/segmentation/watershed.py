@@ -53,8 +53,8 @@ def segment_watershed(
     threshold : {"otsu", "local"}
         ``"otsu"``: one threshold for the image (Otsu 1979, of the square root of the intensity,
         which keeps dim nuclei beside bright ones). ``"local"``: and above the mean of the
-        surroundings, three diameters wide, for uneven background. min_area : float,
-        optional
+        surroundings, three diameters wide, for uneven background.
+    min_area : float, optional
         Objects with fewer pixels are dropped; a tenth of the typical nucleus if None.
 
     Returns

@@ -25,8 +25,6 @@ WELLS = {
 SETTINGS = """
 [segment]
 backend = "watershed"
-[train.cnn]
-enabled = false
 [embed]
 enabled = false
 [gradcam]
@@ -49,8 +47,9 @@ def nucprof(*words: str | Path, cwd: Path | None = None) -> subprocess.Completed
 
 def make_plate(folder: Path) -> Demo:
     plate = write_demo(folder, wells=WELLS, shape=(230, 260), cells=24, max_shift_px=14)
-    with plate.project.open("a", encoding="utf-8") as file:
-        file.write(SETTINGS)
+    text = plate.project.read_text(encoding="utf-8")
+    text = text.replace("[train.cnn]\n", "[train.cnn]\nenabled = false\n")
+    plate.project.write_text(text + SETTINGS, encoding="utf-8")
     return plate
 
 

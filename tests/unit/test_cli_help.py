@@ -132,7 +132,7 @@ class TestInit:
         )  # fmt: skip
         assert project.channels.cell_painting == ["DNA", "GFP"]
         assert project.channels.ground_truth == {"GT": ["C1", "C2", "C3"]}
-        assert project.plates[0].layout == real / "layout.xlsx"
+        assert project.plates[0].layout == (real / "layout.xlsx").resolve()
         assert project.project.name == "co"
         assert "coculture, CP: 16 fields" in out
 

@@ -162,6 +162,19 @@ def test_embed_writes_a_table_joinable_by_key_and_a_map(plate):
     assert embed.load_map(plate / "results/embed/map.npz").metadata["source"] == "cnn"
 
 
+def test_new_cells_are_placed_on_a_map_of_the_same_network_only(plate, tmp_path):
+    run(embed_stage, make_context(plate))
+    own = read_table(plate / "results/embed/umap.csv")
+    known = tmp_path / "map.npz"
+    known.write_bytes((plate / "results/embed/map.npz").read_bytes())
+    run(embed_stage, make_context(plate, embed={"map": known}))
+    placed = read_table(plate / "results/embed/umap.csv")
+    np.testing.assert_allclose(placed["pca_1"], own["pca_1"], atol=1e-4)
+    handcrafted = make_context(plate, embed={"map": known, "source": "features"})
+    with pytest.raises(ModelError, match=r"embed\.map: the map was made with source cnn"):
+        run(embed_stage, handcrafted)
+
+
 def test_embed_of_handcrafted_features_needs_no_network(tmp_path):
     context = make_context(tmp_path, embed={"source": "features", "method": "pca",
                                             "scaling": "plate"})  # fmt: skip

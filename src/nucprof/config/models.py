@@ -290,6 +290,9 @@ class EmbedSettings(Section):
     method: Literal["umap", "pca"] = setting("umap", "projection to two dimensions")
     scaling: Literal["none", "plate"] = setting("none", "z-score of the features per plate")
     model: str = setting("default", "name of the trained network")
+    map: Path | None = setting(
+        None, "map.npz of another run, to place these cells on its map; default a map of their own"
+    )
     csv: bool = setting(False, "also write embeddings.csv")
 
 

@@ -244,6 +244,7 @@ def _absolute(project: Project, root: Path) -> Project:
             "project": sect(project.project, "output"),
             "segment": sect(project.segment, "path"),
             "train": train,
+            "embed": sect(project.embed, "map"),
             "predict": sect(project.predict, "model"),
             "execution": sect(project.execution, "models_dir"),
         }

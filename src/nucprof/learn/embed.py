@@ -71,6 +71,19 @@ class Map:
         first, second = (f"PC {i + 1} ({self.explained[i]:.0%} of variance)" for i in (0, 1))
         return first, second
 
+    def check_made_of(self, about: dict[str, Any]) -> None:
+        """Raise a :class:`ModelError` where the map was made of other features, naming them.
+
+        A network's features are those of one network: `weights` tells which.
+        """
+        for key, value in about.items():
+            if self.metadata.get(key) != value:
+                wanted, found = str(self.metadata.get(key))[:60], str(value)[:60]
+                raise ModelError(
+                    f"embed.map: the map was made with {key} {wanted}, this run has {found}; "
+                    "use the settings and the model that the map was made with"
+                )
+
     def project(self, features: np.ndarray) -> np.ndarray:
         """Places `(n, 2)` of cells with these features `(n, D)`.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config import CP_ROUND
-from nucprof.io.files import atomic
+from nucprof.io.files import atomic, sha256
 from nucprof.io.tables import read_table, write_table
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
@@ -23,6 +23,8 @@ from nucprof.stages.labelled import add_true_class, gate_table
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from nucprof.learn.embed import Map
 
 METADATA = [
     "Metadata_Plate",
@@ -51,7 +53,11 @@ def plan(context: Context) -> Plan:
     if by_network:
         trained = trained_network(results, settings.model)
         inputs += [trained / DESCRIPTION, trained / WEIGHTS, *crop_files(project, results)]
-    names = ["embeddings.parquet", "umap.csv", "umap.png", "map.npz"]
+    names = ["embeddings.parquet", "umap.csv", "umap.png"]
+    if settings.map is None:
+        names.append("map.npz")
+    else:
+        inputs.append(settings.map)
     names += ["embeddings.csv"] if settings.csv else []
     job = Job(
         *WHOLE,
@@ -77,36 +83,48 @@ def plan(context: Context) -> Plan:
 def work(job: Job) -> Outcome:
     """Embed, map, write."""
     from nucprof.learn.columns import PLATE, in_key_order
-    from nucprof.learn.embed import fit_map, scale_by_plate
+    from nucprof.learn.embed import fit_map, load_map, scale_by_plate
 
     settings, folder = job.params["settings"], job.runtime["folder"]
     table = read_table(job.inputs[0])
     cells = in_key_order(add_true_class(table, job.inputs[1] if job.params["gated"] else None))
-    values, names = _features(job, cells)
+    known = load_map(settings.map) if settings.map else None
+    values, names, weights = _features(job, cells, known)
     if settings.scaling == "plate":
         values = scale_by_plate(values, cells[PLATE].to_numpy(dtype=str))
-    fitted, places = fit_map(
-        values,
-        method=settings.method,
-        seed=job.params["seed"],
-        metadata={"source": settings.source, "scaling": settings.scaling, "features": names},
-    )
-    fitted.save(folder / "map.npz")
+    about_map = {"source": settings.source, "scaling": settings.scaling, "features": names}
+    about_map["weights"] = weights
+    if known is None:
+        fitted, places = fit_map(
+            values, method=settings.method, seed=job.params["seed"], metadata=about_map
+        )
+        fitted.save(folder / "map.npz")
+    else:
+        fitted = known
+        fitted.check_made_of(about_map)
+        places = fitted.project(values)
     about = _about(cells)
     _write_embeddings(job, about, values, names)
-    first, second = f"{settings.method}_1", f"{settings.method}_2"
+    first, second = f"{fitted.method}_1", f"{fitted.method}_2"
     write_table(folder / "umap.csv", about.assign(**{first: places[:, 0], second: places[:, 1]}))
     _draw(folder / "umap.png", about, places, fitted.axis_names, settings.source)
     return Outcome({"cells": len(cells), "features": len(names)})
 
 
-def _features(job: Job, cells: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """Values `(n, D)` and names of the features that are mapped."""
+def _features(
+    job: Job, cells: pd.DataFrame, known: Map | None
+) -> tuple[np.ndarray, list[str], str]:
+    """Values `(n, D)` and names of the features that are mapped, and the network's hash."""
     if job.params["settings"].source == "features":
+        from nucprof.learn.columns import require as require_columns
         from nucprof.learn.selection import choose_features, informative
 
-        names = informative(cells, choose_features(list(cells.columns)), drop_redundant=False)
-        return cells[names].to_numpy(dtype=float), names
+        if known is not None and known.metadata.get("source") == "features":
+            names = known.metadata["features"]
+            require_columns(cells, names)
+        else:
+            names = informative(cells, choose_features(list(cells.columns)), drop_redundant=False)
+        return cells[names].to_numpy(dtype=float), names, ""
     from nucprof.learn.cnn_model import load_cnn
     from nucprof.learn.columns import PLATE
     from nucprof.learn.device import resolve_device
@@ -116,7 +134,8 @@ def _features(job: Job, cells: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     crops = open_cells_crops(cells, job.runtime["index"], channels)
     device = resolve_device(job.runtime["device"])
     values = model.embed(model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device))
-    return values, [f"Embedding_{i:04d}" for i in range(values.shape[1])]
+    names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]
+    return values, names, sha256(job.runtime["trained"] / WEIGHTS)
 
 
 def _about(cells: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +183,8 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
         list(job.outputs),
         dict(record),
         [
-            f"{settings.method} of {record['features']} features of {record['cells']} cells",
+            f"{settings.method} of {record['features']} features of {record['cells']} cells"
+            + (f", on the map {settings.map}" if settings.map else ""),
             f"look at {job.runtime['folder'] / 'umap.png'}",
         ],
     )

@@ -6,7 +6,7 @@ classes they repeat with another marker.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,6 +59,7 @@ def scatter_axes(
     labels: np.ndarray,
     *,
     classes: Sequence[str],
+    colours: Mapping[str, str] | None = None,
 ) -> int:
     """Points coloured by class, with a legend that counts them; returns the number drawn.
 
@@ -67,7 +68,7 @@ def scatter_axes(
     """
     finite = np.isfinite(x) & np.isfinite(y)
     rows = np.random.default_rng(0).permutation(np.flatnonzero(finite))[:MOST_POINTS]
-    colours = class_colours(classes)
+    colours = colours or class_colours(classes)
     size = float(np.clip(3000 / max(len(rows), 1), 2, 12))
     for start in range(0, len(rows), max(1, len(rows) // 20)):
         part = rows[start : start + max(1, len(rows) // 20)]

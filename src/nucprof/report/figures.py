@@ -16,6 +16,7 @@ from nucprof.report.canvas import (
     NO_CLASS,
     STYLE,
     Target,
+    class_colours,
     new_figure,
     save,
     scatter_axes,
@@ -105,6 +106,9 @@ def umap_scatter(
     with mpl.rc_context(STYLE):
         figure = new_figure(5.8 * len(panels), 4.4)
         drawn = len(x)
+        # A name has one colour in all panels.
+        named = [set(v) for v in panels.values() if not np.issubdtype(v.dtype, np.number)]
+        colours = class_colours(sorted(set().union(*(n for n in named if len(n) <= MOST_NAMES))))
         for axes, (name, values) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
         ):
@@ -120,7 +124,9 @@ def umap_scatter(
                 )
                 figure.colorbar(points, ax=axes, label=label)
             else:
-                drawn = scatter_axes(axes, x, y, values, classes=sorted(set(values)))
+                drawn = scatter_axes(
+                    axes, x, y, values, classes=sorted(set(values)), colours=colours
+                )
             axes.set(xlabel=axis_names[0], ylabel=axis_names[1], xticks=[], yticks=[], title=name)
         figure.suptitle(_with_count(title, len(x), drawn), fontsize=10)
         save(figure, target)

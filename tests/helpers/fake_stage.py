@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ sys.modules["nucprof.stages.fake"] = sys.modules[__name__]
 
 @dataclass(frozen=True)
 class Do:
-    """What a job does; ``marker`` is a file by which it knows that it ran before."""
+    """What a job does; ``marker`` is a file by which it knows that it ran before, or may go on."""
 
     what: str = "write"
     marker: str = ""
@@ -33,7 +34,10 @@ def plan(context) -> Plan:
 
 def work(job: Job) -> Outcome:
     do: Do = job.params["do"]
-    if do.what == "write":
+    if do.what == "wait":
+        while not Path(do.marker).exists():
+            time.sleep(0.01)
+    if do.what in ("write", "wait"):
         for path in job.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{job.name} {job.params.get('value', '')}")

@@ -1,28 +1,24 @@
-"""Time the features of one field: ours, scikit-image, and cp_measure and Nyxus where installed.
-
-Run ``python -m benchmarks.features --help``. All in one process, in processor seconds (of all
-threads together, though none of these needs more than one), median of the repeats; compilation is
-not counted, as a first call on a small field comes before.
-"""
+"""The features of one field: ours, scikit-image, and cp_measure and Nyxus where installed."""
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from benchmarks.field import Field, make_field
+from benchmarks.plate import Cost, cost_since, processor_seconds
 from skimage.feature import graycomatrix, graycoprops
 from skimage.measure import regionprops_table
 
 from nucprof.core.features import measure_objects, measure_patches
 
 PATCH_SIZE = 60
+BOTH, NUCLEI = "nuclei and patches", "nuclei"
+Measure = Callable[[Field], object]
 SHAPE = (
     "label", "centroid", "area", "area_convex", "area_filled", "axis_major_length",
     "axis_minor_length", "eccentricity", "equivalent_diameter_area", "extent",
@@ -96,62 +92,30 @@ def nyxus(field: Field) -> None:
         engine.featurize(plane, field.labels)
 
 
-def seconds(measure: Callable[[Field], object], field: Field, repeats: int) -> float:
-    """Median processor seconds of a call."""
-    measure(make_field(128, 4, len(field.image)))
-    times = []
-    for _ in range(repeats):
-        begin = time.process_time()
-        measure(field)
-        times.append(time.process_time() - begin)
-    return statistics.median(times)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=2048, help="height and width, pixels")
-    parser.add_argument("--cells", type=int, default=700)
-    parser.add_argument("--channels", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--output", type=Path, help="file to write the table to")
-    args = parser.parse_args()
-    field = make_field(args.size, args.cells, args.channels)
-
-    both, nuclei = "nuclei and patches", "nuclei"
-    rows: list[tuple[str, str, Callable[[Field], object]]] = [
-        ("nucprof", both, ours),
-        ("nucprof", nuclei, ours_nuclei),
-        ("scikit-image, cell by cell", both, skimage_per_cell),
+def methods() -> list[tuple[str, str, Measure]]:
+    """What is compared, as (name, what it measures, function); others where they are installed."""
+    found: list[tuple[str, str, Measure]] = [
+        ("nucprof", BOTH, ours),
+        ("nucprof", NUCLEI, ours_nuclei),
+        ("scikit-image, cell by cell", BOTH, skimage_per_cell),
     ]
     if find_spec("cp_measure"):
-        rows.append(("cp_measure", nuclei, lambda f: cp_measure(f, None)))
-        rows.append(("cp_measure, numba", nuclei, lambda f: cp_measure(f, "numba")))
+        found.append(("cp_measure", NUCLEI, lambda field: cp_measure(field, None)))
+        found.append(("cp_measure, numba", NUCLEI, lambda field: cp_measure(field, "numba")))
     if find_spec("nyxus"):
-        rows.append(("Nyxus", nuclei, nyxus))
-
-    measured: list[float] = []
-    for name, what, measure in rows:
-        with warnings.catch_warnings():
-            # The other packages' warnings are theirs.
-            warnings.simplefilter("ignore")
-            measured.append(seconds(measure, field, args.repeats))
-        print(f"{name}, {what}: {measured[-1]:.3f} s", flush=True)
-
-    lines = [
-        f"One field of {args.size} x {args.size} pixels, {args.channels} channels, "
-        f"{args.cells} nuclei; one core, processor seconds, median of {args.repeats}.",
-        "",
-        "| | what | s per field | times ours, nuclei and patches | times ours, nuclei |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
-    for (name, what, _), time_ in zip(rows, measured, strict=True):
-        ratios = " | ".join(f"{time_ / own:.1f}" for own in measured[:2])
-        lines.append(f"| {name} | {what} | {time_:.3f} | {ratios} |")
-    table = "\n".join(lines) + "\n"
-    print("\n" + table)
-    if args.output:
-        args.output.write_text(table, encoding="utf-8")
+        found.append(("Nyxus", NUCLEI, nyxus))
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def median_cost(number: int, field: Field, repeats: int) -> Cost:
+    """Median cost of one of the :func:`methods`; compilation, on a small field, not counted."""
+    _, _, measure = methods()[number]
+    costs = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the other packages' warnings are theirs
+        measure(make_field(128, 4, len(field.image)))
+        for _ in range(repeats):
+            began = processor_seconds(), time.perf_counter()
+            measure(field)
+            costs.append(cost_since(*began))
+    return Cost(*(statistics.median(values) for values in zip(*costs, strict=True)))

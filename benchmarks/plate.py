@@ -1,30 +1,32 @@
-"""Seconds per field and stage on a plate of large fields; segmentation and training aside.
+"""A seeded plate and its stages, run by the real pipeline: seconds per field and peak memory.
 
-``python -m benchmarks.plate --fields 8`` writes a seeded plate (two rounds; masks are given, by
-the labels backend), runs the stages through the real pipeline, and prints a table: processor
-seconds and wall seconds per field, and the main process's peak memory.
+Masks are given (the labels backend); every field is written twice, as Cell Painting with four
+channels and as a ground-truth round with three, moved by a known shift.
 """
 
 from __future__ import annotations
 
-import argparse
+import multiprocessing
 import resource
-import shutil
-import tempfile
+import statistics
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from benchmarks.field import make_field
 
 from nucprof.config import load_project
 from nucprof.io.images import write_image, write_labels
-from nucprof.run.pipeline import Run
+from nucprof.run.pipeline import Options, Run
 from nucprof.stages import stage
 
 STAGES = ("rename", "segment", "align", "crop", "features")
 CHANNELS = ("DAPI", "FITC", "Cy3", "Cy5")
 ROUND = ("DAPI", "EdU", "BrdU")
+WELLS = 384
 PROJECT = """\
 [project]
 name = "benchmark"
@@ -41,22 +43,61 @@ GT = ["DAPI", "EdU", "BrdU"]
 [segment]
 backend = "labels"
 path = "masks"
+[features]
+patch_size = {patch}
+[crop]
+patch_size = {patch}
 """
 
 
-def write_plate(folder: Path, fields: int, size: int, cells: int) -> Path:
-    """Write the plate; every field is the same scene, moved by its own known shift."""
+class Cost(NamedTuple):
+    """What something took: processor and wall seconds, and peak memory of the process (MiB)."""
+
+    processor: float
+    wall: float
+    peak: float
+
+
+def write_plate(folder: Path, fields: int, size: int = 2048, cells: int = 700) -> Path:
+    """Write the plate and its project file; every field is the same scene, moved on its own."""
     made = make_field(size, cells, len(CHANNELS))
     for number in range(fields):
-        name = f"{chr(ord('A') + number // 24)}-{number % 24 + 1:02d}-01.tif"
+        row, column = divmod(number % WELLS, 24)
+        name = f"{chr(ord('A') + row)}-{column + 1:02d}-{number // WELLS + 1:02d}.tif"
         shift = (number % 7 - 3, 2 * (number % 5) - 4)
         moved = np.roll(made.image[: len(ROUND)], shift, axis=(1, 2))
         write_image(folder / "CP" / name, made.image, CHANNELS)
         write_image(folder / "GT" / name, moved, ROUND)
         write_labels(folder / "masks" / name, made.labels)
     project = folder / "project.toml"
-    project.write_text(PROJECT, encoding="utf-8")
+    project.write_text(PROJECT.format(patch=min(60, size // 2)), encoding="utf-8")
     return project
+
+
+def run_stages(project: Path, names: tuple[str, ...] = STAGES, workers: int = 1) -> list[Cost]:
+    """Run stages one after the other, whatever is up to date; what each took, all fields."""
+    run = Run(load_project(project, {"execution": {"workers": workers}}), Options(force=True))
+    found = []
+    for name in names:
+        began = processor_seconds(), time.perf_counter()
+        result = run.run_stage(stage(name))
+        if result.status != "done":
+            raise SystemExit(f"{name}: {result.status}: {[e.message for e in result.failed][:1]}")
+        found.append(cost_since(*began))
+    return found
+
+
+def repeated(project: Path, name: str, repeats: int) -> Cost:
+    """Median cost of one stage, its first run (which loads and compiles kernels) not counted."""
+    rows = [run_stages(project, (name,))[0] for _ in range(repeats + 1)][1:]
+    return Cost(*(statistics.median(values) for values in zip(*rows, strict=True)))
+
+
+def in_a_process_of_its_own(function: Callable[..., Any], *args: object) -> Any:
+    """Call a function of a module in a new process, so that its peak memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function, *args).result()
 
 
 def processor_seconds() -> float:
@@ -67,45 +108,7 @@ def processor_seconds() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def measure(project: Path, workers: int) -> dict[str, tuple[float, float]]:
-    """Processor and wall seconds of every stage, all fields together."""
-    run = Run(load_project(project, {"execution": {"workers": workers}}))
-    shutil.rmtree(run.results.root, ignore_errors=True)
-    run = Run(run.project)
-    found = {}
-    for name in STAGES:
-        processor, wall = processor_seconds(), time.perf_counter()
-        result = run.run_stage(stage(name))
-        if result.status != "done":
-            raise SystemExit(f"{name}: {result.status}: {[e.message for e in result.failed][:1]}")
-        found[name] = processor_seconds() - processor, time.perf_counter() - wall
-    return found
-
-
-def main() -> None:
-    """Write plates, run them, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fields", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1])
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--cells", type=int, default=700)
-    arguments = parser.parse_args()
-    shape = f"{arguments.size} x {arguments.size} x {len(CHANNELS)}"
-    print(f"{shape}, {arguments.cells} cells a field; seconds per field: processor (wall)\n")
-    print(f"| fields | workers | {' | '.join(STAGES)} | all | main process, peak MB |")
-    print(f"|{' ---: |' * (len(STAGES) + 4)}")
-    for fields in arguments.fields:
-        with tempfile.TemporaryDirectory() as folder:
-            project = write_plate(Path(folder), fields, arguments.size, arguments.cells)
-            for workers in arguments.workers:
-                found = measure(project, workers)
-                cells = [f"{p / fields:.2f} ({w / fields:.2f})" for p, w in found.values()]
-                total = sum(p for p, _ in found.values()), sum(w for _, w in found.values())
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                cells.append(f"{total[0] / fields:.2f} ({total[1] / fields:.2f})")
-                row = [fields, workers, *cells, round(peak)]
-                print(f"| {' | '.join(map(str, row))} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def cost_since(processor: float, wall: float) -> Cost:
+    """What was taken since two readings; the peak is that of the process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Cost(processor_seconds() - processor, time.perf_counter() - wall, peak)

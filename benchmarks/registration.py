@@ -1,7 +1,8 @@
-"""Time and accuracy of the registration: ``python -m benchmarks.registration``.
+"""Accuracy of the registration on hard pairs, and its time: ``python -m benchmarks.registration``.
 
-Time against the three transforms of a bare cross-correlation, on one thread; accuracy and
-significance on hard pairs, beside scikit-image's phase correlation, which takes images as they are.
+Accuracy and significance beside scikit-image's phase correlation, which takes images as they are;
+time (a part of ``benchmarks.run``) against the three transforms of a bare cross-correlation, on one
+thread.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SHAPE = (512, 512)
 MARGIN = 80
 
 
-def best_of(function: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:
+def median_of(function: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:
     """Median CPU seconds of some calls, and the last result."""
     seconds = []
     for _ in range(repeats):
@@ -94,13 +95,17 @@ def make_pair(
     return fixed, moving, shift
 
 
-def accuracy(pairs: int) -> list[str]:
-    """Table of errors and of the share called significant."""
-    lines = [
+def accuracy(pairs: int) -> None:
+    """Print errors and the share called significant, case by case.
+
+    Nuclei 12 to 22 px wide, brightness 300 to 1500, drawn by formula, shifts up to 60 px. An
+    unrelated pair should never be significant. Low signal: noise of 600, up to twice what a nucleus
+    adds.
+    """
+    print(
         "| pair | error, median (px) | within 0.25 px | significant | scikit-image: error, median |"
-        " within 0.25 px |",
-        "|---|---|---|---|---|---|",
-    ]
+        " within 0.25 px |\n|---|---|---|---|---|---|"
+    )
     for case, (*_, related) in CASES.items():
         rng = np.random.default_rng(0)
         ours, theirs, called = [], [], []
@@ -115,13 +120,11 @@ def accuracy(pairs: int) -> list[str]:
         if related:
             row[1], row[4] = f"{np.median(ours):.3f}", f"{np.median(theirs):.3f}"
             row[2], row[5] = (f"{np.mean(np.array(e) <= 0.25):.0%}" for e in (ours, theirs))
-        lines.append("| " + " | ".join(row) + " |")
-        print(lines[-1], flush=True)
-    return lines
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
-def timing(size: int) -> list[str]:
-    """Table of CPU times, one thread."""
+def steps(size: int) -> list[tuple[str, float, float]]:
+    """What the steps take, as (name, processor seconds, times the three transforms); one thread."""
     rng = np.random.default_rng(0)
     shape = (size, size)
     objects = nuclei(rng, 700 * size * size // 2048**2, shape)
@@ -130,60 +133,35 @@ def timing(size: int) -> list[str]:
         for shift in ((0, 0), (-37.3, 61.8))
     )
     single = fixed.astype(np.float32)
-    forward, half = best_of(lambda: fft.rfft2(single))
-    backward, _ = best_of(lambda: fft.irfft2(half))
+    forward, half = median_of(lambda: fft.rfft2(single))
+    backward, _ = median_of(lambda: fft.irfft2(half))
     bare = 2 * forward + backward
-    whole, found = best_of(lambda: registration.estimate_shift(fixed, moving))
+    whole, found = median_of(lambda: registration.estimate_shift(fixed, moving))
     planes = correlation.clean(fixed), correlation.clean(moving)
     assert planes[0] is not None
     assert planes[1] is not None
     search = registration._Search.of(planes[0], planes[1], 200, 0.5, 1)
-    null, _ = best_of(lambda: search.null(14, np.random.default_rng(0)))
+    null, _ = median_of(lambda: search.null(14, np.random.default_rng(0)))
     image, shift = np.stack([moving] * 3), (found.shift_y, found.shift_x)
-    move, _ = best_of(lambda: registration.shift_image(image, shift, shape))
-    theirs, _ = best_of(lambda: phase_cross_correlation(fixed, moving, upsample_factor=20), 3)
-    rows = [
-        ("three transforms (2 rfft2, 1 irfft2)", bare),
-        ("registration without its null distribution", whole - null),
-        ("null distribution, 14 samples", null),
-        ("move 3 channels by a fraction of a pixel", move),
-        ("scikit-image, phase_cross_correlation, upsample 20", theirs),
-    ]
-    lines = ["| step | CPU seconds | x three transforms |", "|---|---|---|"]
-    lines += [f"| {name} | {seconds:.3f} | {seconds / bare:.1f} |" for name, seconds in rows]
-    print("\n".join(lines))
-    return lines
+    move, _ = median_of(lambda: registration.shift_image(image, shift, shape))
+    theirs, _ = median_of(lambda: phase_cross_correlation(fixed, moving, upsample_factor=20), 3)
+    rows = {
+        "three bare transforms (2 rfft2, 1 irfft2)": bare,
+        "registration without its null distribution": whole - null,
+        "null distribution, 14 samples": null,
+        "3 channels moved by a fraction of a pixel": move,
+        "scikit-image, phase_cross_correlation, upsample 20": theirs,
+    }
+    return [(name, seconds, seconds / bare) for name, seconds in rows.items()]
 
 
 def main() -> None:
-    """Run both and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--write", default="benchmarks/registration.md")
-    given = parser.parse_args()
-    speed = timing(given.size)
-    table = accuracy(given.pairs)
-    text = [
-        "# Registration",
-        "",
-        f"`python -m benchmarks.registration --pairs {given.pairs} --size {given.size}`;",
-        "one thread, scikit-image too.",
-        "",
-        f"## Time, {given.size} x {given.size} uint16",
-        "",
-        *speed,
-        "",
-        f"## Accuracy, {given.pairs} pairs of {SHAPE[0]} x {SHAPE[1]} each, shifts up to 60 px",
-        "",
-        "Nuclei 12 to 22 px wide, brightness 300 to 1500, drawn by formula. An unrelated pair",
-        "should never be significant. Low signal: noise of 600, up to twice what a nucleus adds.",
-        "",
-        *table,
-        "",
-    ]
-    with open(given.write, "w", encoding="utf-8") as out:
-        out.write("\n".join(text))
+    """Print the table of accuracy."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=20, help="pairs of images of every kind")
+    accuracy(parser.parse_args().pairs)
 
 
 if __name__ == "__main__":

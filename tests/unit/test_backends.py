@@ -141,3 +141,21 @@ def test_one_backend_is_held_at_a_time(monkeypatch):
     backends.load(backends.Request(settings, Path("v"), 1.0, "cuda:1", 1))
     assert list(backends._LOADED.values()) != [first]
     assert len(backends._LOADED) == 1
+
+
+def test_watershed_is_told_its_threshold_and_diameter():
+    dots = np.zeros((120, 120), np.uint16)
+    for y in (20, 60, 100):
+        for x in (20, 60, 100):
+            dots[y - 6 : y + 7, x - 6 : x + 7] = 200
+    dots += np.arange(0, 480, 4, dtype=np.uint16)  # light that rises farther than any nucleus
+    dots += np.random.default_rng(0).integers(0, 20, dots.shape, dtype=np.uint16)
+    sizes = {}
+    for threshold in ("otsu", "local"):
+        settings = SegmentSettings(backend="watershed", threshold=threshold, diameter=13)
+        backend = backends.load(backends.Request(settings, None, 1.0, "cpu", 1))
+        labels = backend.segment(backends.Planes(dots)).labels("nuclei")
+        areas = np.bincount(labels.ravel())
+        sizes[threshold] = areas[labels[20::40, 20::40]].ravel()
+    np.testing.assert_allclose(sizes["local"], 13 * 13, rtol=0.25)
+    assert sizes["otsu"].max() > 1000  # half of the image is above one threshold

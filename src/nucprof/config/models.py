@@ -123,6 +123,9 @@ class SegmentSettings(Section):
     diameter: float | None = setting(
         None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
     )
+    threshold: Literal["otsu", "local"] = setting(
+        "otsu", "watershed: one threshold, or above the background of the place for uneven light"
+    )
     flow_threshold: float = setting(0.4, "cellpose: largest allowed flow error", ge=0)
     cellprob_threshold: float = setting(0.0, "cellpose: cell probability threshold (logit)")
     batch_size: int = setting(8, "cellpose: tiles per step", ge=1)

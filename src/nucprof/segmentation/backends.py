@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -77,11 +77,13 @@ class Request:
 @dataclass(frozen=True)
 class _Watershed:
     diameter: float | None
+    threshold: Literal["otsu", "local"]
 
     def segment(self, planes: Planes) -> Segmentation:
         from nucprof.segmentation.watershed import segment_watershed
 
-        return Segmentation(nuclei=segment_watershed(planes.nuclei, diameter=self.diameter))
+        nuclei = segment_watershed(planes.nuclei, diameter=self.diameter, threshold=self.threshold)
+        return Segmentation(nuclei=nuclei)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class _Cellpose:
 
 
 def _watershed(request: Request) -> Backend:
-    return _Watershed(request.settings.diameter)
+    return _Watershed(request.settings.diameter, request.settings.threshold)
 
 
 def _stardist(request: Request) -> Backend:

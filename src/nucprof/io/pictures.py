@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nucprof.io.files import atomic
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-def write_picture(path: Path, rgb: np.ndarray) -> None:
-    """Write an ``(H, W, 3)`` uint8 picture as PNG, atomically."""
-    from matplotlib.image import imsave
 
+def write_picture(path: Path, picture: Image) -> None:
+    """Write a picture as PNG, atomically."""
     with atomic(path) as temporary:
         # The strongest compression takes five times as long for a fifth less.
-        imsave(temporary, rgb, format="png", pil_kwargs={"compress_level": 1})
+        picture.save(temporary, format="png", compress_level=1)

@@ -2,7 +2,7 @@
 
     python benchmarks/segmentation.py quality DATA [--model nucprof-fluo] [--part held_out]
     python benchmarks/segmentation.py cost [--model nucprof-fluo] [--fields 10]
-    python benchmarks/segmentation.py workers [--model nucprof-fluo] [--fields 10]
+    python benchmarks/segmentation.py stage [--model nucprof-fluo] [--fields 10]
     python benchmarks/segmentation.py memory [--model nucprof-fluo]
 
 DATA holds ``images/*.tif`` and ``masks/*.tif``. Images whose file name has a CRC-32 that is a
@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import resource
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -183,36 +181,63 @@ def _scaled(folder: Path, scale: float, threads: int) -> Segment:
     return StarDistBackend(folder, scale=scale, threads=threads).segment
 
 
-_BACKEND: list[Any] = []
+def stage(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The whole stage, files, quality figures and overlays included, against the bare network.
 
+    In one run on the same fields: bare `normalize` and `predict_instances` in this process, then
+    ``nucprof segment`` with one worker and with two. Process start, model load and the measurement
+    of the plate's scale are told apart: they do not grow with the plate.
+    """
+    import tempfile
 
-def _start(folder: Path) -> None:
-    """Load the model in a worker and run it once."""
-    from nucprof.segmentation.stardist import StarDistBackend
+    from csbdeep.utils import normalize
+    from stardist.models import StarDist2D
 
-    _BACKEND.append(StarDistBackend(folder))
-    _BACKEND[0].segment(synthetic(0)[:512, :512])
+    from nucprof.config import load_project
+    from nucprof.io.images import write_image
+    from nucprof.run.pipeline import Options, Run
+    from nucprof.stages import stage as stage_named
 
-
-def _one(seed: int) -> tuple[int, float]:
-    image = synthetic(seed)
-    begin = time.perf_counter()
-    return int(_BACKEND[0].segment(image).max()), time.perf_counter() - begin
-
-
-def workers(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Fields a minute with one and with two worker processes, each with one thread."""
-    result: dict[str, Any] = {}
-    for number in (1, 2):
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(number, context, _start, (folder,)) as pool:
-            list(pool.map(_one, range(number)))
-            begin = time.perf_counter()
-            rows = list(pool.map(_one, range(args.fields)))
-            wall = time.perf_counter() - begin
-        result[f"{number} workers"] = {"wall_s": round(wall, 2)}
-        print(f"{number} worker(s): {wall:.1f} s for {args.fields} fields, "
-              f"{np.mean([s for _, s in rows]):.2f} s a field inside")  # fmt: skip
+    fields = [synthetic(i) for i in range(args.fields)]
+    model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
+    model.predict_instances(normalize(fields[0][:512, :512], 1, 99))
+    began = time.perf_counter(), time.process_time()
+    for image in fields:
+        model.predict_instances(normalize(image, 1, 99))
+    bare = time.perf_counter() - began[0], time.process_time() - began[1]
+    result: dict[str, Any] = {"bare": {"wall_s": bare[0], "cpu_s": bare[1]}}
+    print(f"| | wall s a field | of bare |\n|---|---|---|\n"
+          f"| bare | {bare[0] / args.fields:.2f} | 1.00 |", flush=True)  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, image in enumerate(fields, start=1):
+            write_image(Path(scratch) / "CP" / f"A-{number:02d}-01.tif", image[None], ["DAPI"])
+        project = Path(scratch) / "project.toml"
+        project.write_text(
+            '[project]\nname = "b"\n[[plates]]\nname = "p"\ncell_painting = "CP"\n'
+            '[channels]\ncell_painting = ["DAPI"]\nnuclei = "DAPI"\n'
+            f'[segment]\nmodel = "{args.model}"\n'
+        )
+        for workers in (1, 2):
+            settings = {"execution": {"workers": workers}}
+            run = Run(load_project(project, settings), Options(force=True))
+            run.run_stage(stage_named("rename"))
+            children = resource.getrusage(resource.RUSAGE_CHILDREN)
+            began = time.perf_counter(), time.process_time()
+            run.run_stage(stage_named("segment"))
+            wall, own = time.perf_counter() - began[0], time.process_time() - began[1]
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = own + after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+            seconds = sorted(entry.seconds for entry in run.entries("segment").values())
+            # A worker's first field waits for its model.
+            usual = seconds[: len(seconds) - workers]
+            finish = own / args.fields
+            each = float(np.mean(usual)) + finish
+            result[f"{workers} workers"] = {"wall_s": wall, "cpu_s": cpu, "field_s": each}
+            print(f"| segment, {workers} worker(s): a field, with its share of tables and overlays "
+                  f"| {each:.2f} ({finish:.2f} of it in the main process) "
+                  f"| {each * args.fields / bare[0]:.2f} |\n"
+                  f"| segment, {workers} worker(s): the whole command | {wall / args.fields:.2f} "
+                  f"| {wall / bare[0]:.2f} |", flush=True)  # fmt: skip
     return result
 
 
@@ -232,14 +257,14 @@ def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="command", required=True)
-    parts = {name: verbs.add_parser(name) for name in ("quality", "cost", "workers", "memory")}
+    parts = {name: verbs.add_parser(name) for name in ("quality", "cost", "stage", "memory")}
     parts["quality"].add_argument("data", type=Path)
     parts["quality"].add_argument("--part", default="held_out")
     parts["quality"].add_argument("--methods", nargs="+", default=["auto", "1", "watershed"])
     parts["quality"].add_argument("--each", action="store_true", help="also print every image")
     parts["cost"].add_argument("--fields", type=int, default=10)
     parts["cost"].add_argument("--scales", type=float, nargs="*", default=[0.7, 0.5])
-    parts["workers"].add_argument("--fields", type=int, default=10)
+    parts["stage"].add_argument("--fields", type=int, default=10)
     parts["memory"].add_argument("--scale", type=float, default=1.0)
     for part in parts.values():
         part.add_argument("--model", default="nucprof-fluo")
@@ -249,7 +274,7 @@ def main() -> None:
     from nucprof.segmentation.weights import resolve_model
 
     folder = resolve_model(args.model, backend="stardist")
-    commands = {"quality": quality, "cost": cost, "workers": workers, "memory": memory}
+    commands = {"quality": quality, "cost": cost, "stage": stage, "memory": memory}
     result = commands[args.command](args, folder)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1) + "\n")

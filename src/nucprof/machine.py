@@ -14,6 +14,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def thread_share() -> int:
+    """Threads that this worker process may use: its share of the cores, 1 where nobody said."""
+    return int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
+
+
 def available_memory() -> int:
     """Bytes of memory that could be taken now without swapping."""
     return int(psutil.virtual_memory().available)

@@ -153,6 +153,15 @@ def test_out_of_memory_at_the_smallest_tile_is_an_error(worker):
         worker("out_of_memory_above", 40, image)
 
 
+def test_masks_do_not_depend_on_the_number_of_threads(worker):
+    import stardist_worker
+
+    image, _, _ = nuclei(20, (420, 400), seed=2)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        two = pool.submit(stardist_worker.segment, image, {"threads": 2}).result(timeout=300)
+    np.testing.assert_array_equal(two, worker("segment", image, {"threads": 1}))
+
+
 def test_another_number_of_threads_in_one_process_is_refused(worker):
     worker("segment", np.zeros((32, 32)), {"threads": 1})
     with pytest.raises(ModelError, match="threads"):

@@ -15,8 +15,6 @@ from nucprof.errors import ModelError, ProjectError
 from nucprof.segmentation import weights
 
 Labels = npt.NDArray[np.integer]
-#: CPU threads of one field, whatever the number of workers: the masks must not depend on it.
-THREADS = 1
 #: Diameter to which cellpose brings its objects, pixels.
 _CELLPOSE_PX = 30.0
 

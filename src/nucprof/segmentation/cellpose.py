@@ -52,7 +52,7 @@ class CellposeBackend:
     device
         ``auto``, or torch's name of a device.
     threads
-        CPU threads, fixed so that results do not depend on the number of workers.
+        CPU threads; on a CPU the last digits of the flows may depend on it.
 
     Raises
     ------

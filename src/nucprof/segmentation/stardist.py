@@ -35,6 +35,7 @@ from nucprof.core.scale import (
     typical_diameter,
 )
 from nucprof.errors import DataError, ModelError
+from nucprof.segmentation.outlines import fill_outlines
 from nucprof.segmentation.tiles import Tiles
 from nucprof.segmentation.weights import canonical_diameter
 
@@ -44,7 +45,7 @@ FloatImage = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
 #: Side of a tile in network pixels, without its margin, on first try.
-TILE_PX = 1024
+TILE_PX = 2048
 #: Tiles are never made smaller than this when memory runs out.
 MIN_TILE_PX = 128
 #: Objects within this factor of the expected diameter count when the scale is measured.
@@ -85,7 +86,7 @@ class StarDistBackend:
     scale
         Factor by which the image is resized before the network sees it.
     threads
-        CPU threads of the network, fixed so that results do not depend on the number of workers.
+        CPU threads of the network; the masks do not depend on it.
 
     Raises
     ------
@@ -205,7 +206,6 @@ class StarDistBackend:
 
         The other arguments are what :meth:`candidates` returns.
         """
-        from stardist.geometry import polygons_to_label
         from stardist.nms import non_maximum_suppression_sparse
 
         if len(prob) == 0:
@@ -214,10 +214,7 @@ class StarDistBackend:
         _, _, _, kept = non_maximum_suppression_sparse(
             dist, prob, places, nms_thresh=self.nms_thresh
         )
-        labels = polygons_to_label(
-            dist[kept], centres[kept], prob=prob[kept], shape=shape, scale_dist=back
-        )
-        return np.asarray(labels, dtype=np.int32)
+        return fill_outlines(dist[kept], centres[kept], prob[kept], shape, back)
 
 
 def _candidates(prob: FloatImage, threshold: float) -> npt.NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from nucprof.config.models import SegmentSettings
 from nucprof.errors import FieldExcluded
 from nucprof.io.files import read_json
 from nucprof.io.images import read_channels, write_labels
+from nucprof.machine import thread_share
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.segmentation import backends, weights
 from nucprof.segmentation.elsewhere import find_masks, read_masks
@@ -102,7 +103,7 @@ def _segment(job: Job, settings: SegmentSettings, planes: backends.Planes) -> ba
     path: Path | None = job.runtime["scale"]
     given = 1.0 if settings.scale == "auto" else float(settings.scale)
     scale = given if path is None else float(read_json(path)["scale"])
-    where = job.runtime["model"], scale, job.runtime["device"], backends.THREADS
+    where = job.runtime["model"], scale, job.runtime["device"], thread_share()
     return backends.load(backends.Request(settings, *where)).segment(planes)
 
 

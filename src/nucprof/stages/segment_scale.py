@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nucprof.config.models import SegmentSettings
 from nucprof.io.files import read_json, write_json
-from nucprof.segmentation.backends import THREADS
+from nucprof.machine import cores
 from nucprof.segmentation.plate_scale import measure_plate
 from nucprof.stages.base import Job
 
@@ -34,7 +34,7 @@ def choose_scale(jobs: Sequence[Job]) -> None:
         {j.field: j.params["sources"][nuclear] for j in jobs if nuclear in j.params["sources"]},
         pmin=settings.pmin,
         pmax=settings.pmax,
-        threads=THREADS,
+        threads=cores(),
     )
     write_json(path, {"definition": _definition(jobs[0]), **measured})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 
 import numpy as np
 import psutil
@@ -99,6 +100,62 @@ class TestRunAll:
         status, _, err = call("run-all", "--from", "crop")
         assert status == 2
         assert "has not run yet; run: nucprof" in err
+
+    @pytest.fixture
+    def counted(self, monkeypatch):
+        """Stages that were planned, that is, looked at in full."""
+        planned = []
+        assess = Run.assess
+        monkeypatch.setattr(
+            Run, "assess", lambda self, s: planned.append(s.name) or assess(self, s)
+        )
+        return planned
+
+    def test_status_looks_closer_only_where_something_changed(self, call, counted):
+        call("run-all", "--until", "features")
+        counted.clear()
+        first = call("status")
+        assert {"segment", "features"} & set(counted) == set()
+        assert states(first[1])["features"] == "up to date (3 done)"
+        assert call("run-all", "--until", "features")[0] == 0
+        assert counted == []
+
+    @pytest.mark.parametrize(
+        ("where", "stage_name", "told"),
+        [
+            ("results/masks/p/nuclei/B-02-01.tif", "segment", "output missing or changed"),
+            ("results/features/CP.parquet", "features", "output missing or changed"),
+            ("results/journal/crop.jsonl", "crop", "will run: 3 of 3 to do: not run yet"),
+            ("made/C-02-01.tif", "segment", "will run: 1 of 3 to do"),
+            ("CP/B-03-01.tif", "rename", "will run: 1 of 1 to do"),
+        ],
+    )
+    def test_whatever_vanishes_is_seen(self, call, plate, where, stage_name, told):
+        call("run-all", "--until", "features")
+        assert states(call("status")[1])["features"] == "up to date (3 done)"
+        (plate.root / where).unlink()
+        assert told in states(call("status")[1])[stage_name]
+
+    def test_a_new_raw_file_is_seen(self, call, plate):
+        call("run-all", "--until", "features")
+        for folder in ("made", "CP"):
+            shutil.copy(plate.root / folder / "B-02-01.tif", plate.root / folder / "B-02-02.tif")
+        assert states(call("status")[1])["rename"].startswith("will run")
+        assert call("run-all", "--until", "features")[0] == 0
+        assert states(call("status")[1])["features"] == "up to date (4 done)"
+
+    def test_changed_settings_are_seen_and_taken_back(self, call, plate):
+        call("run-all", "--until", "features")
+        plate.settings = SETTINGS.replace("patch_size = 12", "patch_size = 10")
+        assert states(call("status")[1])["crop"].startswith("will run")
+        plate.settings = SETTINGS
+        assert states(call("status")[1])["crop"] == "up to date (3 done)"
+
+    @pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}'])
+    def test_a_damaged_memory_is_found_out_anew(self, call, plate, damage):
+        call("run-all", "--until", "features")
+        (plate.root / "results" / "journal" / "states.json").write_text(damage)
+        assert states(call("status")[1])["features"] == "up to date (3 done)"
 
     def test_events_as_json(self, call, plate):
         log = plate.root / "logs" / "events.jsonl"

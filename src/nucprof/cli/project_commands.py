@@ -77,12 +77,17 @@ def doctor(project: Path = typer.Argument(None, help="a project file to check as
 def status(project: Path = _PROJECT) -> None:
     """Say what is done, what is stale, and why."""
     from nucprof.cli.console import ConsoleReporter
-    from nucprof.cli.running import states
     from nucprof.config import load_project
-    from nucprof.run.pipeline import Run
+    from nucprof.io.results import Results
+    from nucprof.run.states import recall, remember
     from nucprof.stages import STAGES
 
-    run = Run(load_project(project))
+    settings = load_project(project)
+    known = recall(settings, Results(settings.project.output))
+    if any(stage.name not in known for stage in STAGES):
+        from nucprof.run.pipeline import Run
+
+        known = {stage.name: state for stage, state in remember(Run(settings))}
     reporter = ConsoleReporter()
-    for stage, state in states(list(STAGES), run):
-        reporter.say(f"{stage.name:<12} {state}")
+    for stage in STAGES:
+        reporter.say(f"{stage.name:<12} {known[stage.name]}")

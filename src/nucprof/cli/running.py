@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from nucprof.run.definition import parameters
 from nucprof.run.lock import locked
 from nucprof.run.pipeline import Options, Run, chosen_stages
 from nucprof.run.reporter import StageResult
+from nucprof.run.states import UP_TO_DATE, WILL_RUN, recall, remember, states
 from nucprof.stages import STAGES, Stage
 
 FAILED = 1
@@ -38,6 +40,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
         _warn_of_stale(reporter, stage, run)
         with locked(run.results.lock, f"nucprof {stage.command}"):
             result = run.run_stage(stage)
+            if result.status not in ("up to date", "not needed"):
+                _remember(call)
         if overrides:
             _say_permanent(call, reporter, overrides)
         _say_left_out(reporter, [result])
@@ -79,7 +83,11 @@ def run_all(call: Call) -> int:
         if call.values["dry_run"]:
             return _dry_run(chosen_stages(first, last), run, reporter)
         with locked(run.results.lock, "nucprof run-all"):
-            results = run.run_all(first, last)
+            known = recall(project, run.results)
+            done = [name for name, state in known.items() if state.startswith(UP_TO_DATE)]
+            results = run.run_all(first, last, up_to_date=done)
+            if any(result.status not in ("up to date", "not needed") for result in results):
+                _remember(call)
         _say_left_out(reporter, results)
         if all(result.status in ("up to date", "not needed") for result in results):
             reporter.say("Everything is up to date; nothing was done.")
@@ -121,36 +129,10 @@ def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:
     return 0
 
 
-def states(stages: list[Stage], run: Run) -> list[tuple[Stage, str]]:
-    """What each stage would do, and why; stages behind one that runs are said to follow it."""
-    found = []
-    running: set[str] = set()
-    for stage in stages:
-        reason = stage.skip(run.project)
-        before = [name for name in stage.needs if name in running]
-        if reason:
-            state = f"not needed ({reason})"
-        elif before:
-            running.add(stage.name)
-            state = f"will run after {', '.join(before)}"
-        else:
-            state = _own_state(stage, run)
-            if state.startswith("will run"):
-                running.add(stage.name)
-        found.append((stage, state))
-    return found
-
-
-def _own_state(stage: Stage, run: Run) -> str:
-    try:
-        assessment = run.assess(stage)
-    except UserError as error:
-        return f"blocked: {error}"
-    if assessment.up_to_date:
-        excluded = sum(e.status == "excluded" for e in assessment.current.values())
-        left = f", {excluded} fields left out" if excluded else ""
-        return f"up to date ({len(assessment.current)} done{left})"
-    return f"will run: {assessment.reason}"
+def _remember(call: Call) -> None:
+    """Keep what `status` will be asked for; by the file, not by this command's flags."""
+    with contextlib.suppress(UserError):  # what the file lacks may have come by flag
+        remember(Run(load_project(call.project)))
 
 
 def _say_permanent(call: Call, reporter: ConsoleReporter, overrides: Mapping[str, Any]) -> None:
@@ -184,7 +166,7 @@ def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
         if earlier.name in needed:
             needed |= set(earlier.needs)
     for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
-        if state.startswith("will run") and run.entries(earlier.name):
+        if state.startswith(WILL_RUN) and run.entries(earlier.name):
             reporter.warn(
                 f"{earlier.name} is not up to date ({state.removeprefix('will run: ')}); "
                 f"{stage.name} works on what it left. nucprof run-all does both."

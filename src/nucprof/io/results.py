@@ -24,6 +24,11 @@ class Results:
         """The lock file that names the process that writes here."""
         return self.root / ".lock"
 
+    @property
+    def states(self) -> Path:
+        """What every stage would do, as last found out."""
+        return self.root / "journal" / "states.json"
+
     def journal(self, stage: str) -> Path:
         """The journal of a stage, one line per finished field."""
         return self.root / "journal" / f"{stage}.jsonl"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -125,15 +125,25 @@ class Run:
         result.seconds = time.perf_counter() - started
         return self._ended(result)
 
-    def run_all(self, first: str | None = None, last: str | None = None) -> list[StageResult]:
+    def run_all(
+        self,
+        first: str | None = None,
+        last: str | None = None,
+        *,
+        up_to_date: Collection[str] = (),
+    ) -> list[StageResult]:
         """Run the stages in order, skipping what is up to date.
 
-        Stops after a stage with failures unless ``keep_going``.
+        Stops after a stage with failures unless ``keep_going``. Where all stages are among those
+        known to be ``up_to_date`` or are not needed, nothing is looked at again.
         """
         results = []
         chosen = chosen_stages(first, last)
         if not self.options.force:
             self._refuse_to_undo(chosen)
+        needed = [stage for stage in chosen if not stage.skip(self.project)]
+        if not self.options.force and all(stage.name in up_to_date for stage in needed):
+            return [self._untouched(stage) for stage in chosen]
         for stage in chosen:
             results.append(self.run_stage(stage))
             if results[-1].failed and not self.options.keep_going:
@@ -292,6 +302,11 @@ class Run:
         self.manifest.project = self.project.project.name
         self.manifest.stages[self._record_name(stage.name)] = record
         self.manifest.write()
+
+    def _untouched(self, stage: Stage) -> StageResult:
+        reason = stage.skip(self.project)
+        status = "not needed" if reason else "up to date"
+        return self._ended(StageResult(stage, status, reason or self._status(stage)))
 
     def _ended(self, result: StageResult) -> StageResult:
         self.reporter.finished(result)

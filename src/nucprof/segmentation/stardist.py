@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from nucprof.core.normalize import percentile_normalize
+from nucprof.core.sample import evenly_spaced
 from nucprof.core.scale import (
     ENOUGH_PX,
     LIMITS,
@@ -50,6 +51,8 @@ TILE_PX = 2048
 MIN_TILE_PX = 128
 #: Objects within this factor of the expected diameter count when the scale is measured.
 BELIEVED = 2.5
+#: Images that give the first, classical estimate; the network then measures on all.
+FIRST = 4
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
 #: Rows of the output at the image's border where no nucleus is centred, as in StarDist.
@@ -373,7 +376,7 @@ def measure_scale(
         As for :class:`StarDistBackend`.
     """
     canonical = canonical_diameter(Path(folder))
-    first = _first_diameters(images)
+    first = _first_diameters(evenly_spaced(images, FIRST))
     if canonical is None or not first:
         return ScaleChoice(1.0, first[0] if first else float("nan"), canonical)
     limits = canonical / LIMITS[1], canonical / LIMITS[0]

@@ -105,11 +105,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a stage, and what its tables depend on beside them."""
+    """The jobs of a stage, and what its tables depend on beside them.
+
+    ``consulted``: files and folders that decide the jobs and are not among their inputs.
+    """
 
     jobs: Sequence[Job]
     table_inputs: tuple[Path, ...] = ()
     table_params: Mapping[str, Any] = default(default_factory=dict)
+    consulted: tuple[Path, ...] = ()
 
 
 @dataclass

@@ -33,12 +33,13 @@ def plan(context: Context) -> Plan:
     project = context.project
     rounds = list_rounds(project)
     before = moved_from(undo_log(context.results))  # moving alone makes nothing new
+    files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
     listing = {
-        f"{r.plate}/{r.name}": sorted(
+        name: sorted(
             [before.get(path, path).name, path.stat().st_size, path.stat().st_mtime_ns]
-            for path in image_files(r, project.rename)
+            for path in paths
         )
-        for r in rounds
+        for name, paths in files.items()
     }
     params = {
         "settings": project.rename,
@@ -53,7 +54,8 @@ def plan(context: Context) -> Plan:
         params=params,
         runtime={"results": context.results},
     )
-    return Plan([job])
+    listed = (path for paths in files.values() for path in paths)
+    return Plan([job], consulted=(*(Path(r.folder) for r in rounds), *listed))
 
 
 def work(job: Job) -> Outcome:

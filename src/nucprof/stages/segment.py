@@ -54,7 +54,10 @@ def plan(context: Context) -> Plan:
                 {**runtime, "scale": scale},
             )
         )  # fmt: skip
-    return Plan(jobs, table_params={"kinds": kinds})
+    consulted = [path for path in (model, settings.path) if path is not None]
+    if model is not None and model.is_dir():
+        consulted += model.iterdir()
+    return Plan(jobs, table_params={"kinds": kinds}, consulted=tuple(consulted))
 
 
 def prepare(context: Context, jobs: Sequence[Job]) -> None:

@@ -1,0 +1,149 @@
+"""What every stage would do, and why; remembered while nothing that this was learnt from changes.
+
+Planning a plate of thousands of fields anew takes seconds, to look at all its files a fraction of
+one. What was found is kept beside the manifest with the size and time of every file and folder that
+it was learnt from, and holds while these, the settings and the version are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nucprof
+from nucprof.config import Project
+from nucprof.errors import UserError
+from nucprof.io.files import write_json
+from nucprof.io.results import Results
+from nucprof.run.definition import digest
+from nucprof.stages import STAGES
+from nucprof.stages.base import Stage
+
+if TYPE_CHECKING:  # numpy would take half of the time of `nucprof status`
+    from nucprof.run.pipeline import Run
+    from nucprof.run.plan import Assessment
+
+UP_TO_DATE, WILL_RUN, BLOCKED = "up to date", "will run", "blocked"
+
+
+@dataclass
+class State:
+    """What a stage would do, in words, and the files and folders from which that is known."""
+
+    text: str
+    learnt_from: set[str]
+
+
+def states(stages: Sequence[Stage], run: Run) -> list[tuple[Stage, str]]:
+    """What each stage would do, and why; stages behind one that runs are said to follow it."""
+    return [(stage, state.text) for stage, state in _states(stages, run)]
+
+
+def recall(project: Project, results: Results) -> dict[str, str]:
+    """States by stage as last remembered; none where anything that they were learnt from changed.
+
+    A blocked stage is never remembered.
+    """
+    try:
+        held = json.loads(results.states.read_text(encoding="utf-8"))
+        same = held["key"] == _key(project) and all(
+            _look(path) == then for path, then in held["learnt_from"].items()
+        )
+        return dict(held["states"]) if same else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # absent or damaged: found out anew
+
+
+def remember(run: Run) -> list[tuple[Stage, str]]:
+    """Find out what every stage would do, and keep it for :func:`recall`.
+
+    Not kept where a file changed meanwhile.
+    """
+    began = time.time_ns()
+    found = _states(STAGES, run)
+    kept = [(stage, state) for stage, state in found if not state.text.startswith(BLOCKED)]
+    looked_at = {str(run.results.manifest), str(run.results.images)}
+    looked_at |= {str(run.results.journal(stage.name)) for stage in STAGES}
+    looked_at |= set().union(*(state.learnt_from for _, state in kept))
+    looks = {path: _look(path) for path in sorted(looked_at)}
+    settled = all(look is None or look[1] < began for look in looks.values())
+    if settled and run.results.manifest.is_file():
+        write_json(
+            run.results.states,
+            {
+                "key": _key(run.project),
+                "states": {stage.name: state.text for stage, state in kept},
+                "learnt_from": looks,
+            },
+            indent=None,
+        )
+    return [(stage, state.text) for stage, state in found]
+
+
+def _key(project: Project) -> str:
+    """What decides the states beside files: settings, program and machine."""
+    stages = [[stage.name, stage.version] for stage in STAGES]
+    settings = project.model_dump(mode="json")
+    execution = settings.pop("execution")
+    settings["where"] = [execution["models_dir"], execution["device"]]
+    models = os.environ.get("NUCPROF_MODELS_DIR", "")
+    return digest([settings, nucprof.__version__, stages, models, platform.node()])
+
+
+def _look(path: str) -> list[int] | None:
+    """Size and time of a file; time of a folder, as names come and go; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _states(stages: Iterable[Stage], run: Run) -> list[tuple[Stage, State]]:
+    found = []
+    running: set[str] = set()
+    for stage in stages:
+        reason = stage.skip(run.project)
+        before = [name for name in stage.needs if name in running]
+        if reason:
+            state = State(f"not needed ({reason})", set())
+        elif before:
+            state = State(f"{WILL_RUN} after {', '.join(before)}", set())
+        else:
+            state = _own_state(stage, run)
+        if state.text.startswith(WILL_RUN):
+            running.add(stage.name)
+        found.append((stage, state))
+    return found
+
+
+def _own_state(stage: Stage, run: Run) -> State:
+    try:
+        assessment = run.assess(stage)
+    except UserError as error:
+        return State(f"{BLOCKED}: {error}", set())
+    files = _learnt_from(assessment)
+    record = run.manifest.stages.get(stage.name)
+    files |= {str(run.results.absolute(name)) for name in (record.outputs if record else ())}
+    if not assessment.up_to_date:
+        return State(f"{WILL_RUN}: {assessment.reason}", files)
+    excluded = sum(e.status == "excluded" for e in assessment.current.values())
+    left = f", {excluded} fields left out" if excluded else ""
+    return State(f"{UP_TO_DATE} ({len(assessment.current)} done{left})", files)
+
+
+def _learnt_from(assessment: Assessment) -> set[str]:
+    plan = assessment.plan
+    files: set[str | Path] = {*plan.table_inputs, *plan.consulted}
+    for job in plan.jobs:
+        files.update(job.inputs)
+        files.update(job.outputs)
+    for entry in assessment.current.values():
+        files.update(entry.inputs, entry.outputs)
+    return {str(path) for path in files}

@@ -133,7 +133,7 @@ def main_process(counts: list[int]) -> str:
 def nothing_to_do(fields: int) -> str:
     """What a command costs on a large plate that is up to date, start of Python included."""
     with tempfile.TemporaryDirectory() as folder:
-        project = write_plate(Path(folder), fields, 96, 2)
+        project = write_plate(Path(folder), fields, 96, 4)
         in_a_process_of_its_own(run_stages, project, STAGES, 2)
         rows = []
         for command in (["status"], ["run-all", "--until", "features"]):

@@ -62,7 +62,8 @@ def diameter_of(labels: np.ndarray) -> float:
 
 def methods(folder: Path, names: list[str], threads: int) -> dict[str, Segment]:
     """The methods to compare, by name: ``auto``, a number (fixed scale), ``watershed``."""
-    from nucprof.segmentation.stardist import StarDistBackend, measure_scale
+    from nucprof.segmentation.plate_scale import measure_scale
+    from nucprof.segmentation.stardist import StarDistBackend
     from nucprof.segmentation.watershed import segment_watershed
 
     def auto(image: np.ndarray) -> np.ndarray:
@@ -132,7 +133,8 @@ def cost(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds a field: bare ``predict_instances``, our wrapper, and our wrapper at auto scale."""
     from csbdeep.utils import normalize
 
-    from nucprof.segmentation.stardist import StarDistBackend, measure_scale
+    from nucprof.segmentation.plate_scale import measure_scale
+    from nucprof.segmentation.stardist import StarDistBackend
 
     fields = [synthetic(i) for i in range(args.fields)]
     plain = StarDistBackend(folder, threads=args.threads)

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from nucprof.segmentation import stardist
+from nucprof.segmentation import plate_scale, stardist
 from nucprof.segmentation.weights import resolve_model
 
 FOLDER = resolve_model("nucprof-fluo", backend="stardist")
@@ -57,7 +57,7 @@ def out_of_memory_above(limit, image):
 
 
 def measure(images):
-    return stardist.measure_scale(FOLDER, images)
+    return plate_scale.measure_scale(FOLDER, images)
 
 
 def broken(folder):

@@ -23,7 +23,7 @@ from nucprof.stages.raw_files import image_files, list_rounds
 _GB = 1e9
 _ENOUGH_MEMORY = 8 * _GB
 # Measured on one core with 2048 x 2048 fields of 4 channels (see benchmarks/README.md).
-_SECONDS_PER_MEGAPIXEL = 3.0
+_SECONDS_PER_MEGAPIXEL = 1.5
 _CELLS_PER_MEGAPIXEL = 170
 _TABLE_BYTES_PER_CELL = 3000
 _MASK_BYTES_PER_PIXEL = 0.1

@@ -7,6 +7,7 @@ channels and as a ground-truth round with three, moved by a known shift.
 from __future__ import annotations
 
 import multiprocessing
+import re
 import resource
 import statistics
 import time
@@ -110,5 +111,14 @@ def processor_seconds() -> float:
 
 def cost_since(processor: float, wall: float) -> Cost:
     """What was taken since two readings; the peak is that of the process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(processor_seconds() - processor, time.perf_counter() - wall, peak)
+    return Cost(processor_seconds() - processor, time.perf_counter() - wall, peak_memory())
+
+
+def peak_memory() -> float:
+    """Most memory that this process has held, MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # on Linux, getrusage counts what the parent held at the start
+        held = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if held:
+            return int(held[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 from skimage.registration import phase_cross_correlation
+from threadpoolctl import threadpool_limits
 
 from nucprof.core import correlation, registration
 
@@ -125,6 +126,11 @@ def accuracy(pairs: int) -> None:
 
 def steps(size: int) -> list[tuple[str, float, float]]:
     """What the steps take, as (name, processor seconds, times the three transforms); one thread."""
+    with threadpool_limits(limits=1):
+        return _steps(size)
+
+
+def _steps(size: int) -> list[tuple[str, float, float]]:
     rng = np.random.default_rng(0)
     shape = (size, size)
     objects = nuclei(rng, 700 * size * size // 2048**2, shape)

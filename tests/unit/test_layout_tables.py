@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from nucprof.errors import UserError
+from nucprof.io import tables
 from nucprof.io.tables import concatenate, read_layout, read_table, write_table
 from nucprof.plate.keys import WellKey
 
@@ -179,6 +181,16 @@ class TestConcatenate:
         assert table["value"].tolist() == [0, 1, 0, 1, 2]
         assert table["label"].dtype == np.int64
 
+    def test_many_small_parts_share_row_groups(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tables, "GROUP_ROWS", 10)
+        counts = [3, 4, 0, 5, 1, 25, 2]
+        assert concatenate(self.parts(tmp_path, counts), tmp_path / "all.parquet") == 40
+        groups = pq.ParquetFile(tmp_path / "all.parquet").metadata
+        rows = [groups.row_group(k).num_rows for k in range(groups.num_row_groups)]
+        assert rows == [12, 26, 2]
+        expected = [f"{n}-{i}" for n, count in enumerate(counts) for i in range(count)]
+        assert read_table(tmp_path / "all.parquet")["name"].tolist() == expected
+
     @pytest.mark.parametrize("counts", [[0, 2], [2, 0, 1], [0]])
     def test_parts_without_rows_keep_the_schema(self, tmp_path, counts):
         assert concatenate(self.parts(tmp_path, counts), tmp_path / "all.parquet") == sum(counts)
@@ -194,7 +206,9 @@ class TestConcatenate:
         concatenate(self.parts(tmp_path, [0, 2]), tmp_path / "all.parquet", add)
         assert read_table(tmp_path / "all.parquet")["target"].tolist() == ["astro", "astro"]
 
-    def test_a_part_all_of_whose_targets_are_missing(self, tmp_path):
+    def test_a_part_all_of_whose_targets_are_missing(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tables, "GROUP_ROWS", 1)
+
         # the first field of a plate without layout decides the schema, the second has a target
         def add(part):
             culture = None if part["name"].str.startswith("0").any() else "astro"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -14,6 +14,9 @@ from nucprof.plate.layout import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
+
+GROUP_ROWS = 5_000
+"""Rows of a row group, some 10 MB of features: about seven fields of a dense culture."""
 
 _TEXT = (
     "plate",
@@ -74,10 +77,11 @@ def concatenate(
     target: Path,
     complete: Callable[[pd.DataFrame], pd.DataFrame] = lambda part: part,
 ) -> int:
-    """Write many Parquet tables of one schema as one, a table at a time; return its row count.
+    """Write many Parquet tables of one schema as one; return its row count.
 
-    ``complete`` adds to each part what only the whole project knows. Memory holds one part at a
-    time, whatever the plate's size.
+    ``complete`` adds to rows what only the whole project knows. Memory holds :data:`GROUP_ROWS`
+    rows at a time, whatever the plate's size; they become one row group, as a group for every
+    field would cost thousands of fields more in descriptions than in values.
     """
     import pandas as pd
     import pyarrow as pa
@@ -87,8 +91,8 @@ def concatenate(
     writer: Any = None
     with atomic(target) as temporary:
         try:
-            for path in paths:
-                table = pa.Table.from_pandas(complete(pd.read_parquet(path)), preserve_index=False)
+            for group in _groups(map(pd.read_parquet, paths)):
+                table = pa.Table.from_pandas(complete(group), preserve_index=False)
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, table.schema)
                 writer.write_table(table.cast(writer.schema))
@@ -99,6 +103,28 @@ def concatenate(
             if writer is not None:
                 writer.close()
     return rows
+
+
+def _groups(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Join tables of the same columns, in order, until there are enough rows for a row group."""
+    held: list[pd.DataFrame] = []
+    for part in parts:
+        if held and list(part.columns) != list(held[0].columns):
+            other = sorted({*part.columns} ^ {*held[0].columns})
+            raise ValueError(f"tables cannot become one, as not all have {', '.join(other)}")
+        held.append(part)
+        if sum(map(len, held)) >= GROUP_ROWS:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    # Those without rows have no say in the types.
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 def read_layout(path: Path) -> Layout:

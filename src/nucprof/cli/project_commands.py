@@ -91,3 +91,4 @@ def status(project: Path = _PROJECT) -> None:
     reporter = ConsoleReporter()
     for stage in STAGES:
         reporter.say(f"{stage.name:<12} {known[stage.name]}")
+    reporter.close()

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nucprof.learn.augment import crop_limits
-from nucprof.learn.crop_data import CropsInMemory, batches
+from nucprof.learn.cnn.augment import crop_limits
+from nucprof.learn.cnn.crop_data import CropsInMemory, batches
+from nucprof.learn.cnn.inputs import InputPath
+from nucprof.learn.cnn.network import build_network
 from nucprof.learn.device import autocast, memory_format, resolve_device
-from nucprof.learn.inputs import InputPath
-from nucprof.learn.network import build_network
 
 
 def published(crops: np.ndarray, size: int) -> None:

@@ -92,7 +92,7 @@ def dose(args: argparse.Namespace) -> None:
 
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Every well with its interval, side by side within its column, and the columns' means."""
-    from nucprof.report.canvas import new_figure, save
+    from nucprof.figures.canvas import new_figure, save
 
     figure = new_figure(6, 3.6)
     axes = figure.subplots()

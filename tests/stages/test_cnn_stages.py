@@ -15,8 +15,10 @@ from nucprof.io.images import write_image, write_labels
 from nucprof.io.results import Results
 from nucprof.io.stacks import write_stack
 from nucprof.io.tables import read_table, write_table
-from nucprof.learn import cnn_evaluate, embed, forest_fit
-from nucprof.learn.cnn import TrainingSettings
+from nucprof.learn import embedding as embed
+from nucprof.learn.cnn import evaluate as cnn_evaluate
+from nucprof.learn.cnn.train import TrainingSettings
+from nucprof.learn.forest import fit as forest_fit
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages import embed as embed_stage
 from nucprof.stages import gradcam, predict, train_cnn, train_rf

@@ -8,9 +8,10 @@ from nucprof.config import load_project
 from nucprof.io.files import read_json
 from nucprof.io.images import write_image
 from nucprof.run.pipeline import Run
+from nucprof.segmentation import scale_file as segment_scale
 from nucprof.segmentation.plate_scale import measure_plate
 from nucprof.segmentation.weights import canonical_diameter, resolve_model
-from nucprof.stages import segment, segment_scale, stage
+from nucprof.stages import segment, stage
 
 MODEL = resolve_model("nucprof-fluo", backend="stardist")
 PROJECT = """

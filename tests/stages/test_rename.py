@@ -14,8 +14,8 @@ from nucprof.cli.boundary import run_app
 from nucprof.config import load_project
 from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels
-from nucprof.io.index import ImageIndex
 from nucprof.io.tables import read_table
+from nucprof.raw.index import ImageIndex
 from nucprof.run.pipeline import Options, Run
 from nucprof.stages import stage
 

@@ -11,8 +11,8 @@ from nucprof.config import Project
 from nucprof.errors import DataError
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table, write_table
-from nucprof.learn import forest_fit
-from nucprof.learn.forest_model import load_forest
+from nucprof.learn.forest import fit as forest_fit
+from nucprof.learn.forest.model import load_forest
 from nucprof.stages import train_rf
 
 AREA, DNA = "Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DNA"

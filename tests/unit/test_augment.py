@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from nucprof.learn.augment import (
+from nucprof.learn.cnn.augment import (
     Augmentation,
     augment,
     crop_limits,
@@ -20,7 +20,7 @@ from nucprof.learn.augment import (
     resize,
     to_float,
 )
-from nucprof.learn.crop_data import CropsInMemory
+from nucprof.learn.cnn.crop_data import CropsInMemory
 
 RNG = np.random.default_rng(0)
 CROPS = RNG.integers(0, 65536, size=(6, 2, 12, 12), dtype=np.uint16)

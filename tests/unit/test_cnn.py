@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from nucprof.errors import DataError, NucprofError
-from nucprof.learn.augment import crop_limits
-from nucprof.learn.cnn import Samples, TrainingSettings, class_weights, train_network
-from nucprof.learn.crop_data import CropsInMemory
+from nucprof.learn.cnn.augment import crop_limits
+from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.inputs import InputPath
+from nucprof.learn.cnn.train import Samples, TrainingSettings, class_weights, train_network
 from nucprof.learn.device import predict_logits
-from nucprof.learn.inputs import InputPath
 
 SIZE = 16
 

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from nucprof.errors import ModelError
-from nucprof.learn import cnn_evaluate
-from nucprof.learn.cnn import TrainingSettings
-from nucprof.learn.cnn_evaluate import CnnSettings, evaluate_cnn
-from nucprof.learn.cnn_model import CropKind, load_cnn
-from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL
-from nucprof.learn.crop_data import CropsInMemory
+from nucprof.learn.cnn import evaluate as cnn_evaluate
+from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+from nucprof.learn.cnn.model import CropKind, load_cnn
+from nucprof.learn.cnn.train import TrainingSettings
 from nucprof.learn.split import split_wells
+from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL
 
 SIZE = 12
 KIND = CropKind(("DNA", "GFP"), "nucleocentric", SIZE, False)
@@ -58,7 +58,7 @@ def tiny_networks():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cnn_evaluate, "build_network", build)
-        patch.setattr("nucprof.learn.cnn_model.build_network", build)
+        patch.setattr("nucprof.learn.cnn.model.build_network", build)
         patch.setattr(cnn_evaluate, "CONTROL_TRAINING", TrainingSettings(
             epochs=2, batch_size=32, learning_rate=1e-2, augment=False, keep="last"))  # fmt: skip
         yield

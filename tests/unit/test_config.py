@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from nucprof.config import Project, load_project
 from nucprof.config.example import example
+from nucprof.config.load import merge
 from nucprof.config.models import Section
-from nucprof.config.project import merge
 from nucprof.errors import ProjectError
 
 if sys.version_info >= (3, 11):

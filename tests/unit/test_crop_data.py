@@ -5,7 +5,7 @@ import pytest
 
 from nucprof.errors import DataError
 from nucprof.io.stacks import write_stack
-from nucprof.learn.crop_data import CropsInMemory, StreamedCrops, batches, map_stack, open_crops
+from nucprof.learn.cnn.crop_data import CropsInMemory, StreamedCrops, batches, map_stack, open_crops
 
 RNG = np.random.default_rng(0)
 
@@ -43,7 +43,7 @@ def test_stacks_with_axes_of_length_one(tmp_path, shape):
 
 
 def test_streaming_keeps_few_stacks_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("nucprof.learn.crop_data._OPEN_STACKS", 2)
+    monkeypatch.setattr("nucprof.learn.cnn.crop_data._OPEN_STACKS", 2)
     paths, stacks = write(tmp_path, [(1, 1, 4, 4)] * 5)
     crops = open_crops(paths, np.arange(5), np.zeros(5, int), [0], memory_share=0)
     np.testing.assert_array_equal(crops.rows(np.arange(5)), np.concatenate(stacks))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nucprof.errors import DataError, ModelError
-from nucprof.learn import embed
-from nucprof.learn.embed import fit_map, load_map, scale_by_plate
+from nucprof.learn import embedding as embed
+from nucprof.learn.embedding import fit_map, load_map, scale_by_plate
 
 
 def groups(n=40, d=6, seed=0, apart=8.0):
@@ -134,7 +134,7 @@ def test_scaling_by_plate():
 
 def test_umap_does_not_bring_tensorflow_along():
     code = (
-        "import sys, nucprof.learn.embed as e; e._import_umap();"
+        "import sys, nucprof.learn.embedding as e; e._import_umap();"
         "sys.exit(any(m.startswith('tensorflow') for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

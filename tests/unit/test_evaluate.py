@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError
-from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
@@ -16,6 +15,7 @@ from nucprof.learn.evaluate import (
     run_metrics,
     score,
 )
+from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL
 
 CLASSES = ["astro", "neuro"]
 CELLS = pd.DataFrame(

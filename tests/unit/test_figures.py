@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nucprof.report import canvas, classifiers, crops, figures
+from nucprof.figures import canvas, classifiers, crops, plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -78,7 +78,7 @@ DRAWN = {
         ["all channels", "without DNA", "macro-F1 on unseen wells"],
     ),
     "gate": (
-        lambda t: figures.gate_scatter(
+        lambda t: plots.gate_scatter(
             t, X, Y, LABELS, classes=["astro", "neuro", "undefined"], cutoffs=(150.0, None),
             axis_names=("EdU", "BrdU"), title="rep1",
         ),
@@ -86,15 +86,15 @@ DRAWN = {
          "n = 60 cells", "undefined (20)"],
     ),
     "umap": (
-        lambda t: figures.umap_scatter(t, X, Y, {"class": LABELS, "density": X}, title="cells"),
+        lambda t: plots.umap_scatter(t, X, Y, {"class": LABELS, "density": X}, title="cells"),
         ["UMAP 1", "class", "density", "n = 60 cells"],
     ),
     "plate": (
-        lambda t: figures.plate_heatmap(t, WELLS, label="treated fraction", title="rep1"),
+        lambda t: plots.plate_heatmap(t, WELLS, label="treated fraction", title="rep1"),
         ["treated fraction", "×", "AA", "12"],
     ),
     "plates": (
-        lambda t: figures.plate_heatmaps(
+        lambda t: plots.plate_heatmaps(
             t, {"rep1": WELLS, "rep2": {("A", 1): 0.5}}, label="share", limits=(0, 1)
         ),
         ["rep1", "rep2", "share"],
@@ -104,7 +104,7 @@ DRAWN = {
         ["rep1: 2 wells, n = 30 cells, 95% intervals", "B03", "neuro"],
     ),
     "registration": (
-        lambda t: figures.registration(
+        lambda t: plots.registration(
             t, np.array([1.0, 2.0, np.nan]), np.array([0.0, 1.0, np.nan]),
             np.array(["ok", "outlier", "failed"]), title="EdU_BrdU",
         ),
@@ -132,7 +132,7 @@ def test_figures_save_to_open_files_too():
 
 def test_pyplot_is_not_needed():
     code = (
-        "import sys; from nucprof.report import classifiers, figures;"
+        "import sys; from nucprof.figures import classifiers, plots;"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -146,14 +146,14 @@ def test_undecided_cells_are_grey():
 
 def test_many_wells_have_colours_in_order_and_no_legend(texts, tmp_path):
     wells = np.array([f"B{i:02d}" for i in range(60)])
-    figures.umap_scatter(tmp_path / "u.png", X, Y, {"well": wells}, title="cells")
+    plots.umap_scatter(tmp_path / "u.png", X, Y, {"well": wells}, title="cells")
     assert "well, 60 in order" in texts
     assert not any(text.startswith("B07") for text in texts)
 
 
 def test_many_points_are_thinned_and_the_title_says_so(monkeypatch, texts, tmp_path):
     monkeypatch.setattr(canvas, "MOST_POINTS", 10)
-    figures.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")
+    plots.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")
     assert any("n = 60 cells (10 drawn)" in text for text in texts)
 
 

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError, ModelError
-from nucprof.learn import forest, forest_fit
-from nucprof.learn.columns import CELL, PLATE, TARGET, WELL
-from nucprof.learn.forest import evaluate_forest
-from nucprof.learn.forest_fit import ForestSettings, fit_forest, predict_proba, search_shape
-from nucprof.learn.forest_model import ForestModel, load_forest
+from nucprof.learn.forest import evaluate as forest
+from nucprof.learn.forest import fit as forest_fit
+from nucprof.learn.forest.evaluate import evaluate_forest
+from nucprof.learn.forest.fit import ForestSettings, fit_forest, predict_proba, search_shape
+from nucprof.learn.forest.model import ForestModel, load_forest
 from nucprof.learn.split import attach
+from nucprof.plate.columns import CELL, PLATE, TARGET, WELL
 
 FEATURES = ["Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Texture_ASM_DNA"]
 

@@ -6,16 +6,16 @@ import torch
 from torch import nn
 
 from nucprof.errors import ModelError
-from nucprof.learn.crop_data import CropsInMemory
-from nucprof.learn.gradcam import (
+from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.gradcam import (
     attention_inside,
     attention_maps,
     choose_crops,
     layer_to_explain,
     resize_mask,
 )
-from nucprof.learn.inputs import InputPath
-from nucprof.learn.network import build_network
+from nucprof.learn.cnn.inputs import InputPath
+from nucprof.learn.cnn.network import build_network
 
 SIZE = 16
 pytestmark = pytest.mark.filterwarnings("ignore:.*hooks.*:UserWarning")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nucprof.run.holding import holding
+from nucprof.run.current import holding
 from nucprof.stages.base import WHOLE, Entry, Stage
 
 ONE, TWO = ("p", "A-01-01"), ("p", "A-01-02")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nucprof.errors import ModelError
-from nucprof.learn.network import architecture_for, build_network, check_network, head_of
+from nucprof.learn.cnn.network import architecture_for, build_network, check_network, head_of
 
 
 def test_auto_depends_on_the_device():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.images import write_labels
-from nucprof.segmentation.elsewhere import find_masks, read_masks
+from nucprof.segmentation.labels import find_masks, read_masks
 from nucprof.segmentation.objects import settle_cells, settle_nuclei
 from nucprof.segmentation.planes import combine_channels, split_planes
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nucprof.core import overlay
-from nucprof.core.overlay import CELLS, NUCLEI, draw_overlay
 from nucprof.core.sample import evenly_spaced
+from nucprof.figures import overlay
+from nucprof.figures.overlay import CELLS, NUCLEI, draw_overlay
 from nucprof.io.pictures import write_picture
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError, ModelError
-from nucprof.learn.columns import CELL, PLATE, WELL
 from nucprof.learn.model_files import model_files
 from nucprof.learn.predict import compositions, load_classifier, prediction_table
+from nucprof.plate.columns import CELL, PLATE, WELL
 
 CLASSES = ["astro", "neuro"]
 CELLS = pd.DataFrame({

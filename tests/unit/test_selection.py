@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError
-from nucprof.learn.columns import PLATE, WELL
 from nucprof.learn.selection import Scaler, choose_features, informative, refuse_erasing_scaling
+from nucprof.plate.columns import PLATE, WELL
 
 COLUMNS = [
     "Metadata_Plate", "Metadata_Center_X", "Metadata_FieldCellCount", "true_condition",

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucprof.errors import DataError
-from nucprof.learn.columns import CELL, LAYOUT, PLATE, TARGET, TRUE, WELL
 from nucprof.learn.split import (
     attach,
     cv_folds,
@@ -16,6 +15,7 @@ from nucprof.learn.split import (
     shuffled_labels,
     split_wells,
 )
+from nucprof.plate.columns import CELL, LAYOUT, PLATE, TARGET, TRUE, WELL
 
 
 def plate_of(classes_of_well, *, cells_per_class=6, plate="rep1", sites=2):

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError
-from nucprof.learn import studies
-from nucprof.learn.cnn_evaluate import CnnSettings
-from nucprof.learn.cnn_model import CropKind
-from nucprof.learn.crop_data import CropsInMemory
-from nucprof.learn.studies import SomeChannels, channel_ablation, learning_curve
+from nucprof.learn.cnn import studies
+from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.evaluate import CnnSettings
+from nucprof.learn.cnn.model import CropKind
+from nucprof.learn.cnn.studies import SomeChannels, channel_ablation, learning_curve
 
 KIND = CropKind(("DNA", "GFP", "Cy5"), "nucleocentric", 4, False)
 CROPS = CropsInMemory(np.arange(2 * 3 * 16).reshape(2, 3, 4, 4))

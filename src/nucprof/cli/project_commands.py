@@ -31,7 +31,7 @@ def init(
     name: str = typer.Option("my-plate", "--name", help="name of the project"),
 ) -> None:
     """Start a project: look into folders of images and write a project file."""
-    from nucprof.run.starting import write_project
+    from nucprof.project.init import write_project
 
     rounds = []
     for text in gt:
@@ -58,14 +58,14 @@ def demo(
     if not run:
         print(f"Next: nucprof run-all {plate.project}")
         return 0
-    from nucprof.cli.demo_run import run_demo
+    from nucprof.project.demo_run import run_demo
 
     return run_demo(plate)
 
 
 def doctor(project: Path = typer.Argument(None, help="a project file to check as well")) -> int:
     """Check the machine and, given a project, the disk space and time that it needs."""
-    from nucprof.run.doctor import examine
+    from nucprof.project.doctor import examine
 
     problems = 0
     for check in examine(project):
@@ -79,7 +79,7 @@ def status(project: Path = _PROJECT) -> None:
     from nucprof.cli.console import ConsoleReporter
     from nucprof.config import load_project
     from nucprof.io.results import Results
-    from nucprof.run.states import recall, remember
+    from nucprof.project.status import recall, remember
     from nucprof.stages import STAGES
 
     settings = load_project(project)

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nucprof.cli.call import Call
 from nucprof.cli.console import ConsoleReporter, configure_logging
-from nucprof.cli.stage_command import Call
 from nucprof.config import Project, load_project
 from nucprof.config.save import as_toml, save_settings
 from nucprof.errors import UserError
+from nucprof.project.status import UP_TO_DATE, WILL_RUN, recall, remember, states
 from nucprof.run.definition import parameters
 from nucprof.run.lock import locked
 from nucprof.run.pipeline import Options, Run, chosen_stages
 from nucprof.run.reporter import StageResult
-from nucprof.run.states import UP_TO_DATE, WILL_RUN, recall, remember, states
 from nucprof.stages import STAGES, Stage
 
 FAILED = 1
@@ -53,7 +53,7 @@ def run_stage_command(stage: Stage, call: Call) -> int:
 
 
 def _preview(call: Call, run: Run, reporter: ConsoleReporter, overrides: Mapping[str, Any]) -> int:
-    from nucprof.run.preview import preview_segmentation
+    from nucprof.project.preview import preview_segmentation
 
     with locked(run.results.lock, "nucprof segment --preview"):
         preview = preview_segmentation(run, call.values["preview"])
@@ -181,8 +181,8 @@ def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:
 
 
 def _undo(project: Project, call: Call) -> int:
-    from nucprof.io.renaming import undo_moves
     from nucprof.io.results import Results
+    from nucprof.raw.renaming import undo_moves
     from nucprof.stages.rename import undo_log
 
     results = Results(project.project.output)

@@ -1,6 +1,7 @@
 """The project file and its models."""
 
-from nucprof.config.models import CP_ROUND, Section
-from nucprof.config.project import Project, load_project
+from nucprof.config.load import load_project
+from nucprof.config.models import Section
+from nucprof.config.project import Project
 
-__all__ = ["CP_ROUND", "Project", "Section", "load_project"]
+__all__ = ["Project", "Section", "load_project"]

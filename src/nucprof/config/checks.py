@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nucprof.config.models import CP_ROUND
+from nucprof.config.project import Project
 from nucprof.errors import ProjectError, UserError
-from nucprof.plate.keys import FieldSelector
-
-if TYPE_CHECKING:
-    from nucprof.config.project import Project
+from nucprof.plate.keys import CP_ROUND, FieldSelector
 
 
 def check_names(project: Project, path: Path) -> None:

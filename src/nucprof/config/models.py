@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-CP_ROUND = "CP"  # the name of the Cell Painting round, beside those of the ground-truth rounds
 Auto = Literal["auto"]
 # Names become folder and file names on every operating system.
 SafeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]

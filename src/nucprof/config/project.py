@@ -1,32 +1,14 @@
-"""The project file: read, checked, and merged with environment and flags."""
+"""The model of the whole project file."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from pydantic_settings.exceptions import SettingsError
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from nucprof.config import checks
 from nucprof.config import models as m
-from nucprof.config.models import CP_ROUND
-from nucprof.errors import ProjectError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from nucprof.plate.keys import CP_ROUND
 
 ENV_PREFIX = "NUCPROF_"
 
@@ -101,151 +83,3 @@ class Project(BaseSettings):
         for part in name.split("."):
             value = getattr(value, part)
         return value  # type: ignore[no-any-return]
-
-
-def load_project(
-    path: Path, flags: Mapping[str, Any] | None = None, *, check_folders: bool = True
-) -> Project:
-    """Read a project file and merge it with the environment and ``flags``.
-
-    Parameters
-    ----------
-    path : Path
-        The project file.
-    flags : mapping, optional
-        Nested values from the command line, e.g. ``{"segment": {"pmin": 2}}``.
-    check_folders : bool
-        Whether the folders and layouts that the file names must exist.
-
-    Raises
-    ------
-    ProjectError
-        One message that names the file and every key that is wrong.
-    """
-    values = read_toml(path)
-    try:
-        environment = EnvSettingsSource(Project)()
-        project = Project(**merge(values, environment, flags or {}))
-    except ValidationError as error:
-        lines = [_explain(dict(item), path, values, flags or {}) for item in error.errors()]
-        raise ProjectError("\n".join(dict.fromkeys(lines))) from None
-    except SettingsError as error:
-        names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
-        raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
-    project = _absolute(project, path.resolve().parent)
-    checks.check_names(project, path)
-    if check_folders:
-        checks.check_folders(project, path)
-    return project
-
-
-def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested mappings; later ones win, key by key."""
-    merged: dict[str, Any] = {}
-    for tree in trees:
-        for key, value in tree.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; raises :class:`ProjectError` for a missing or broken one."""
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        raise ProjectError(
-            f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ProjectError(f"{path} is not valid TOML: {error}.") from None
-
-
-def _explain(
-    error: dict[str, Any], path: Path, values: Mapping[str, Any], flags: Mapping[str, Any]
-) -> str:
-    loc = [part for part in error["loc"] if isinstance(part, str | int)]
-    key = _dotted(loc)
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}."
-        return f"{_source(loc, path, values, flags)}: unknown key '{key}'; {hint}"
-    if error["type"] == "missing":
-        return f"{path}: '{key}' is missing; see nucprof.toml.example."
-    shown = error.get("input")
-    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {error['msg']}."
-
-
-def _dotted(loc: Sequence[str | int]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _known_keys(loc: Sequence[str | int]) -> list[str]:
-    model: Any = Project
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        model = getattr(annotation, "__args__", (annotation,))[0]
-    return list(model.model_fields)
-
-
-def _source(
-    loc: Sequence[str | int], path: Path, values: Mapping[str, Any], flags: Mapping[str, Any]
-) -> str:
-    def holds(tree: Any) -> bool:
-        for part in loc:
-            in_list = isinstance(tree, list) and isinstance(part, int) and part < len(tree)
-            if in_list or (isinstance(tree, Mapping) and part in tree):
-                tree = tree[part]
-            else:
-                # the location of a union's branch goes deeper than the input
-                return tree is not values and tree is not flags and not isinstance(tree, Mapping)
-        return True
-
-    if holds(flags):
-        return "command line"
-    variable = ENV_PREFIX + "__".join(str(part) for part in loc).upper()
-    for name in os.environ:
-        if variable.startswith(name.upper()) and name.upper().startswith(ENV_PREFIX):
-            return f"environment variable {name}"
-    return str(path)
-
-
-def _absolute(project: Project, root: Path) -> Project:
-    def full(path: Path | None) -> Path | None:
-        return None if path is None else Path(os.path.normpath(root / path.expanduser()))
-
-    plates = [
-        plate.model_copy(
-            update={
-                "cell_painting": full(plate.cell_painting),
-                "layout": full(plate.layout),
-                "ground_truth": {name: full(p) for name, p in plate.ground_truth.items()},
-            }
-        )
-        for plate in project.plates
-    ]
-
-    def sect(section: BaseModel, *keys: str) -> BaseModel:
-        return section.model_copy(update={key: full(getattr(section, key)) for key in keys})
-
-    train = project.train.model_copy(update={"cnn": sect(project.train.cnn, "pretrained")})
-    return project.model_copy(
-        update={
-            "plates": plates,
-            "project": sect(project.project, "output"),
-            "segment": sect(project.segment, "path"),
-            "train": train,
-            "embed": sect(project.embed, "map"),
-            "predict": sect(project.predict, "model"),
-            "execution": sect(project.execution, "models_dir"),
-        }
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-CP = "CP"
+from nucprof.plate.keys import CP_ROUND
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Results:
 
     def features(self, round_name: str) -> Path:
         """Feature table of the Cell Painting round or of a ground-truth round."""
-        stem = CP if round_name == CP else f"GT_{round_name}"
+        stem = CP_ROUND if round_name == CP_ROUND else f"GT_{round_name}"
         return self.root / "features" / f"{stem}.parquet"
 
     def part(self, stage: str, kind: str, plate: str, field: str) -> Path:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nucprof.errors import UserError
-from nucprof.learn.inputs import InputPath
+from nucprof.learn.cnn.inputs import InputPath
 
 
 def resolve_device(setting: str) -> str:

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from nucprof.learn.columns import CELL, DENSITY, PLATE, TARGET, WELL, require
+from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL, require
 
 Curve = dict[str, np.ndarray | float]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
-from nucprof.learn.cnn_model import CnnModel, load_cnn
-from nucprof.learn.columns import CELL, PLATE, WELL
+from nucprof.learn.cnn.model import CnnModel, load_cnn
 from nucprof.learn.composition import CompositionEstimator
-from nucprof.learn.forest_model import ForestModel, load_forest
+from nucprof.learn.forest.model import ForestModel, load_forest
 from nucprof.learn.model_files import FOREST, model_files
+from nucprof.plate.columns import CELL, PLATE, WELL
 
 UNCERTAIN = "uncertain"
 

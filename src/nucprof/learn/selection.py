@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
-from nucprof.learn.columns import PLATE, WELL_KEY
+from nucprof.plate.columns import PLATE, WELL_KEY
 
 Scaling = Literal["none", "plate", "well"]
 

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from nucprof.core.gating import UNDEFINED
 from nucprof.errors import DataError
-from nucprof.learn.columns import (
+from nucprof.plate.columns import (
     CELL,
     KEY,
     LAYOUT,
@@ -32,7 +33,6 @@ Culture = Literal["mixed", "mono"]
 
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.6, 0.1, 0.3)
-UNDEFINED = "undefined"
 _TRIES = 200
 
 

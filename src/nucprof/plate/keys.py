@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from nucprof.errors import UserError
 
+#: The name of the Cell Painting round, beside those of the ground-truth rounds.
+CP_ROUND = "CP"
+
 _FIELD = re.compile(r"^(?P<row>[A-Za-z]{1,2})-(?P<column>\d{1,4})(?:-(?P<site>\d{1,6}))?$")
 _WELL = re.compile(r"^(?P<row>[A-Za-z]{1,2})-?(?P<column>\d{1,4})$")
 _CELL = re.compile(r"^(?P<field>[A-Za-z]{1,2}-\d+-\d+)_(?P<label>\d+)$")

@@ -14,14 +14,14 @@ from typing import Any
 from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.files import Fingerprint, sha256
-from nucprof.io.index import ImageIndex
 from nucprof.io.results import Results
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey, FieldSelector
+from nucprof.raw.index import ImageIndex
 from nucprof.run import journal
+from nucprof.run.current import holding
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
-from nucprof.run.holding import holding
 from nucprof.run.manifest import Manifest, StageRecord, versions
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult

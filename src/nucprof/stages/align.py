@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.config.models import AlignSettings
 from nucprof.core.labels import ObjectIndex, keep_labels
 from nucprof.errors import FieldExcluded
 from nucprof.io.files import atomic
 from nucprof.io.images import read_channels, read_labels, write_image, write_labels
 from nucprof.io.tables import write_table
-from nucprof.plate.keys import FieldKey
+from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.stages.base import Context, Drop, Entry, Job, Outcome, Plan, Summary, survivors
 
 if TYPE_CHECKING:
@@ -199,11 +199,11 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
 
 
 def _draw(context: Context, name: str, rows: pd.DataFrame) -> Path:
-    from nucprof.report import figures
+    from nucprof.figures import plots
 
     path = context.results.folder("align", f"shifts-{name}.png")
     with atomic(path) as temporary:
-        figures.registration(
+        plots.registration(
             temporary,
             rows["shift_y"].to_numpy(),
             rows["shift_x"].to_numpy(),

@@ -22,14 +22,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.results import Results
-from nucprof.plate.keys import FieldKey, FieldSelector
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.layout import Layout
 
 if TYPE_CHECKING:  # pandas would slow `nucprof --help`
-    from nucprof.io.index import ImageIndex
+    from nucprof.raw.index import ImageIndex
 
 WHOLE = ("", "")  # plate and field of a job that is about no single field
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.core.labels import ObjectIndex
 from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels, read_labels
 from nucprof.io.stacks import write_single_crops, write_stack
 from nucprof.io.tables import concatenate, write_table
-from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
 from nucprof.stages.base import (
     Context,
     Entry,

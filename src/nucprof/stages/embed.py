@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucprof.config import CP_ROUND
 from nucprof.io.files import atomic, sha256
 from nucprof.io.tables import read_table, write_table
-from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
-from nucprof.stages.crop_tables import (
+from nucprof.learn.cells import add_true_class, gate_table
+from nucprof.learn.cnn.crop_table import (
     crop_files,
     crop_folder,
     crop_kind,
     open_cells_crops,
     trained_network,
 )
-from nucprof.stages.labelled import add_true_class, gate_table
+from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
+from nucprof.plate.keys import CP_ROUND
+from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from nucprof.learn.embed import Map
+    from nucprof.learn.embedding import Map
 
 METADATA = [
     "Metadata_Plate",
@@ -82,8 +82,8 @@ def plan(context: Context) -> Plan:
 
 def work(job: Job) -> Outcome:
     """Embed, map, write."""
-    from nucprof.learn.columns import PLATE, in_key_order
-    from nucprof.learn.embed import fit_map, load_map, scale_by_plate
+    from nucprof.learn.embedding import fit_map, load_map, scale_by_plate
+    from nucprof.plate.columns import PLATE, in_key_order
 
     settings, folder = job.params["settings"], job.runtime["folder"]
     table = read_table(job.inputs[0])
@@ -116,8 +116,8 @@ def _features(
 ) -> tuple[np.ndarray, list[str], str]:
     """Values `(n, D)` and names of the features that are mapped, and the network's hash."""
     if job.params["settings"].source == "features":
-        from nucprof.learn.columns import require as require_columns
         from nucprof.learn.selection import choose_features, informative
+        from nucprof.plate.columns import require as require_columns
 
         if known is not None and known.metadata.get("source") == "features":
             names = known.metadata["features"]
@@ -125,9 +125,9 @@ def _features(
         else:
             names = informative(cells, choose_features(list(cells.columns)), drop_redundant=False)
         return cells[names].to_numpy(dtype=float), names, ""
-    from nucprof.learn.cnn_model import load_cnn
-    from nucprof.learn.columns import PLATE
+    from nucprof.learn.cnn.model import load_cnn
     from nucprof.learn.device import resolve_device
+    from nucprof.plate.columns import PLATE
 
     model = load_cnn(job.runtime["trained"])
     channels = model.check_fits(job.runtime["kind"])
@@ -158,7 +158,7 @@ def _write_embeddings(job: Job, about: pd.DataFrame, values: np.ndarray, names: 
 def _draw(
     path: Path, about: pd.DataFrame, places: np.ndarray, axes: tuple[str, str], source: str
 ) -> None:
-    from nucprof.report import figures
+    from nucprof.figures import plots
 
     panels: dict[str, Any] = {}
     if "true_condition" in about:
@@ -170,7 +170,7 @@ def _draw(
     panels["cells in the field"] = about["Metadata_FieldCellCount"].to_numpy(dtype=float)
     what = "the network's features" if source == "cnn" else "handcrafted features"
     with atomic(path) as target:
-        figures.umap_scatter(
+        plots.umap_scatter(
             target, places[:, 0], places[:, 1], panels, title=f"Map of {what}", axis_names=axes
         )
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.config.models import FeatureSettings
 from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels, read_labels
 from nucprof.io.tables import concatenate, read_table, write_table
-from nucprof.plate.keys import FieldKey, WellKey, cell_key
+from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey, cell_key
 from nucprof.stages.base import (
     Context,
     Entry,

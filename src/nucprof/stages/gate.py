@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.config.models import GateSettings
 from nucprof.core import gating
 from nucprof.errors import DataError, ProjectError
 from nucprof.io.files import atomic, read_json, write_json
 from nucprof.io.tables import read_columns, read_table, write_table
+from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import WHOLE, Context, Drop, Entry, Job, Outcome, Plan, Summary, require
 
 if TYPE_CHECKING:
@@ -171,12 +172,12 @@ class Gate:
 
     def draw(self, folder: Any, called: np.ndarray) -> None:
         """Draw every pair of markers; the first pair is ``scatter.png``."""
-        from nucprof.report import figures
+        from nucprof.figures import plots
 
         for number, (a, b) in enumerate(combinations(self.classes.values(), 2)):
             name = "scatter.png" if number == 0 else f"scatter-{a}-{b}.png"
             with atomic(folder / name) as path:
-                figures.gate_scatter(
+                plots.gate_scatter(
                     path,
                     self.values[a],
                     self.values[b],

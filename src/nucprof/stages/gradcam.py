@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucprof.config import CP_ROUND
 from nucprof.core.crops import extract_crops
 from nucprof.core.labels import ObjectIndex
 from nucprof.io.files import read_json
 from nucprof.io.images import describe, read_labels
 from nucprof.io.tables import read_table, write_table
+from nucprof.learn.cnn.crop_table import (
+    crop_files,
+    crop_folder,
+    crop_kind,
+    open_cells_crops,
+    trained_network,
+)
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
-from nucprof.plate.keys import parse_cell_key
+from nucprof.plate.keys import CP_ROUND, parse_cell_key
 from nucprof.stages.base import (
     WHOLE,
     Context,
@@ -25,13 +31,6 @@ from nucprof.stages.base import (
     fields_with_masks,
     mask_path,
     require,
-)
-from nucprof.stages.crop_tables import (
-    crop_files,
-    crop_folder,
-    crop_kind,
-    open_cells_crops,
-    trained_network,
 )
 
 if TYPE_CHECKING:
@@ -84,11 +83,11 @@ def work(job: Job) -> Outcome:
     """Explain, measure, draw."""
     import numpy as np
 
-    from nucprof.learn.cnn_model import load_cnn
-    from nucprof.learn.columns import CELL, PLATE, WELL
+    from nucprof.figures.gradcam import Pictures
+    from nucprof.learn.cnn.gradcam import attention_inside, attention_maps
+    from nucprof.learn.cnn.model import load_cnn
     from nucprof.learn.device import resolve_device
-    from nucprof.learn.gradcam import attention_inside, attention_maps
-    from nucprof.stages.gradcam_pictures import Pictures
+    from nucprof.plate.columns import CELL, PLATE, WELL
 
     model = load_cnn(job.runtime["trained"])
     channels = model.check_fits(job.runtime["kind"])
@@ -138,7 +137,7 @@ def _some_of_each(classes: np.ndarray, seed: int) -> np.ndarray:
 def _chosen(job: Job, tested: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     import numpy as np
 
-    from nucprof.learn.gradcam import choose_crops
+    from nucprof.learn.cnn.gradcam import choose_crops
 
     settings = job.params["settings"]
     return choose_crops(

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucprof.config import CP_ROUND
 from nucprof.errors import UserError
 from nucprof.io.files import atomic
 from nucprof.io.tables import read_table, write_table
+from nucprof.learn.cnn.crop_table import crop_files, crop_folder, crop_kind, open_cells_crops
 from nucprof.learn.model_files import FOREST, model_files
 from nucprof.machine import cores
-from nucprof.plate.keys import WellKey
+from nucprof.plate.keys import CP_ROUND, WellKey
 from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
-from nucprof.stages.crop_tables import crop_files, crop_folder, crop_kind, open_cells_crops
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +61,8 @@ def plan(context: Context) -> Plan:
 
 def work(job: Job) -> Outcome:
     """Predict, count, write."""
-    from nucprof.learn.columns import in_key_order
     from nucprof.learn.predict import compositions, load_classifier, prediction_table
+    from nucprof.plate.columns import in_key_order
 
     params, folder = job.params, job.runtime["folder"]
     model = load_classifier(job.runtime["model"])
@@ -88,8 +87,8 @@ def work(job: Job) -> Outcome:
 def _probabilities(job: Job, model: Any, cells: pd.DataFrame) -> np.ndarray:
     """Calibrated class probabilities, `(n, K)`."""
     from nucprof.learn.calibrate import calibrated, logits_of
-    from nucprof.learn.columns import PLATE
     from nucprof.learn.device import resolve_device
+    from nucprof.plate.columns import PLATE
 
     if job.runtime["by_forest"]:
         likely = model.predict_proba(cells, n_jobs=cores())
@@ -102,7 +101,7 @@ def _probabilities(job: Job, model: Any, cells: pd.DataFrame) -> np.ndarray:
 
 
 def _draw(folder: Path, composition: pd.DataFrame, classes: Sequence[str]) -> None:
-    from nucprof.report import classifiers, figures
+    from nucprof.figures import classifiers, plots
 
     with atomic(folder / "composition.png") as path:
         classifiers.composition(path, composition.to_dict("list"), classes)
@@ -114,7 +113,7 @@ def _draw(folder: Path, composition: pd.DataFrame, classes: Sequence[str]) -> No
         for plate, rows in composition[composition["class"] == classes[-1]].groupby("plate")
     }
     with atomic(folder / "plates.png") as path:
-        figures.plate_heatmaps(path, plates, label=f"share of {classes[-1]}", limits=(0, 1))
+        plots.plate_heatmaps(path, plates, label=f"share of {classes[-1]}", limits=(0, 1))
 
 
 def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from nucprof.config.models import RenameSettings
-from nucprof.io.index import index_table
-from nucprof.io.renaming import moved_from, rename_files
 from nucprof.io.results import Results
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary
-from nucprof.stages.raw_files import (
+from nucprof.raw.index import index_table
+from nucprof.raw.renaming import moved_from, rename_files
+from nucprof.raw.rounds import (
     Round,
     RoundFile,
     RoundFiles,
@@ -26,6 +25,7 @@ from nucprof.stages.raw_files import (
     some,
     unpaired,
 )
+from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary
 
 
 def plan(context: Context) -> Plan:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nucprof.config import CP_ROUND
 from nucprof.config.models import SegmentSettings
 from nucprof.errors import FieldExcluded
 from nucprof.io.files import read_json
 from nucprof.io.images import read_channels, write_labels
 from nucprof.machine import thread_share
-from nucprof.plate.keys import FieldKey, FieldSelector
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.segmentation import backends, weights
-from nucprof.segmentation.elsewhere import find_masks, read_masks
+from nucprof.segmentation.labels import find_masks, read_masks
+from nucprof.segmentation.quality_report import report_quality
+from nucprof.segmentation.scale_file import choose_scale, describe_scale, is_measured, scale_path
 from nucprof.stages.base import Context, Drop, Entry, Job, Outcome, Plan, Summary
-from nucprof.stages.segment_quality import report_quality
-from nucprof.stages.segment_scale import choose_scale, describe_scale, is_measured, scale_path
 
 
 def plan(context: Context) -> Plan:

@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucprof.config import CP_ROUND
 from nucprof.config.models import CnnSettings as CnnSection
 from nucprof.io.files import atomic, read_json
 from nucprof.io.tables import read_table, write_table
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
-from nucprof.stages.crop_tables import crop_files, crop_folder, crop_kind, open_cells_crops
-from nucprof.stages.labelled import (
+from nucprof.learn.cells import (
     add_true_class,
     choose_cells,
     classifier_outputs,
@@ -25,9 +22,12 @@ from nucprof.stages.labelled import (
     training_params,
     write_evaluation,
 )
+from nucprof.learn.cnn.crop_table import crop_files, crop_folder, crop_kind, open_cells_crops
+from nucprof.plate.keys import CP_ROUND
+from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
 
 if TYPE_CHECKING:
-    from nucprof.learn.cnn_evaluate import CnnResult, CnnSettings
+    from nucprof.learn.cnn.evaluate import CnnResult, CnnSettings
 
 progress = logging.getLogger("nucprof.progress")
 
@@ -74,10 +74,10 @@ def work(job: Job) -> Outcome:
     """Train, evaluate, write."""
     import pandas as pd
 
-    from nucprof.learn import studies
-    from nucprof.learn.cnn_evaluate import evaluate_cnn
-    from nucprof.learn.columns import in_key_order
+    from nucprof.learn.cnn import studies
+    from nucprof.learn.cnn.evaluate import evaluate_cnn
     from nucprof.learn.device import resolve_device
+    from nucprof.plate.columns import in_key_order
 
     params, section, folder = job.params, job.params["settings"], job.runtime["folder"]
     table = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)
@@ -133,8 +133,8 @@ def _chosen_channels(job: Job) -> tuple[Any, list[int]]:
 
 
 def _settings(job: Job, section: CnnSection) -> CnnSettings:
-    from nucprof.learn.cnn import TrainingSettings
-    from nucprof.learn.cnn_evaluate import CnnSettings
+    from nucprof.learn.cnn.evaluate import CnnSettings
+    from nucprof.learn.cnn.train import TrainingSettings
 
     params = job.params
     return CnnSettings(
@@ -167,7 +167,7 @@ def _definition(job: Job) -> str:
 
 
 def _write(folder: Path, result: CnnResult) -> None:
-    from nucprof.report import classifiers
+    from nucprof.figures import classifiers
 
     outputs = classifier_outputs(folder, MODEL)
     title = f"Network ({result.model.architecture})"
@@ -179,7 +179,7 @@ def _write(folder: Path, result: CnnResult) -> None:
 
 
 def _write_study(stem: Path, table: Any) -> None:
-    from nucprof.report import classifiers
+    from nucprof.figures import classifiers
 
     write_table(stem.with_suffix(".csv"), table)
     draw = classifiers.learning_curve if stem.name == "learning_curve" else classifiers.ablation

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nucprof.config import CP_ROUND
 from nucprof.io.files import atomic, read_json
 from nucprof.io.tables import read_table, write_table
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
-from nucprof.stages.labelled import (
+from nucprof.learn.cells import (
     add_true_class,
     choose_cells,
     classifier_outputs,
@@ -17,6 +15,8 @@ from nucprof.stages.labelled import (
     training_params,
     write_evaluation,
 )
+from nucprof.plate.keys import CP_ROUND
+from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
 
 MODEL = "model.skops"
 
@@ -48,11 +48,11 @@ def plan(context: Context) -> Plan:
 
 def work(job: Job) -> Outcome:
     """Train, evaluate, write."""
-    from nucprof.learn.forest import evaluate_forest
-    from nucprof.learn.forest_fit import ForestSettings
+    from nucprof.figures import classifiers
+    from nucprof.learn.forest.evaluate import evaluate_forest
+    from nucprof.learn.forest.fit import ForestSettings
     from nucprof.learn.selection import choose_features
     from nucprof.machine import cores
-    from nucprof.report import classifiers
 
     params, settings = job.params, job.params["settings"]
     cells = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)

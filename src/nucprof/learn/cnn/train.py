@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nucprof.errors import DataError, ModelError, NucprofError
-from nucprof.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from nucprof.learn.cnn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.device import autocast, memory_format, predict_logits
 from nucprof.learn.evaluate import score
-from nucprof.learn.inputs import InputPath
 
 PLATEAU_PATIENCE = 5
 PLATEAU_FACTOR = 0.3

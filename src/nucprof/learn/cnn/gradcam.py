@@ -14,7 +14,7 @@ from scipy.ndimage import binary_dilation
 from torch import Tensor, nn
 
 from nucprof.errors import ModelError
-from nucprof.learn.inputs import InputPath
+from nucprof.learn.cnn.inputs import InputPath
 
 Choice = Literal["certain", "uncertain", "wrong", "random"]
 

@@ -28,9 +28,9 @@ def classifier_outputs(folder: Path, model: str) -> dict[str, Path]:
 
 def add_true_class(cells: pd.DataFrame, gate: Path | None) -> pd.DataFrame:
     """Join the gate's true class by (plate, cell); cells that it does not know are undefined."""
+    from nucprof.core.gating import UNDEFINED
     from nucprof.io.tables import read_table
-    from nucprof.learn.columns import KEY, TRUE
-    from nucprof.learn.split import UNDEFINED
+    from nucprof.plate.columns import KEY, TRUE
 
     if gate is None:
         return cells
@@ -79,10 +79,10 @@ def write_evaluation(
     title: str,
 ) -> None:
     """Write what every classifier reports: metrics, predictions, split and the three figures."""
+    from nucprof.figures import classifiers
     from nucprof.io.files import atomic, write_json
     from nucprof.io.tables import write_table
     from nucprof.learn.evaluate import pr_curves, roc_curves
-    from nucprof.report import classifiers
 
     write_json(paths["metrics.json"], metrics)
     write_table(paths["predictions.csv"], predictions)

@@ -11,11 +11,11 @@ from nucprof.errors import UserError
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run.executor import Pool, run_jobs, worker_count
 from nucprof.run.pipeline import Run
+from nucprof.segmentation.quality_report import overlay_path, write_overlay
+from nucprof.segmentation.scale_file import choose_scale, describe_scale, scale_is_known, scale_path
 from nucprof.stages import stage
 from nucprof.stages.base import Entry, Job
 from nucprof.stages.segment import describe_backend, plan
-from nucprof.stages.segment_quality import overlay_path, write_overlay
-from nucprof.stages.segment_scale import choose_scale, describe_scale, scale_is_known, scale_path
 
 
 @dataclass(frozen=True)

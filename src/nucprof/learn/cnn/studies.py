@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
-from nucprof.learn.cnn_evaluate import CnnSettings, evaluate_cnn
-from nucprof.learn.cnn_model import CropKind
-from nucprof.learn.crop_data import Crops
+from nucprof.learn.cnn.crop_data import Crops
+from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+from nucprof.learn.cnn.model import CropKind
 
 
 @dataclass
@@ -29,7 +29,7 @@ class SomeChannels:
         return n, len(self.channels), h, w
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
-        """See :class:`~nucprof.learn.crop_data.Crops`."""
+        """See :class:`~nucprof.learn.cnn.crop_data.Crops`."""
         return self.crops.rows(numbers)[:, self.channels]
 
 
@@ -46,7 +46,7 @@ def learning_curve(
     Parameters
     ----------
     cells, crops, kind, settings, more
-        As for :func:`~nucprof.learn.cnn_evaluate.evaluate_cnn`.
+        As for :func:`~nucprof.learn.cnn.evaluate.evaluate_cnn`.
     sizes
         Training cells per class.
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.config.models import RenameSettings
 from nucprof.errors import FieldError, ProjectError
 from nucprof.io.images import IMAGE_SUFFIXES, ImageInfo, describe
-from nucprof.plate.keys import FieldKey, FieldSelector
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.patterns import (
     BUILT_IN,
     NamePattern,

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from nucprof.config import CP_ROUND, Project, load_project
+from nucprof.config import Project, load_project
 from nucprof.errors import NucprofError
 from nucprof.io.images import describe
 from nucprof.machine import available_memory, cores
+from nucprof.plate.keys import CP_ROUND
+from nucprof.raw.rounds import image_files, list_rounds
 from nucprof.run.executor import worker_count
 from nucprof.segmentation import backends
-from nucprof.stages.raw_files import image_files, list_rounds
 
 _GB = 1e9
 _ENOUGH_MEMORY = 8 * _GB

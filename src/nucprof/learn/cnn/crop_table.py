@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucprof.config import CP_ROUND, Project
+from nucprof.config import Project
 from nucprof.errors import DataError, UserError
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table
 from nucprof.learn.model_files import DESCRIPTION
+from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.crop import crop_geometry
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nucprof.learn.cnn_model import CropKind
-    from nucprof.learn.crop_data import Crops
+    from nucprof.learn.cnn.crop_data import Crops
+    from nucprof.learn.cnn.model import CropKind
 
 INDEX = "index.parquet"
 
@@ -51,7 +52,7 @@ def trained_network(results: Results, name: str) -> Path:
 
 def crop_kind(project: Project) -> CropKind:
     """What the project's crops show."""
-    from nucprof.learn.cnn_model import CropKind
+    from nucprof.learn.cnn.model import CropKind
 
     region, size, masked = crop_geometry(project)
     return CropKind(tuple(project.round_channels(CP_ROUND)), region, size, masked)
@@ -76,8 +77,8 @@ def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> C
     """
     import numpy as np
 
-    from nucprof.learn.columns import KEY
-    from nucprof.learn.crop_data import open_crops
+    from nucprof.learn.cnn.crop_data import open_crops
+    from nucprof.plate.columns import KEY
 
     table = read_table(index, [*KEY, "stack", "row"])
     found = cells[KEY].merge(table, on=KEY, how="left", validate="one_to_one")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from nucprof.config import CP_ROUND
 from nucprof.config.models import RenameSettings, SafeName
 from nucprof.errors import ProjectError, UserError
 from nucprof.io.files import write_text
 from nucprof.io.tables import read_layout
-from nucprof.stages.raw_files import Round, RoundFiles, read_round
+from nucprof.plate.keys import CP_ROUND
+from nucprof.raw.rounds import Round, RoundFiles, read_round
 
 _NUCLEAR = re.compile(r"dapi|hoechst|dna|nuc|405|h2b", re.IGNORECASE)
 

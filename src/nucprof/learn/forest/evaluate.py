@@ -12,7 +12,6 @@ import pandas as pd
 
 from nucprof.errors import DataError
 from nucprof.learn.calibrate import fit_temperature, logits_of
-from nucprof.learn.columns import TARGET, WELL_KEY, in_key_order, require
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
@@ -21,16 +20,17 @@ from nucprof.learn.evaluate import (
     run_metrics,
     score,
 )
-from nucprof.learn.forest_fit import (
+from nucprof.learn.forest.fit import (
     CONTROLS,
     FittedForest,
     ForestSettings,
     fit_forest,
     predict_proba,
 )
-from nucprof.learn.forest_model import ForestModel
+from nucprof.learn.forest.model import ForestModel
 from nucprof.learn.selection import refuse_erasing_scaling
 from nucprof.learn.split import Culture, attach, cv_folds, split_wells
+from nucprof.plate.columns import TARGET, WELL_KEY, in_key_order, require
 
 IMPORTANCE_CELLS = 500
 IMPORTANCE_REPEATS = 3

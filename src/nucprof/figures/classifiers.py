@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nucprof.report.canvas import (
+from nucprof.figures.canvas import (
     COLOURS,
     NO_CLASS,
     STYLE,

@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from nucprof.errors import DataError
-from nucprof.learn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
-from nucprof.learn.cnn import Samples, Trained, TrainingSettings, train_network
-from nucprof.learn.cnn_model import CnnModel, CropKind
-from nucprof.learn.columns import KEY, PLATE, TARGET, require
-from nucprof.learn.crop_data import Crops
+from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
+from nucprof.learn.cnn.crop_data import Crops
+from nucprof.learn.cnn.inputs import InputPath
+from nucprof.learn.cnn.model import CnnModel, CropKind
+from nucprof.learn.cnn.network import architecture_for, build_network, check_network
+from nucprof.learn.cnn.train import Samples, Trained, TrainingSettings, train_network
 from nucprof.learn.device import predict_logits
 from nucprof.learn.evaluate import (
     combine_runs,
@@ -30,8 +31,6 @@ from nucprof.learn.evaluate import (
     run_metrics,
     score,
 )
-from nucprof.learn.inputs import InputPath
-from nucprof.learn.network import architecture_for, build_network, check_network
 from nucprof.learn.split import (
     Culture,
     Unit,
@@ -41,6 +40,7 @@ from nucprof.learn.split import (
     shuffled_labels,
     split_wells,
 )
+from nucprof.plate.columns import KEY, PLATE, TARGET, require
 
 CONTROL_CELLS = 100
 CONTROL_TRAINING = TrainingSettings(

@@ -13,9 +13,9 @@ import sklearn
 from sklearn.ensemble import RandomForestClassifier
 
 from nucprof.errors import ModelError
-from nucprof.learn.columns import WELL_KEY
-from nucprof.learn.forest_fit import predict_proba
+from nucprof.learn.forest.fit import predict_proba
 from nucprof.learn.selection import Scaler, Scaling
+from nucprof.plate.columns import WELL_KEY
 
 SCHEMA = 1
 # skops does not trust a tree by itself, since node indices out of range would be followed without a

@@ -92,7 +92,7 @@ def overlay_path(folder: Path, job: Job) -> Path:
 
 def write_overlay(path: Path, job: Job) -> None:
     """Draw the masks that a finished job has written on the images that it read."""
-    from nucprof.core.overlay import CELLS, NUCLEI, draw_overlay
+    from nucprof.figures.overlay import CELLS, NUCLEI, draw_overlay
     from nucprof.segmentation.planes import split_planes
 
     sources = [job.params["sources"][name] for name in job.params["channels"]]

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from nucprof.report.canvas import STYLE, Target, new_figure, save
+from nucprof.figures.canvas import STYLE, Target, new_figure, save
 
 # Composite colours of up to six channels: blue for the first (usually nuclei), then the rest.
 _TINTS = np.array(

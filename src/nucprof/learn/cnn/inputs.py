@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nucprof.learn.augment import Augmentation, from_numpy, network_input
-from nucprof.learn.crop_data import Crops, CropsInMemory, batches
+from nucprof.learn.cnn.augment import Augmentation, from_numpy, network_input
+from nucprof.learn.cnn.crop_data import Crops, CropsInMemory, batches
 
 DEVICE_SHARE = 0.3
 """Share of the free memory of a GPU that the crops may take to live there."""

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from nucprof.learn.columns import PLATE, TARGET, WELL_KEY
 from nucprof.learn.selection import Scaler, Scaling, informative
 from nucprof.learn.split import Unit, attach, cv_folds, sample_cells, shuffled_labels
+from nucprof.plate.columns import PLATE, TARGET, WELL_KEY
 
 # Trees that are deeper or have smaller leaves fit more; which is right is asked of the wells.
 SHAPES: tuple[tuple[int | None, int], ...] = ((4, 1), (8, 1), (None, 5), (None, 1))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nucprof.learn.crop_data import Crops, batches
+from nucprof.learn.cnn.crop_data import Crops, batches
 
 Normalise = Literal["crop", "plate"]
 

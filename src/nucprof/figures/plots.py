@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 
-from nucprof.report.canvas import (
+from nucprof.figures.canvas import (
     COLOURS,
     MOST_POINTS,
     NO_CLASS,

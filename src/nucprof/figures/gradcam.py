@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nucprof.figures import crops
+from nucprof.figures.crops import Cell, composite
 from nucprof.io.files import atomic
-from nucprof.report import crops
-from nucprof.report.crops import Cell, composite
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nucprof.config.models import GradcamSettings
-    from nucprof.learn.cnn_model import CnnModel
-    from nucprof.learn.inputs import InputPath
+    from nucprof.learn.cnn.inputs import InputPath
+    from nucprof.learn.cnn.model import CnnModel
 
 
 class Pictures:
@@ -112,6 +112,6 @@ class Pictures:
         return found
 
     def _enlarged(self, mask: np.ndarray) -> np.ndarray:
-        from nucprof.learn.gradcam import resize_mask
+        from nucprof.learn.cnn.gradcam import resize_mask
 
         return resize_mask(mask, self.model.image_size)

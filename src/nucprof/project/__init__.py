@@ -1,0 +1,1 @@
+"""What a user calls on a project beside its stages."""

@@ -1,0 +1,1 @@
+"""Finding raw files, renaming them, and the index of images."""

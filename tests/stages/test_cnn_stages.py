@@ -16,8 +16,7 @@ from nucprof.io.results import Results
 from nucprof.io.stacks import write_stack
 from nucprof.io.tables import read_table, write_table
 from nucprof.learn import embedding as embed
-from nucprof.learn.cnn import evaluate as cnn_evaluate
-from nucprof.learn.cnn.train import TrainingSettings
+from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages import embed as embed_stage
@@ -106,8 +105,7 @@ def plate(tmp_path_factory):
     context = make_context(tmp_path)
     write_plate(context, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        quick = TrainingSettings(epochs=1, batch_size=32, augment=False, keep="last")
-        patch.setattr(cnn_evaluate, "CONTROL_TRAINING", quick)
+        patch.setattr(forest_chance, "ARRANGEMENTS", 9)
         patch.setattr(forest_fit, "TREES", (20, 30))
         patch.setattr(forest_fit, "SEARCH_TREES", 20)
         run(train_cnn, context)
@@ -139,9 +137,7 @@ def test_learning_curve_and_ablation_are_tables_and_plots(tmp_path, plate):
            "sizes": [4, 8], "ablate": "channels"}  # fmt: skip
     context = make_context(tmp_path, train={"cnn": cnn})
     write_plate(context, tmp_path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cnn_evaluate, "CONTROL_TRAINING", TrainingSettings(epochs=1, keep="last"))
-        run(train_cnn, context)
+    run(train_cnn, context)
     folder = tmp_path / "results/train/cnn/default"
     assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8, 16]
     without = read_table(folder / "ablation.csv")["without"].fillna("").tolist()

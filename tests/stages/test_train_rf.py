@@ -11,6 +11,7 @@ from nucprof.config import Project
 from nucprof.errors import DataError
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table, write_table
+from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.learn.forest.model import load_forest
 from nucprof.stages import train_rf
@@ -24,6 +25,7 @@ def small_forests(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (30, 40))
     monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     monkeypatch.setattr(forest_fit, "SHAPES", ((3, 1),))
+    monkeypatch.setattr(forest_chance, "ARRANGEMENTS", 9)
 
 
 def make_context(tmp_path, *, ground_truth=True, name="default", **train):

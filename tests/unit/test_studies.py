@@ -39,7 +39,7 @@ def test_learning_curve(asked):
         pd.DataFrame(), CROPS, KIND, CnnSettings(seeds=(0, 1)), [100, 50, 100], report=lines.append
     )
     assert [call[2].sample for call in asked] == [50, 100]
-    assert all(call[2].controls == 0 and call[2].seeds == (0, 1) for call in asked)
+    assert all(call[2].seeds == (0, 1) for call in asked)
     assert table["per_class"].tolist() == [50, 50, 100, 100]
     assert list(table.columns) == ["per_class", "n_train", "seed", "repeat", "f1_macro", "accuracy"]
     assert lines == ["learning curve: 50 cells per class", "learning curve: 100 cells per class"]

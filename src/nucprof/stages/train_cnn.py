@@ -18,6 +18,7 @@ from nucprof.learn.cells import (
     choose_cells,
     classifier_outputs,
     describe_metrics,
+    few_wells,
     gate_table,
     training_params,
     write_evaluation,
@@ -120,7 +121,7 @@ def work(job: Job) -> Outcome:
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
     return Outcome(
         {"culture": culture, "architecture": result.model.architecture, "device": device},
-        warnings=result.warnings,
+        warnings=[*result.warnings, *few_wells(result.metrics)],
     )
 
 
@@ -191,12 +192,14 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     """Tell how good it is and where to look."""
     folder, record = plan.jobs[0].runtime["folder"], entries[0].record
     metrics = read_json(folder / "metrics.json")
+    quality, chance = describe_metrics(metrics)
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
             f"{record['architecture']} on {record['device']} ({record['culture']} culture): "
-            + describe_metrics(metrics),
+            + quality,
+            chance,
             f"look at {folder / 'confusion.png'} and {folder / 'history.png'}",
         ],
     )

@@ -11,6 +11,7 @@ from nucprof.learn.cells import (
     choose_cells,
     classifier_outputs,
     describe_metrics,
+    few_wells,
     gate_table,
     training_params,
     write_evaluation,
@@ -101,18 +102,22 @@ def work(job: Job) -> Outcome:
         )
     with atomic(folder / MODEL) as path:
         result.model.save(path)
-    return Outcome({"culture": culture, "features": len(features)})
+    return Outcome(
+        {"culture": culture, "features": len(features)}, warnings=few_wells(result.metrics)
+    )
 
 
 def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     """Tell how good it is and where to look."""
     folder = plan.jobs[0].runtime["folder"]
     metrics = read_json(folder / "metrics.json")
+    quality, chance = describe_metrics(metrics)
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"random forest ({entries[0].record['culture']} culture): {describe_metrics(metrics)}",
+            f"random forest ({entries[0].record['culture']} culture): {quality}",
+            chance,
             f"look at {folder / 'confusion.png'}",
         ],
     )

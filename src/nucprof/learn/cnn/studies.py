@@ -58,7 +58,7 @@ def learning_curve(
     tables = []
     for size in sorted(set(sizes)):
         _tell(more, f"learning curve: {size} cells per class")
-        fewer = replace(settings, sample=size, controls=0)
+        fewer = replace(settings, sample=size)
         tables.append(_runs(cells, crops, kind, fewer, more).assign(per_class=size))
     return _in_order(tables, "per_class")
 
@@ -80,7 +80,6 @@ def channel_ablation(
     """
     if len(kind.channels) < 2:
         raise DataError("train.cnn.ablate = channels needs two channels or more")
-    settings = replace(settings, controls=0)
     _tell(more, "ablation: all channels")
     tables = [_runs(cells, crops, kind, settings, more).assign(without="")]
     for left_out in kind.channels:

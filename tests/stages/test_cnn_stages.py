@@ -21,6 +21,7 @@ from nucprof.learn.forest import fit as forest_fit
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages import embed as embed_stage
 from nucprof.stages import gradcam, predict, train_cnn, train_rf
+from nucprof.stages.crop import REAL_BOX
 
 SIZE, STEP = 12, 16
 FIELDS = [f"D-{column:02d}-01" for column in range(2, 6)]
@@ -72,7 +73,8 @@ def write_plate(context, tmp_path):
                 "Metadata_ObjectNumber": label,
                 "Metadata_ROI_img_name": cell_key(FieldKey.parse(field), label),
             }  # fmt: skip
-            index.append(key | {"stack": f"p1/{field}.tif", "row": row, "padded": False})
+            whole = dict(zip(REAL_BOX, (0, 0, SIZE, SIZE), strict=True))
+            index.append(key | {"stack": f"p1/{field}.tif", "row": row, "padded": False} | whole)
             features.append(key | {
                 "Metadata_Target": "co-culture", "Metadata_FieldCellCount": 24,
                 "Nuclei_Intensity_MeanIntensity_GFP": crops[row, 1].mean() + rng.normal(0, 1),

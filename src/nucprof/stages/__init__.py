@@ -62,7 +62,14 @@ STAGES = (
         ("aligned/", "registration.csv"),
         skip=_without_ground_truth,
     ),
-    Stage("crop", "Cut one patch per cell", ("crop",), ("segment", "align"), ("crops/",)),
+    Stage(
+        "crop",
+        "Cut one patch per cell",
+        ("crop",),
+        ("segment", "align"),
+        ("crops/",),
+        version=2,
+    ),
     Stage(
         "features",
         "Measure intensity, shape and texture of every cell",
@@ -85,6 +92,7 @@ STAGES = (
         ("features", "gate"),
         ("train/rf/",),
         skip=_disabled("train.rf"),
+        version=2,
     ),
     Stage(
         "train-cnn",
@@ -93,6 +101,7 @@ STAGES = (
         ("crop", "features", "gate"),
         ("train/cnn/",),
         skip=_disabled("train.cnn"),
+        version=2,
     ),
     Stage(
         "embed",
@@ -109,6 +118,7 @@ STAGES = (
         ("crop", "train-cnn"),
         ("gradcam/",),
         skip=_without_network("gradcam"),
+        version=2,
     ),
     Stage(
         "predict",

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     pass
 
 
+REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
+"""Columns of the index: where a crop shows the image, in its pixels, the last two exclusive."""
+
+
 def crop_geometry(project: Project) -> tuple[str, int, bool]:
     """Region, size in pixels and whether pixels outside the object are set to 0."""
     settings = project.crop
@@ -76,7 +80,7 @@ def work(job: Job) -> Outcome:
     """Cut the crops of one field."""
     import pandas as pd
 
-    from nucprof.core.crops import extract_crops
+    from nucprof.core.crops import extract_crops, real_boxes
 
     size, mask = job.params["size"], job.inputs[-1]
     stack_path, part = job.outputs
@@ -90,6 +94,7 @@ def work(job: Job) -> Outcome:
         size,
         masked=job.params["masked"],
     )
+    real = real_boxes(objects.centroids, size, labels.shape)
     write_stack(stack_path, crops, job.params["channels"])
     field = FieldKey.parse(job.field)
     names = [cell_key(field, label) for label in objects.ids.tolist()]
@@ -107,6 +112,7 @@ def work(job: Job) -> Outcome:
                 "stack": pd.Series([f"{job.plate}/{job.field}.tif"] * len(names), dtype="str"),
                 "row": np.arange(len(names), dtype=np.int64),
                 "padded": np.asarray(padded, dtype=bool),
+                **dict(zip(REAL_BOX, real.T, strict=True)),
             }
         ),
     )

@@ -131,7 +131,9 @@ def _features(
 
     model = load_cnn(job.runtime["trained"])
     channels = model.check_fits(job.runtime["kind"])
-    crops = open_cells_crops(cells, job.runtime["index"], channels)
+    crops = open_cells_crops(
+        cells, job.runtime["index"], channels, masked=job.runtime["kind"].masked
+    )
     device = resolve_device(job.runtime["device"])
     values = model.embed(model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device))
     names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]

@@ -93,7 +93,9 @@ def work(job: Job) -> Outcome:
     channels = model.check_fits(job.runtime["kind"])
     tested = _tested(job)
     keys = tested.rename(columns={"plate": PLATE, "ROI_img_name": CELL, "well": WELL})
-    crops = open_cells_crops(keys, job.runtime["index"], channels)
+    crops = open_cells_crops(
+        keys, job.runtime["index"], channels, masked=job.runtime["kind"].masked
+    )
     device = resolve_device(job.runtime["device"])
     inputs = model.inputs(crops, keys[PLATE].to_numpy(dtype=str), device)
     classes = np.searchsorted(model.classes, tested["predicted"].to_numpy(dtype=str))

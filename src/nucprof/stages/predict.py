@@ -94,7 +94,9 @@ def _probabilities(job: Job, model: Any, cells: pd.DataFrame) -> np.ndarray:
         likely = model.predict_proba(cells, n_jobs=cores())
         return calibrated(logits_of(likely), model.metadata["temperature"])
     channels = model.check_fits(job.runtime["kind"])
-    crops = open_cells_crops(cells, job.runtime["index"], channels)
+    crops = open_cells_crops(
+        cells, job.runtime["index"], channels, masked=job.runtime["kind"].masked
+    )
     device = resolve_device(job.runtime["device"])
     inputs = model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device)
     return calibrated(model.logits(inputs), model.temperature)

@@ -93,7 +93,9 @@ def work(job: Job) -> Outcome:
         train if test is None else pd.concat([train.assign(test=False), test.assign(test=True)])
     )
     kind, channels = _chosen_channels(job)
-    crops = open_cells_crops(cells, job.runtime["index"], channels)
+    crops = open_cells_crops(
+        cells, job.runtime["index"], channels, masked=job.runtime["kind"].masked
+    )
     device = resolve_device(job.runtime["device"])
     settings = _settings(job, section)
     common: dict[str, Any] = {

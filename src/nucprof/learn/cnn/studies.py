@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
-from nucprof.learn.cnn.crop_data import Crops
+from nucprof.learn.cnn.crop_data import Crops, RealPixels
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
 from nucprof.learn.cnn.model import CropKind
 
@@ -27,6 +27,11 @@ class SomeChannels:
         """`(N, C, H, W)`."""
         n, _, h, w = self.crops.shape
         return n, len(self.channels), h, w
+
+    @property
+    def real(self) -> RealPixels:
+        """See :class:`~nucprof.learn.cnn.crop_data.Crops`."""
+        return self.crops.real
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """See :class:`~nucprof.learn.cnn.crop_data.Crops`."""

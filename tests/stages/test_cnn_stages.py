@@ -26,7 +26,6 @@ from nucprof.stages.crop import REAL_BOX
 SIZE, STEP = 12, 16
 FIELDS = [f"D-{column:02d}-01" for column in range(2, 6)]
 CLASSES = ("astro", "neuro")
-pytestmark = pytest.mark.filterwarnings("ignore:.*hooks.*:UserWarning")
 
 
 def make_context(tmp_path, *, name="default", **sections):
@@ -192,10 +191,33 @@ def test_gradcam_measures_attention_on_the_cells_own_nucleus(plate):
     shown = read_table(folder / "index.csv")
     assert len(shown) == 6
     np.testing.assert_allclose(shown["nucleus_area"], 25 / SIZE**2, atol=0.02)
-    assert ((shown["nucleus"] >= 0) & (shown["nucleus"] <= 1)).all()
+    evident = shown[~shown["no_evidence"]]
+    assert evident["nucleus"].between(0, 1).all()
+    assert shown.loc[shown["no_evidence"], ["nucleus", "deletion"]].isna().all(axis=None)
     attention = read_table(folder / "attention.csv")
     assert attention["predicted"].tolist()[-1] == "all classes"
+    assert attention["n"].iloc[-1] == attention["n"].iloc[:-1].sum()
     assert any("of the attention lies inside the nucleus" in line for line in summary.lines)
+    assert any("removing 20% by random maps by" in line for line in summary.lines)
+    assert any("maps show no evidence" in line for line in summary.lines)
+
+
+def test_empty_maps_are_counted_and_drawn_and_take_no_part_in_the_means(plate, monkeypatch):
+    def half_empty(network, inputs, numbers, classes):
+        maps = np.zeros((len(numbers), inputs.size, inputs.size), np.float32)
+        maps[::2, 0, 0] = 1  # all attention in a corner, outside of every nucleus
+        return maps
+
+    monkeypatch.setattr("nucprof.learn.cnn.gradcam.attention_maps", half_empty)
+    run(gradcam, make_context(plate, gradcam={"per_class": 3}))
+    every = read_table(plate / "results/gradcam/attention.csv").iloc[-1]
+    assert every["no_evidence"] == every["n"] // 2
+    assert every["nucleus"] == 0
+    monkeypatch.setattr("nucprof.learn.cnn.gradcam.attention_maps",
+                        lambda *given: 0 * half_empty(*given))  # fmt: skip
+    summary = run(gradcam, make_context(plate, gradcam={"per_class": 3}))
+    n = int(every["n"])
+    assert summary.lines[0].startswith(f"{n} of {n} maps show no evidence")
 
 
 @pytest.mark.parametrize("choose", ["certain", "uncertain", "wrong"])

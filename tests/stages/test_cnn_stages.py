@@ -140,7 +140,7 @@ def test_learning_curve_and_ablation_are_tables_and_plots(tmp_path, plate):
     write_plate(context, tmp_path)
     run(train_cnn, context)
     folder = tmp_path / "results/train/cnn/default"
-    assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8, 16]
+    assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8] * 3 + [16] * 3
     without = read_table(folder / "ablation.csv")["without"].fillna("").tolist()
     assert without == ["", "DNA", "GFP"]
 

@@ -118,6 +118,30 @@ def test_repeats_share_the_split_and_not_the_weights():
     assert not np.allclose(one["p_astro"], two["p_astro"])
 
 
+def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
+    learnt = []
+
+    def spy(network, inputs, train, validation, training, **more):
+        learnt.append((train.numbers, training))
+        return original(network, inputs, train, validation, training, **more)
+
+    original = cnn_evaluate.train_network
+    monkeypatch.setattr(cnn_evaluate, "train_network", spy)
+    few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), architecture="resnet18",
+                      image_size=32, per_class=4, repeats=2)  # fmt: skip
+    result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
+    assert [run["n_train"] for run in result.metrics["seeds"]] == [8, 8]
+    chosen = []
+    for numbers, training in learnt:
+        assert len(numbers) == 48  # as without per_class: 3 steps of 16 in the only epoch
+        assert training == few.training
+        cells, times = np.unique(numbers, return_counts=True)
+        assert times.tolist() == [6] * 8
+        assert CELLS.loc[cells, TARGET].value_counts().tolist() == [4, 4]
+        chosen.append(set(cells))
+    assert chosen[0] != chosen[1]
+
+
 def test_train_on_one_culture_and_test_on_the_other():
     mono = [plate(2, 24, seed=s, row=r, classes=(c,)) for s, r, c in
             ((1, "B", "astro"), (2, "C", "neuro"))]  # fmt: skip

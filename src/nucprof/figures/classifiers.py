@@ -140,17 +140,19 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
 
 
 def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
-    """Macro-F1 on unseen wells against the number of training cells; points are runs."""
+    """Macro-F1 on unseen wells against training cells: runs, their mean and standard deviation."""
     n, f1 = np.asarray(table["n_train"], dtype=float), np.asarray(table["f1_macro"])
     sizes = np.unique(n)
+    mean = np.array([f1[n == size].mean() for size in sizes])
+    spread = np.array([f1[n == size].std(ddof=int((n == size).sum() > 1)) for size in sizes])
     with mpl.rc_context(STYLE):
         figure = new_figure()
         axes = figure.subplots()
-        axes.plot(sizes, [f1[n == size].mean() for size in sizes], color=COLOURS[0], label="mean")
+        axes.errorbar(sizes, mean, spread, color=COLOURS[0], capsize=4, label="mean ± SD of runs")
         axes.plot(n, f1, "o", color=COLOURS[0], alpha=0.5, label="one run")
         axes.set(xscale="log", xlabel="training cells (all classes)", ylim=(min(f1.min(), 0.5), 1))
         axes.set_ylabel("macro-F1 on unseen wells")
-        axes.set_title(f"Learning curve, {len(f1)} runs")
+        axes.set_title(f"Learning curve at equal numbers of steps, {len(f1)} runs")
         axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes], minor=False)
         axes.minorticks_off()
         axes.legend(loc="lower right")

@@ -48,6 +48,8 @@ class CnnSettings:
     seeds: tuple[int, ...] = (0,)
     split_unit: Unit = "well"
     repeats: int = 1
+    per_class: int | None = None
+    """Learn from so few cells of every class, in as many steps as from all that `sample` gives."""
     density_strata: int = 0
 
 
@@ -143,6 +145,12 @@ def evaluate_cnn(
     )
 
 
+def _repeated(cells: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """`n` rows that hold every cell equally often, or nearly."""
+    order = np.random.default_rng(seed).permutation(len(cells))
+    return cells.iloc[np.resize(order, n)]
+
+
 def _mixed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
@@ -182,9 +190,13 @@ class _Job:
         part = attach(self.cells, split, "part")
         rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
         train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
+        shown, n_train = train, len(train)
+        if self.settings.per_class is not None:
+            few = sample_cells(rows["train"], sample=self.settings.per_class, seed=draw)
+            shown, n_train = _repeated(few, len(train), draw), len(few)
         inputs = self._inputs(part == "train")
         trained = train_network(
-            self._network(draw), inputs, self._samples(train), self._samples(rows["validation"]),
+            self._network(draw), inputs, self._samples(shown), self._samples(rows["validation"]),
             self.settings.training, seed=draw, n_classes=len(self.classes),
             checkpoint=self._checkpoint(seed, repeat), definition=self.definition,
             report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
@@ -199,7 +211,7 @@ class _Job:
         metrics = run_metrics(
             frame,
             self.classes,
-            n_train=len(train),
+            n_train=n_train,
             evaluation="split" if self.tested is None else "across",
             split_unit=self.settings.split_unit,
             chance=chance_of_predictions(frame, self.classes),

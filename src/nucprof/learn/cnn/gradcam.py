@@ -1,5 +1,5 @@
-"""Where the network looked: LayerCAM (Jiang et al., IEEE TIP 2021), what it is worth by the deletion
-test, and how much of it falls on the nucleus.
+"""Where the network looked: LayerCAM (Jiang et al., IEEE TIP 2021), what it is worth by the
+deletion test, and how much of it falls on the nucleus.
 
 LayerCAM weighs every place of a layer's output by its own gradient, where Grad-CAM (Selvaraju et
 al., ICCV 2017) weighs whole channels by their mean gradient. That lets it use an early layer, whose
@@ -186,7 +186,7 @@ def deletion(
 
 
 def random_maps(n: int, size: int, *, seed: int) -> np.ndarray:
-    """Maps `(n, size, size)` float32 of random values, as coarse as those of the explained layer."""
+    """Random maps `(n, size, size)` float32, as coarse as those of the explained layer."""
     generator = torch.Generator().manual_seed(seed)
     side = -(-size // STRIDE)
     coarse = torch.rand(n, 1, side, side, generator=generator)

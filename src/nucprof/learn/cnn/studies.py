@@ -14,6 +14,9 @@ from nucprof.learn.cnn.crop_data import Crops, RealPixels
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
 from nucprof.learn.cnn.model import CropKind
 
+DRAWS = 3
+"""Runs per point of the learning curve and seed."""
+
 
 @dataclass
 class SomeChannels:
@@ -48,6 +51,11 @@ def learning_curve(
 ) -> pd.DataFrame:
     """Train with so many cells per class, on the same wells, and test on the same unseen cells.
 
+    Every run takes as many steps as the full run: few cells are shown so much more often, each time
+    augmented anew. Runs of a fixed number of epochs would measure steps, not cells. Every point is
+    drawn three times (or `settings.repeats` times, if that is more) for every seed: other cells,
+    other initial weights.
+
     Parameters
     ----------
     cells, crops, kind, settings, more
@@ -58,14 +66,19 @@ def learning_curve(
     Returns
     -------
     DataFrame
-        `per_class, n_train, seed, repeat, f1_macro, accuracy`; `n_train` is what there really was.
+        `per_class, n_train, seed, repeat, f1_macro, accuracy`, a row per run; `n_train` is what
+        there really was. `f1_macro_mean` and `f1_macro_std` (ddof 1) are those of the point.
     """
     tables = []
     for size in sorted(set(sizes)):
         _tell(more, f"learning curve: {size} cells per class")
-        fewer = replace(settings, sample=size)
+        fewer = replace(settings, per_class=size, repeats=max(settings.repeats, DRAWS))
         tables.append(_runs(cells, crops, kind, fewer, more).assign(per_class=size))
-    return _in_order(tables, "per_class")
+    table = _in_order(tables, "per_class")
+    of_point = table.groupby("per_class")["f1_macro"]
+    return table.assign(
+        f1_macro_mean=of_point.transform("mean"), f1_macro_std=of_point.transform("std")
+    )
 
 
 def channel_ablation(

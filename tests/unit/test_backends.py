@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nucprof.config.models import SegmentSettings
+from nucprof.config.segmenters import SegmentSettings
 from nucprof.errors import ModelError, ProjectError
 from nucprof.segmentation import backends, weights
 

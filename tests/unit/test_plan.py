@@ -11,7 +11,8 @@ import pytest
 
 from nucprof.config import Project
 from nucprof.io import files
-from nucprof.io.files import Fingerprint, sha256
+from nucprof.io.digest import sha256
+from nucprof.io.files import Fingerprint
 from nucprof.io.results import Results
 from nucprof.run import plan as planning
 from nucprof.run.definition import canonical, digest, job_definition, parameters, table_definition

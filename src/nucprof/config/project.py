@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from nucprof.config import models as m
+from nucprof.config.segmenters import SegmentSettings
 from nucprof.plate.keys import CP_ROUND
 
 ENV_PREFIX = "NUCPROF_"
@@ -32,7 +34,7 @@ class Project(BaseSettings):
     plates: list[m.PlateSection] = Field(description="the plates", min_length=1)
     channels: m.ChannelsSection = Field(description="the channels")
     rename: m.RenameSettings = Field(default_factory=m.RenameSettings)
-    segment: m.SegmentSettings = Field(default_factory=m.SegmentSettings)
+    segment: SegmentSettings = Field(default_factory=SegmentSettings)
     align: m.AlignSettings = Field(default_factory=m.AlignSettings)
     crop: m.CropSettings = Field(default_factory=m.CropSettings)
     features: m.FeatureSettings = Field(default_factory=m.FeatureSettings)
@@ -42,6 +44,19 @@ class Project(BaseSettings):
     gradcam: m.GradcamSettings = Field(default_factory=m.GradcamSettings)
     predict: m.PredictSettings = Field(default_factory=m.PredictSettings)
     execution: m.ExecutionSettings = Field(default_factory=m.ExecutionSettings)
+
+    _root: Path | None = PrivateAttr(default=None)
+
+    @property
+    def root(self) -> Path:
+        """The folder of the project file."""
+        return self._root or self.project.output.parent
+
+    def at(self, root: Path) -> Project:
+        """The same project, its file lying in `root`."""
+        placed = self.model_copy()
+        placed._root = root
+        return placed
 
     @classmethod
     def settings_customise_sources(
@@ -66,6 +81,11 @@ class Project(BaseSettings):
         """Names of the ground-truth rounds that at least one plate has, in the file's order."""
         used = {name for plate in self.plates for name in plate.ground_truth}
         return [name for name in self.channels.ground_truth if name in used]
+
+    def rounds_of(self, plate: str) -> list[str]:
+        """Names of the ground-truth rounds of one plate, in the file's order."""
+        held = next(p.ground_truth for p in self.plates if p.name == plate)
+        return [name for name in self.channels.ground_truth if name in held]
 
     @property
     def has_ground_truth(self) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import psutil
-
 from nucprof.errors import UserError
 
 
@@ -23,6 +21,8 @@ def thread_share() -> int:
 
 def available_memory() -> int:
     """Bytes of memory that could be taken now without swapping."""
+    import psutil  # slow to import, and `nucprof --help` does not need it
+
     return int(psutil.virtual_memory().available)
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nucprof.segmentation.labels import find_masks, read_masks
 
 from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.images import write_labels
+from nucprof.segmentation.backends.base import Planes
+from nucprof.segmentation.backends.labels import LabelsSettings, Masks, find_masks
 from nucprof.segmentation.objects import clean_cells, clean_nuclei
 from nucprof.segmentation.planes import combine_channels, split_planes
 
@@ -115,12 +116,16 @@ def test_nuclei_on_one_channel_are_seen_as_they_are():
     np.testing.assert_allclose(two, combine_channels(image), atol=1e-6)
 
 
+def read_masks(found, name, mode, shape):
+    return Masks(mode).segment(Planes(np.zeros(shape), None, name, found))
+
+
 @pytest.mark.parametrize(
     "where", ["rep1/cells/B-02-01.tif", "cells/B-02-01.tiff", "rep1/B-02-01.tif", "B-02-01.tif"]
 )
 def test_masks_made_elsewhere_are_found(tmp_path, where):
     write_labels(tmp_path / where, boxes((3, 1, 1, 4, 4)))
-    found = find_masks(tmp_path, "rep1", "B-02-01", "cells")
+    found = find_masks(LabelsSettings(path=tmp_path), "rep1", "B-02-01", "cells")
     assert found["cells"] == tmp_path / where
     read = read_masks(found, "rep1/B-02-01", "cells", (40, 60))
     assert read.nuclei is None  # a mask without a folder of its kind is of the mode's
@@ -130,13 +135,19 @@ def test_masks_made_elsewhere_are_found(tmp_path, where):
 def test_masks_of_both_kinds(tmp_path):
     for kind, label in (("nuclei", 1), ("cells", 5)):
         write_labels(tmp_path / kind / "B-02-01.tif", boxes((label, 1, 1, 4, 4)))
-    read = read_masks(find_masks(tmp_path, "p", "B-02-01", "cells"), "p/B-02-01", "cells", (40, 60))
+    found = find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "cells")
+    read = read_masks(found, "p/B-02-01", "cells", (40, 60))
+        find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "cells"),
+        "p/B-02-01",
+        "cells",
+        (40, 60),
+    )
     assert (read.labels("nuclei").max(), read.labels("cells").max()) == (1, 5)
-    assert set(find_masks(tmp_path, "p", "B-02-01", "nuclei")) == {"nuclei"}
+    assert set(find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "nuclei")) == {"nuclei"}
 
 
 def test_a_missing_mask_leaves_the_field_out_and_a_wrong_one_fails_it(tmp_path):
-    found = find_masks(tmp_path, "p", "B-02-01", "nuclei")
+    found = find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "nuclei")
     with pytest.raises(FieldExcluded, match=r"p/B-02-01 has no mask .*B-02-01\.tif"):
         read_masks(found, "p/B-02-01", "nuclei", (40, 60))
     write_labels(found["nuclei"], boxes((3, 1, 1, 4, 4)))

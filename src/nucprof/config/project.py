@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, PrivateAttr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from nucprof.config import models as m
 from nucprof.config.segmenters import SegmentSettings
@@ -15,20 +14,14 @@ from nucprof.plate.keys import CP_ROUND
 ENV_PREFIX = "NUCPROF_"
 
 
-class Project(BaseSettings):
+class Project(BaseModel):
     """A project: everything that a stage may ask for.
 
     Precedence: flags > environment (``NUCPROF_SEGMENT__PMIN``) > file > defaults.
     Paths are absolute after :func:`load_project`.
     """
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     project: m.ProjectSection = Field(description="the project as a whole")
     plates: list[m.PlateSection] = Field(description="the plates", min_length=1)
@@ -57,18 +50,6 @@ class Project(BaseSettings):
         placed = self.model_copy()
         placed._root = root
         return placed
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values as :func:`load_project` merged them, and from nowhere else."""
-        return (init_settings,)
 
     def round_channels(self, round_name: str) -> list[str]:
         """Channels of a round, in file order; ``CP`` is the Cell Painting round."""

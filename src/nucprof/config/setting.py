@@ -50,4 +50,4 @@ def setting(
 class Section(BaseModel):
     """A section of the project file: frozen, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)

@@ -17,7 +17,7 @@ from nucprof.config.by_mode import crop_kind
 from nucprof.config.segmenters import broken_segmenters, own_settings
 from nucprof.errors import NucprofError
 from nucprof.io.images import describe
-from nucprof.machine import available_memory, cores, resolve_device
+from nucprof.machine import available_memory, cores
 from nucprof.plate.keys import CP_ROUND
 from nucprof.raw.rounds import image_files, list_rounds
 from nucprof.run.executor import worker_count
@@ -97,8 +97,7 @@ def _libraries() -> Iterator[Check]:
 
 
 def _project(project: Project) -> Iterator[Check]:
-    gpu = resolve_device(project.execution.device) != "cpu"
-    segmenter = choose_segmenter(project.segment, gpu=gpu)
+    segmenter = choose_segmenter(project.segment, project.execution.device)
     own = own_settings(project.segment, segmenter.settings)
     model = find_model(segmenter, own, project.execution.models_dir)
     yield Check("ok", f"segmentation by {segmenter.name}" + (f", model {model}" if model else ""))

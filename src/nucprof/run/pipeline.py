@@ -16,7 +16,6 @@ from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
 from nucprof.io.results import Results
-from nucprof.machine import resolve_device
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.current import current_jobs
@@ -94,10 +93,6 @@ class Run:
             path = self.results.journal(self._record_name(declared))
             self._journals[stage] = journal.read(path, declared.record, self.places)
         return self._journals[stage]
-
-    def device(self) -> str:
-        """The device asked for, resolved by torch."""
-        return resolve_device(self.project.execution.device)
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are no part of the results; nothing is recorded."""

@@ -10,6 +10,7 @@ from nucprof.config.segmenters import SegmentSettings, broken_segmenters
 from nucprof.config.segmenters import segmenters as declarations
 from nucprof.config.setting import Section
 from nucprof.errors import ProjectError
+from nucprof.machine import resolve_device
 from nucprof.segmentation import weights
 from nucprof.segmentation.backends.base import Backend, Request, Segmenter
 
@@ -30,8 +31,14 @@ def load(segmenter: str, request: Request) -> Backend:
     return _LOADED[key]
 
 
-def choose_segmenter(settings: SegmentSettings, *, gpu: bool) -> Segmenter:
+def choose_segmenter(settings: SegmentSettings, device: str) -> Segmenter:
     """The backend that the settings name, or the one for their mode and this machine.
+
+    Parameters
+    ----------
+    settings : SegmentSettings
+    device : str
+        ``execution.device``; looked at only where it decides.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def choose_segmenter(settings: SegmentSettings, *, gpu: bool) -> Segmenter:
     found = segmenters()
     name = settings.backend
     if name is None:
-        name = "stardist" if settings.mode == "nuclei" else "cellpose" if gpu else "propagate"
+        name = "stardist" if settings.mode == "nuclei" else _finder_of_cells(device)
     if name not in found:
         raise ProjectError(f'segment.backend = "{name}": {broken_segmenters()[name]}.')
     if settings.mode not in found[name].finds:
@@ -51,6 +58,10 @@ def choose_segmenter(settings: SegmentSettings, *, gpu: bool) -> Segmenter:
             "change segment.mode."
         )
     return found[name]
+
+
+def _finder_of_cells(device: str) -> str:
+    return "propagate" if device == "cpu" or resolve_device(device) == "cpu" else "cellpose"
 
 
 def model_name(segmenter: Segmenter, own: Section) -> str | None:

@@ -166,10 +166,6 @@ class Context(Protocol):
         """Finished jobs of an earlier stage."""
         ...
 
-    def device(self) -> str:
-        """Torch's name of the device that the project asks for, resolved."""
-        ...
-
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are no part of the results, e.g. for a preview; nothing is recorded."""
         ...

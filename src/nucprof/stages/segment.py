@@ -83,7 +83,7 @@ def plan(context: Context) -> Plan[SegmentJob]:
     """One job per Cell Painting field."""
     project, results = context.project, context.results
     settings = project.segment
-    segmenter = choose.choose_segmenter(settings, gpu=has_gpu(context))
+    segmenter = choose.choose_segmenter(settings, project.execution.device)
     own = own_settings(settings, segmenter.settings)
     model = choose.find_model(segmenter, own, project.execution.models_dir)
     channels = _channels(settings, project.channels.nuclei, project.channels.cell_painting)
@@ -194,14 +194,6 @@ def _channels(settings: SegmentSettings, nuclear: str, painted: list[str]) -> li
         return settings.channels or [nuclear]
     chosen = settings.channels or painted
     return [nuclear, *(name for name in chosen if name != nuclear)]
-
-
-def has_gpu(context: Context) -> bool:
-    """Whether cell mode may count on a GPU; asked only where it decides the backend."""
-    settings, device = context.project.segment, context.project.execution.device
-    if settings.mode == "nuclei" or settings.backend is not None or device == "cpu":
-        return False
-    return context.device() != "cpu"
 
 
 def describe_backend(asked: SegmentSettings, job: SegmentJob) -> str:

@@ -18,10 +18,10 @@ from nucprof.io.tables import read_table, write_table
 from nucprof.learn import embedding as embed
 from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
+from nucprof.plate.columns import REAL_BOX
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages import embed as embed_stage
 from nucprof.stages import gradcam, predict, train_cnn, train_rf
-from nucprof.stages.crop import REAL_BOX
 
 SIZE, STEP = 12, 16
 FIELDS = [f"D-{column:02d}-01" for column in range(2, 6)]

@@ -11,7 +11,7 @@ from nucprof.cli.boundary import run_app
 from nucprof.io.images import write_labels
 from nucprof.io.stacks import read_stack
 from nucprof.io.tables import read_table
-from nucprof.stages.crop import REAL_BOX
+from nucprof.plate.columns import REAL_BOX
 
 SHAPE = (40, 52)
 BOXES = {3: (10, 12, 5, 7), 12345: (20, 30, 6, 4), 70000: (30, 8, 3, 3)}

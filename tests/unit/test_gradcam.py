@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from nucprof.core.crops import resize_mask
 from nucprof.errors import ModelError
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.gradcam import (
@@ -14,7 +15,6 @@ from nucprof.learn.cnn.gradcam import (
     deletion,
     layer_to_explain,
     random_maps,
-    resize_mask,
 )
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network

@@ -1,6 +1,7 @@
 """`train cnn`, `embed`, `gradcam`, `predict` on a small plate of crops, one after the other."""
 
 import json
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from nucprof.config import Project
 from nucprof.core.crops import extract_crops
 from nucprof.core.labels import ObjectIndex
 from nucprof.errors import DataError, ModelError, UserError
+from nucprof.io.digest import digest
 from nucprof.io.images import write_image, write_labels
 from nucprof.io.results import Results
 from nucprof.io.stacks import write_stack
@@ -20,6 +22,7 @@ from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.plate.columns import REAL_BOX
 from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.plate.sources import Source
 from nucprof.stages import embed as embed_stage
 from nucprof.stages import gradcam, predict, train_cnn, train_rf
 
@@ -39,7 +42,7 @@ def make_context(tmp_path, *, name="default", **sections):
         }}, "embed": {"method": "pca"}, "execution": {"device": "cpu"}} | sections,
     )  # fmt: skip
     done = {("p1", field): SimpleNamespace(status="done") for field in FIELDS}
-    image = [(str(tmp_path / "image.tif"), 0)]
+    image = [Source(tmp_path / "image.tif")]
     return SimpleNamespace(
         project=project, results=Results(tmp_path / "results"), name=name,
         entries=lambda stage: done, images=SimpleNamespace(sources=lambda *a: image),
@@ -95,7 +98,7 @@ def run(stage, context):
     summary = stage.finish(context, plan, [SimpleNamespace(record=outcome.record)])
     assert summary.lines
     assert all(path.is_file() for path in summary.outputs)
-    json.dumps(outcome.record)
+    json.dumps(asdict(outcome.record), allow_nan=False)
     return summary
 
 
@@ -135,12 +138,12 @@ def test_train_cnn_writes_what_the_design_says(plate):
 
 def test_learning_curve_and_ablation_are_tables_and_plots(tmp_path, plate):
     cnn = {"architecture": "resnet18", "image_size": 32, "epochs": 1, "batch_size": 16,
-           "sizes": [4, 8], "ablate": "channels"}  # fmt: skip
+           "sizes": [4], "ablate": "channels"}  # fmt: skip
     context = make_context(tmp_path, train={"cnn": cnn})
     write_plate(context, tmp_path)
     run(train_cnn, context)
     folder = tmp_path / "results/train/cnn/default"
-    assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8] * 3 + [16] * 3
+    assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8] * 3
     without = read_table(folder / "ablation.csv")["without"].fillna("").tolist()
     assert without == ["", "DNA", "GFP"]
 
@@ -277,10 +280,10 @@ def test_cells_without_a_crop_are_named(plate, tmp_path):
 def test_what_decides_a_network_is_in_its_definition(tmp_path):
     context = make_context(tmp_path)
     write_plate(context, tmp_path)
-    params = train_cnn.plan(context).jobs[0].params
-    other = make_context(tmp_path, execution={"device": "cuda"})
-    assert {k: v for k, v in params.items() if k != "settings"} == {
-        k: v for k, v in train_cnn.plan(other).jobs[0].params.items() if k != "settings"
-    }
-    seeds = make_context(tmp_path, train={"seeds": [1]})
-    assert params != train_cnn.plan(seeds).jobs[0].params
+
+    def definition(**settings):
+        (job,) = train_cnn.plan(make_context(tmp_path, **settings)).jobs
+        return digest(replace(job, outputs=()))
+
+    assert definition(execution={"device": "cuda"}) == definition()
+    assert definition(train={"seeds": [1]}) != definition(train={})

@@ -139,6 +139,35 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
         save(figure, target)
 
 
+def density_strata(
+    target: Target, strata: Sequence[Mapping[str, Any]], classes: Sequence[str], *, title: str
+) -> None:
+    """Recall of every class by density, a point per stratum, with the number of cells above it.
+
+    `strata` as from `learn.evaluate.density_strata`; a class that a stratum lacks has no point.
+    """
+    with mpl.rc_context(STYLE):
+        figure = new_figure(2.4 + 1.1 * len(strata), 4)
+        axes = figure.subplots()
+        for number, (name, colour) in enumerate(class_colours(classes).items()):
+            place = 0.15 * (number - (len(classes) - 1) / 2)
+            held = [x for x, own in enumerate(strata) if name in own["recall_per_class"]]
+            recall = [strata[x]["recall_per_class"][name] for x in held]
+            axes.plot(np.array(held) + place, recall, "o-", color=colour, label=name)
+            for x, value in zip(held, recall, strict=True):
+                n = strata[x]["cells_per_class"][name]
+                axes.annotate(
+                    f"{n:,}", (x + place, value), (0, 5), textcoords="offset points", ha="center",
+                    fontsize=7, color=colour,
+                )  # fmt: skip
+        limits = [f"{own['low']:g} to {own['high']:g}" for own in strata]
+        axes.set_xticks(range(len(strata)), limits)
+        axes.set(ylim=(-0.03, 1.1), xlabel="cells in the field", ylabel="recall (unseen wells)")
+        axes.set_title(f"{title}\nnumbers of cells at the points")
+        axes.legend(loc="lower left")
+        save(figure, target)
+
+
 def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
     """Macro-F1 on unseen wells against training cells: runs, their mean and standard deviation."""
     n, f1 = np.asarray(table["n_train"], dtype=float), np.asarray(table["f1_macro"])

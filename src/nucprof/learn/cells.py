@@ -25,9 +25,10 @@ def gate_table(results: Results) -> Path:
     return results.folder("gate", "GT_data.csv")
 
 
-def classifier_outputs(folder: Path, model: str) -> dict[str, Path]:
+def classifier_outputs(folder: Path, model: str, *, strata: int) -> dict[str, Path]:
     """Files that every classifier writes; ``model`` is the name of its model file."""
-    names = ("metrics.json", "predictions.csv", "split.csv", "confusion.png", "roc.png", "pr.png")
+    names = ["metrics.json", "predictions.csv", "split.csv", "confusion.png", "roc.png", "pr.png"]
+    names += ["density.png"] if strata else []
     return {name: folder / name for name in (*names, model)}
 
 
@@ -111,7 +112,7 @@ def write_evaluation(
     split: pd.DataFrame,
     title: str,
 ) -> None:
-    """Write what every classifier reports: metrics, predictions, split and the three figures."""
+    """Write what every classifier reports: metrics, predictions, split and figures."""
     from nucprof.figures import classifiers
     from nucprof.io.files import atomic, write_json
     from nucprof.io.tables import write_table
@@ -122,13 +123,19 @@ def write_evaluation(
     write_table(paths["split.csv"], split)
     tested = predictions[predictions["part"] == "test"] if "part" in predictions else predictions
     classes = metrics["classes"]
-    unseen = f"{title}, unseen {metrics['split_unit']}s"
+    unit = metrics["split_unit"]
+    unseen = f"{title}, unseen {unit}s"
+    f1 = f"macro-F1 {metrics['f1_macro']:.3f}{_limits(metrics['f1_macro_ci'], unit)}"
     with atomic(paths["confusion.png"]) as path:
-        classifiers.confusion(path, metrics["confusion_matrix"], classes, title=unseen)
+        classifiers.confusion(path, metrics["confusion_matrix"], classes, title=f"{unseen}\n{f1}")
     with atomic(paths["roc.png"]) as path:
         classifiers.roc(path, roc_curves(tested, classes), title=unseen)
     with atomic(paths["pr.png"]) as path:
         classifiers.precision_recall(path, pr_curves(tested, classes), title=unseen)
+    if "density.png" in paths:
+        strata = metrics["seeds"][0]["density_strata"]
+        with atomic(paths["density.png"]) as path:
+            classifiers.density_strata(path, strata, classes, title=title)
 
 
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:

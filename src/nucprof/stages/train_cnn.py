@@ -83,6 +83,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
     names = ["model.json", "history.csv", "history.png"]
     names += ["learning_curve.csv", "learning_curve.png"] if settings.sizes else []
     names += ["ablation.csv", "ablation.png"] if settings.ablate == "channels" else []
+    training = training_of(project)
     job = NetworkJob(
         inputs=(
             features,
@@ -91,11 +92,11 @@ def plan(context: Context) -> Plan[NetworkJob]:
             *([settings.pretrained] if settings.pretrained else []),
         ),
         outputs=(
-            *classifier_outputs(folder, MODEL).values(),
+            *classifier_outputs(folder, MODEL, strata=training.density_strata).values(),
             *(folder / name for name in names),
         ),
         settings=settings,
-        training=training_of(project),
+        training=training,
         crops=crop_kind(project),
         features=features,
         gate=gate,
@@ -142,7 +143,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         definition=_definition(job),
         **common,
     )
-    _write(folder, result)
+    _write(job, result)
     if section.sizes:
         curve = studies.learning_curve(cells, crops, kind, settings, section.sizes, **common)
         _write_study(folder / "learning_curve", curve)
@@ -192,12 +193,13 @@ def _definition(job: NetworkJob) -> str:
     return digest([files, job])
 
 
-def _write(folder: Path, result: CnnResult) -> None:
+def _write(job: NetworkJob, result: CnnResult) -> None:
     from nucprof.figures import classifiers
     from nucprof.io.files import atomic
     from nucprof.io.tables import write_table
 
-    outputs = classifier_outputs(folder, MODEL)
+    folder = job.folder
+    outputs = classifier_outputs(folder, MODEL, strata=job.training.density_strata)
     title = f"Network ({result.model.architecture})"
     write_evaluation(outputs, result.metrics, result.predictions, result.split, title)
     write_table(folder / "history.csv", result.history)

@@ -61,12 +61,14 @@ def plan(context: Context) -> Plan[ForestJob]:
     folder = results.folder("train", "rf", context.name)
     features = results.features(CP_ROUND)
     gate = gate_table(results) if project.has_ground_truth else None
+    training = training_of(project)
+    outputs = classifier_outputs(folder, MODEL, strata=training.density_strata)
     extra = (folder / "importance.csv", folder / "importance.png")
     job = ForestJob(
         inputs=(features, *([gate] if gate else [])),
-        outputs=(*classifier_outputs(folder, MODEL).values(), *extra),
+        outputs=(*outputs.values(), *extra),
         settings=project.train.rf,
-        training=training_of(project),
+        training=training,
         features=features,
         gate=gate,
         folder=folder,
@@ -108,7 +110,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     )
     folder = job.folder
     write_evaluation(
-        classifier_outputs(folder, MODEL),
+        classifier_outputs(folder, MODEL, strata=training.density_strata),
         result.metrics,
         result.predictions,
         result.split,

@@ -35,10 +35,9 @@ class RealPixels:
 
         A crop without any such pixel (a cell that is 0 in all channels) counts as real all over.
         """
+        real = np.ones((len(rows), *rows.shape[2:]), dtype=bool)
         if self.masked:
-            real = rows.any(axis=1)
-        else:
-            real = np.ones((len(rows), *rows.shape[2:]), dtype=bool)
+            real &= (rows != 0).any(axis=1)
         if self.boxes is not None:
             y, x = np.arange(rows.shape[2])[:, None], np.arange(rows.shape[3])
             top, left, bottom, right = self.boxes[numbers].T[..., None, None]

@@ -102,9 +102,9 @@ def attention_maps(
                 heat, size=(inputs.size, inputs.size), mode="bilinear", align_corners=False
             )
             maps.append(large[:, 0].float().cpu().numpy())
-    heat = np.concatenate(maps)
-    total = heat.sum(axis=(1, 2), keepdims=True)
-    return np.asarray(heat / np.where(total > 0, total, 1))
+    found = np.concatenate(maps)
+    total = found.sum(axis=(1, 2), keepdims=True)
+    return np.asarray(found / np.where(total > 0, total, 1))
 
 
 class _Watched:

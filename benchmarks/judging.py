@@ -11,9 +11,9 @@ macro-F1 exceeds 0.6, and how often the permutation test calls it better than ch
 ``intervals``: how often the 95% intervals over wells hold the true accuracy, with wells drawn from
 a beta distribution, beside a bootstrap that draws n of n wells and takes percentiles.
 
-``padding``: unseen cells of a project with a trained network, cut as if their field ended 12 px
-from their centre. How many are called another class than in the whole field, with zeros and limits
-of all pixels (as before version 2 of the crops), and now; at several offsets of the camera.
+``padding``: unseen cells of a project with a trained network, as if their field ended within the
+crop. How many are called another class than in the whole field, with zeros and limits of all pixels
+(as before version 2 of the crops), and now; at several offsets of the camera.
 
 ``maps``: the deletion test of the shipped maps on unseen cells, beside random maps, Grad-CAM on the
 same layer, and occlusion by squares of a quarter of the crop.
@@ -141,7 +141,7 @@ def _opened(project_file: Path) -> dict[str, Any]:
 
 
 def padding(args: argparse.Namespace) -> None:
-    """Predictions of crops whose left part lies beyond the image."""
+    """Predictions of crops of which one side lies beyond the image."""
     from nucprof.learn.cnn.augment import crop_limits
     from nucprof.learn.cnn.crop_data import CropsInMemory, RealPixels
     from nucprof.learn.cnn.inputs import InputPath
@@ -152,25 +152,28 @@ def padding(args: argparse.Namespace) -> None:
     side = whole.shape[-1]
     inside = (crops.real.boxes == (0, 0, side, side)).all(axis=1)
     whole = whole[inside].astype(np.uint16)
-    beyond = side // 2 - 12
-    boxes = np.tile([0, beyond, side, side], (len(whole), 1))
 
-    def called(pixels: np.ndarray, real: RealPixels) -> np.ndarray:
-        held = CropsInMemory(pixels, real)
+    def called(pixels: np.ndarray, boxes: np.ndarray | None = None) -> np.ndarray:
+        held = CropsInMemory(pixels, RealPixels(boxes))
         inputs = InputPath(held, crop_limits(held), model.image_size, "cpu")
         return model.logits(inputs).argmax(axis=1)
 
-    print(f"{len(whole)} cells, {beyond} of {side} columns beyond the image")
-    print("offset | zeros, limits of all pixels | edge repeated, limits of real pixels")
-    for offset in (0, 500, 2000):
-        shown = whole + np.uint16(offset)
-        truth = called(shown, RealPixels())
-        zeros, edge = shown.copy(), shown.copy()
-        zeros[..., :beyond] = 0
-        edge[..., :beyond] = edge[..., beyond : beyond + 1]
-        before = (called(zeros, RealPixels()) != truth).mean()
-        now = (called(edge, RealPixels(boxes)) != truth).mean()
-        print(f"{offset} | {before:.1%} | {now:.1%}", flush=True)
+    print(f"{len(whole)} cells, each with its field ending on all four sides in turn")
+    print("columns beyond | offset | zeros, limits of all pixels | edge, limits of real pixels")
+    for beyond in (side // 6, 3 * side // 10):
+        boxes = np.tile([0, beyond, side, side], (len(whole), 1))
+        for offset in (0, 500, 2000):
+            changed = []
+            for turns in range(4):
+                shown = np.rot90(whole + np.uint16(offset), turns, axes=(2, 3))
+                zeros, edge = shown.copy(), shown.copy()
+                zeros[..., :beyond] = 0
+                edge[..., :beyond] = edge[..., beyond : beyond + 1]
+                truth = called(shown)
+                changed.append([(called(zeros) != truth).mean(),
+                                (called(edge, boxes) != truth).mean()])  # fmt: skip
+            before, now = np.mean(changed, axis=0)
+            print(f"{beyond} of {side} | {offset} | {before:.1%} | {now:.1%}", flush=True)
 
 
 def maps(args: argparse.Namespace) -> None:

@@ -54,6 +54,15 @@ def test_wells_stay_on_their_plate_unless_every_plate_is_pure():
     assert exchange(*confounded).count(renamed=True) == 1
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 1, 2], [0] * 600 + [1], [0, 0, 1, 1, 2]])
+def test_all_arrangements_are_each_taken_once(labels):
+    found = exchange(("p", "D02", labels), ("p", "D03", [0, 1]))
+    every = {tuple(labels_of(found, a)) for a in found.every(renamed=False)}
+    assert len(every) == found.count(renamed=False) - 1
+    assert tuple(labels_of(found, found.label)) not in every
+    assert {tuple(sorted(a[: len(labels)])) for a in every} == {tuple(sorted(labels))}
+
+
 def test_many_arrangements_are_counted_without_overflow():
     found = exchange(("p", "D02", [0, 1] * 2000))
     assert found.count(renamed=False) == math.inf

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -102,15 +102,22 @@ class Exchange:
         return labels.astype(np.int64).tobytes()
 
 
-def _orders(counts: NDArray) -> Iterator[tuple[int, ...]]:
-    """All orders of a collection that holds class k `counts[k]` times."""
-    if not counts.any():
-        yield ()
-    for k in np.flatnonzero(counts):
-        rest = counts.copy()
-        rest[k] -= 1
-        for others in _orders(rest):
-            yield (int(k), *others)
+def _orders(counts: NDArray) -> Iterator[Codes]:
+    """All orders of labels that hold class k `counts[k]` times."""
+    common = int(counts.argmax())
+    others = [int(k) for k in np.flatnonzero(counts) if k != common]
+
+    def fill(order: Codes, classes: list[int]) -> Iterator[Codes]:
+        if not classes:
+            yield order
+            return
+        free = np.flatnonzero(order == common).tolist()
+        for places in combinations(free, int(counts[classes[0]])):
+            filled = order.copy()
+            filled[list(places)] = classes[0]
+            yield from fill(filled, classes[1:])
+
+    yield from fill(np.full(int(counts.sum()), common), others)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _observed(cells: pd.DataFrame, features: list[str], seed: int) -> float:
     table = np.zeros((2, 2))
     for number in np.unique(fold):
         train, test = cells[fold != number], cells[fold == number]
-        fitted = fit_forest(train, features, ForestSettings(), seed, shape=Shape(50, None, 1))
+        fitted = fit_forest(train, features, ForestSettings(), seed, shape=Shape(20, None, 1))
         guess = predict_proba(fitted.forest, test[features].to_numpy(), 1).argmax(axis=1)
         table += table_of(truth[fold == number], guess, len(classes))
     return float(macro_f1(table))

@@ -233,8 +233,7 @@ def _choose_levels(histogram: IntArray, pixels: int, level_of: NDArray) -> None:
     for step in range(STEPS):
         # a division of whole numbers that comes out even is exact
         level = LEVELS * np.float64(step - low) / span
-        level = level if level > 0.0 else 0.0
-        level_of[step] = np.int32(level if level < LEVELS - 1.0 else LEVELS - 1.0)
+        level_of[step] = np.int32(min(max(level, 0.0), LEVELS - 1.0))
 
 
 @compiled

@@ -1,0 +1,149 @@
+"""Figures of the gate: marker intensities of all cells, with the cutoffs as lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nucprof.figures.canvas import STYLE, Target, class_colours, new_figure, save, scatter_axes
+
+MOST_COLUMNS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class GatePanel:
+    """What one panel shows, usually a plate.
+
+    Attributes
+    ----------
+    x, y : (n,) float
+        Mean intensities of two markers.
+    labels : (n,) str
+        Class of each cell; classes that are not listed are not drawn.
+    cutoffs : tuple
+        On x and y; None draws no line.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    labels: np.ndarray
+    cutoffs: tuple[float | None, float | None]
+
+
+def gate_scatter(
+    target: Target,
+    panels: Mapping[str, GatePanel],
+    *,
+    classes: Sequence[str],
+    axis_names: tuple[str, str],
+    unit: str = "grey levels",
+    log: bool = True,
+) -> None:
+    """Mean intensities of two markers, one point a cell; one panel per plate that has own cutoffs.
+
+    Parameters
+    ----------
+    target
+        Where to save.
+    panels
+        Title -> what it shows.
+    classes
+        The classes, "undefined" among them if it is to be seen.
+    axis_names
+        The markers.
+    unit
+        Of the intensities.
+    log
+        Logarithmic axes where all values are positive: intensities spread over decades.
+    """
+    with mpl.rc_context(STYLE):
+        figure, grid = _grid(len(panels))
+        for axes, (title, panel) in zip(grid, panels.items(), strict=True):
+            drawn = scatter_axes(axes, panel.x, panel.y, panel.labels, classes=classes)
+            if log and all(_positive(values) for values in (panel.x, panel.y)):
+                axes.set(xscale="log", yscale="log")
+            lines = zip(panel.cutoffs, (axes.axvline, axes.axhline), strict=True)
+            for value, line in lines:
+                if value is not None:
+                    line(value, color="black", linestyle="--", linewidth=1)
+            labels = [_axis(n, unit, c) for n, c in zip(axis_names, panel.cutoffs, strict=True)]
+            axes.set(xlabel=labels[0], ylabel=labels[1])
+            few = f" ({drawn:,} drawn)" if drawn < len(panel.x) else ""
+            axes.set_title(f"{title}\nn = {len(panel.x):,} cells{few}")
+        save(figure, target)
+
+
+def gate_histogram(
+    target: Target,
+    panels: Mapping[str, tuple[Mapping[str, np.ndarray], float | None]],
+    *,
+    marker: str,
+    unit: str = "grey levels",
+    log: bool = True,
+) -> None:
+    """Mean intensities of one marker, a line per culture; one panel per plate.
+
+    Parameters
+    ----------
+    target
+        Where to save.
+    panels
+        Title -> intensities by culture, and the cutoff (None draws no line).
+    marker, unit
+        Words.
+    log
+        A logarithmic axis where all values are positive.
+    """
+    cultures = sorted({name for groups, _ in panels.values() for name in groups})
+    colours = class_colours(cultures)
+    with mpl.rc_context(STYLE):
+        figure, grid = _grid(len(panels))
+        for axes, (title, (groups, cutoff)) in zip(grid, panels.items(), strict=True):
+            groups = {name: values[np.isfinite(values)] for name, values in groups.items()}
+            pooled = np.concatenate(list(groups.values()))
+            logarithmic = log and _positive(pooled)
+            bins = _bins(pooled, logarithmic)
+            for name, values in groups.items():
+                axes.hist(
+                    values, bins=bins, histtype="step", color=colours[name], density=True,
+                    label=f"{name} ({len(values):,})",
+                )  # fmt: skip
+            if logarithmic:
+                axes.set_xscale("log")
+            if cutoff is not None:
+                axes.axvline(cutoff, color="black", linestyle="--", linewidth=1)
+            axes.set(xlabel=_axis(marker, unit, cutoff), ylabel="density of cells")
+            axes.set_title(f"{title}\nn = {len(pooled):,} cells")
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        save(figure, target)
+
+
+def _grid(number: int) -> tuple[Figure, list[Axes]]:
+    columns = min(number, MOST_COLUMNS)
+    rows = math.ceil(number / columns)
+    figure = new_figure(6.2 * columns, 4.6 * rows)
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in cells[number:]:
+        axes.set_axis_off()
+    return figure, list(cells[:number])
+
+
+def _positive(values: np.ndarray) -> bool:
+    return bool(np.nanmin(values, initial=np.inf) > 0)
+
+
+def _bins(values: np.ndarray, logarithmic: bool) -> np.ndarray:
+    if not len(values) or values.min() == values.max():
+        return np.array([0.0, 1.0]) + (values[0] - 0.5 if len(values) else 0.0)
+    space = np.geomspace if logarithmic else np.linspace
+    return space(values.min(), values.max(), 61)
+
+
+def _axis(marker: str, unit: str, cutoff: float | None) -> str:
+    return f"{marker} mean intensity ({unit}{'' if cutoff is None else f'; cutoff {cutoff:g}'})"

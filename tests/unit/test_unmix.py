@@ -56,7 +56,7 @@ def test_background_is_the_field_s_own() -> None:
     assert field_background(lowest, fields).tolist() == [11, 11, 11, 52, 52, 52]
 
 
-# --- whether it matters ----------------------------------------------------------------------------
+# --- whether it matters ---------------------------------------------------------------------------
 
 
 def two_markers(share: float, backgrounds: tuple[float, float] = (100.0, 100.0)):

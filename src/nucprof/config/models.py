@@ -8,33 +8,13 @@ where it has one, a unit; unknown keys are errors.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
-Auto = Literal["auto"]
-# Names become folder and file names on every operating system.
-SafeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+from nucprof.config.setting import Auto, SafeName, Section, setting
+
 Sample = int | Literal["max", "unequal", "oversampling"]
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    unit: str | None = None,
-    flag: str | None = None,
-    **kwargs: Any,
-) -> Any:
-    """Declare a setting: its default, description, unit and, where unusual, its flag."""
-    extra: dict[str, Any] = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
-    return Field(default, description=description, json_schema_extra=extra or None, **kwargs)
-
-
-class Section(BaseModel):
-    """A section of the project file: frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class ProjectSection(Section):
@@ -90,51 +70,19 @@ class RenameSettings(Section):
     )
 
 
-class SegmentSettings(Section):
+class SegmentBase(Section):
     """How nuclei or whole cells are found."""
 
     mode: Literal["nuclei", "cells"] = setting("nuclei", "what is segmented and classified")
-    backend: Literal["stardist", "cellpose", "watershed", "propagate", "labels"] | None = setting(
+    backend: str | None = setting(
         None,
         "segmentation method; default stardist for nuclei, and for cells cellpose with a GPU, "
         "propagate without",
     )
-    model: str | None = setting(
-        None, "name or folder of the weights; default nucprof-fluo (stardist), cpsam (cellpose)"
-    )
     channels: list[str] = setting(
         [], "channels segmented; default the nuclear one for nuclei, all for cells"
     )
-    pmin: float = setting(1.0, "lower percentile of the normalisation", unit="%", ge=0, lt=100)
-    pmax: float = setting(99.0, "upper percentile of the normalisation", unit="%", gt=0, le=100)
-    scale: Auto | float = setting(
-        "auto", "enlargement before the network sees the image; auto is measured once per plate"
-    )
-    prob_thresh: float | None = setting(
-        None, "object probability threshold; default the model's own (published: 0.6)", gt=0, lt=1
-    )
-    nms_thresh: float | None = setting(
-        None,
-        "overlap allowed between objects; default the model's own (published: 0.3)",
-        gt=0,
-        lt=1,
-    )
-    diameter: float | None = setting(
-        None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
-    )
-    threshold: Literal["otsu", "local"] = setting(
-        "otsu", "watershed: one threshold, or above the background of the place for uneven light"
-    )
-    flow_threshold: float = setting(0.4, "cellpose: largest allowed flow error", ge=0)
-    cellprob_threshold: float = setting(0.0, "cellpose: cell probability threshold (logit)")
-    batch_size: int = setting(8, "cellpose: tiles per step", ge=1)
-    max_reach_px: float = setting(
-        30.0, "propagate: furthest distance of a cell's outline from its nucleus", unit="px", gt=0
-    )
-    augment: bool = setting(False, "cellpose: average over flipped tiles (slower)")
     clear_border: bool = setting(True, "drop objects that touch the image border")
-    path: Path | None = setting(None, "labels backend: folder of label images made elsewhere")
-    download: bool = setting(False, "fetch a missing named model from the internet")
 
 
 class AlignSettings(Section):

@@ -76,6 +76,11 @@ class MarkerCells:
         values = {marker: column[chosen] for marker, column in self.values.items()}
         return MarkerCells(values, *(a[chosen] for a in (self.cultures, self.plates, self.wells)))
 
+    def of_markers(self, markers: list[str]) -> MarkerCells:
+        """The cells with some of the markers."""
+        values = {marker: self.values[marker] for marker in markers}
+        return MarkerCells(values, self.cultures, self.plates, self.wells)
+
     def plate(self, name: str) -> MarkerCells:
         """The cells of one plate."""
         return self.where(self.plates == name)

@@ -96,13 +96,16 @@ def uneven_background(
     cells : MarkerCells
         As measured, the background not subtracted.
     background : mapping
-        Marker -> ``(N,)`` background of each cell's field, see :func:`field_background`.
+        Marker -> ``(N,)`` background of each cell's field, see `nucprof.core.unmix`; of a marker
+        that it lacks nothing is told.
     """
     told = []
     for plate in cells.plate_names:
         here = cells.plates == plate
         _, base = _light(cells.where(here), rules, mixed)
         for marker, low in zip(cells.values, base, strict=True):
+            if marker not in background:
+                continue
             levels = background[marker][here]
             way = cutoffs.values[marker][plate] - low
             if np.isnan(levels).all() or not way > 0:

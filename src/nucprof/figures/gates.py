@@ -5,15 +5,70 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nucprof.core.gate import Gate
+from nucprof.core.markers import UNDEFINED, markers_of
 from nucprof.figures.canvas import STYLE, Target, class_colours, new_figure, save, scatter_axes
+from nucprof.io.files import atomic
 
 MOST_COLUMNS = 3
+
+
+def draw_gate(gate: Gate, folder: Path) -> None:
+    """Draw every pair of markers, or the one marker; the first figure is ``scatter.png``.
+
+    Plates that have cutoffs of their own have panels of their own.
+    """
+    cells, markers = gate.cells, markers_of(gate.rules)
+    panels = {"True classes": np.full(len(cells), True)}
+    if gate.per_plate:
+        panels = {f"plate {plate}": cells.plates == plate for plate in cells.plate_names}
+    cutoffs = {
+        marker: {title: _line(gate, marker, chosen) for title, chosen in panels.items()}
+        for marker in markers
+    }
+    if len(markers) == 1:
+        (marker,) = markers
+        with atomic(folder / "scatter.png") as path:
+            gate_histogram(
+                path,
+                {
+                    title: (_by_culture(gate, marker, chosen), cutoffs[marker][title])
+                    for title, chosen in panels.items()
+                },
+                marker=marker,
+            )
+    for number, (a, b) in enumerate(combinations(markers, 2)):
+        name = "scatter.png" if number == 0 else f"scatter-{a}-{b}.png"
+        shown = {
+            title: GatePanel(
+                cells.values[a][chosen],
+                cells.values[b][chosen],
+                gate.called[chosen],
+                (cutoffs[a][title], cutoffs[b][title]),
+            )
+            for title, chosen in panels.items()
+        }
+        with atomic(folder / name) as path:
+            gate_scatter(path, shown, classes=[*gate.rules, UNDEFINED], axis_names=(a, b))
+
+
+def _line(gate: Gate, marker: str, chosen: np.ndarray) -> float | None:
+    """The cutoff of some cells that share one, or None where they have no values."""
+    cutoff = float(gate.cutoffs.of_cells(marker, gate.cells.where(chosen))[0])
+    return None if math.isnan(cutoff) else cutoff
+
+
+def _by_culture(gate: Gate, marker: str, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    values, cultures = gate.cells.values[marker][chosen], gate.cells.cultures[chosen]
+    return {name or "no culture": values[cultures == name] for name in sorted(set(cultures))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +162,7 @@ def gate_histogram(
         for axes, (title, (groups, cutoff)) in zip(grid, panels.items(), strict=True):
             groups = {name: values[np.isfinite(values)] for name, values in groups.items()}
             pooled = np.concatenate(list(groups.values()))
-            logarithmic = log and _positive(pooled)
+            logarithmic = log and len(pooled) > 0 and _positive(pooled)
             bins = _bins(pooled, logarithmic)
             for name, values in groups.items():
                 axes.hist(
@@ -135,14 +190,15 @@ def _grid(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def _positive(values: np.ndarray) -> bool:
-    return bool(np.nanmin(values, initial=np.inf) > 0)
+    return not bool((values <= 0).any())
 
 
-def _bins(values: np.ndarray, logarithmic: bool) -> np.ndarray:
+def _bins(values: np.ndarray, logarithmic: bool) -> list[float]:
     if not len(values) or values.min() == values.max():
-        return np.array([0.0, 1.0]) + (values[0] - 0.5 if len(values) else 0.0)
+        middle = float(values[0]) if len(values) else 1.0
+        return [middle * 0.9, middle * 1.1] if middle else [-0.5, 0.5]
     space = np.geomspace if logarithmic else np.linspace
-    return space(values.min(), values.max(), 61)
+    return [float(edge) for edge in space(values.min(), values.max(), 61)]
 
 
 def _axis(marker: str, unit: str, cutoff: float | None) -> str:

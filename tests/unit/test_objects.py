@@ -137,11 +137,6 @@ def test_masks_of_both_kinds(tmp_path):
         write_labels(tmp_path / kind / "B-02-01.tif", boxes((label, 1, 1, 4, 4)))
     found = find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "cells")
     read = read_masks(found, "p/B-02-01", "cells", (40, 60))
-        find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "cells"),
-        "p/B-02-01",
-        "cells",
-        (40, 60),
-    )
     assert (read.labels("nuclei").max(), read.labels("cells").max()) == (1, 5)
     assert set(find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "nuclei")) == {"nuclei"}
 

@@ -135,21 +135,25 @@ class FeatureSettings(Section):
     """Handcrafted features."""
 
     regions: list[Compartment] = setting(
-        [], "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells"
+        [],
+        "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells",
+        decides=False,  # what is measured under the mode in force does
     )
     textures: bool = setting(True, "measure grey-level co-occurrence")
     texture_set: Literal["both", "published", "robust"] = setting(
         "both",
         "which textures: the published ones, or those that exposure and size do not move (names "
         "with Robust; classifiers use these where they are measured)",
+        when={"textures": [True]},
     )
     patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
     texture_background: Literal["exclude", "include"] = setting(
         "exclude",
         "whether pixel pairs outside the object count in the published textures (the published "
         "scripts include)",
+        when={"textures": [True], "texture_set": ["both", "published"]},
     )
-    csv: bool = setting(False, "also write the tables as .csv")
+    csv: bool = setting(False, "also write the tables as .csv", decides=False)
 
 
 class GateSettings(Section):
@@ -219,7 +223,7 @@ class GateSettings(Section):
 class ForestSettings(Section):
     """The random forest."""
 
-    enabled: bool = setting(True, "train a forest")
+    enabled: bool = setting(True, "train a forest", decides=False)
     evaluation: Literal["cv", "split"] = setting(
         "cv", "cv: every cell predicted once, its well unseen; split: 60/10/30 of the wells"
     )
@@ -232,7 +236,7 @@ class ForestSettings(Section):
 class CnnSettings(Section):
     """The convolutional network."""
 
-    enabled: bool = setting(True, "train a network")
+    enabled: bool = setting(True, "train a network", decides=False)
     architecture: str = setting(
         "auto", "torchvision classification network; auto: resnet50 with a GPU, else resnet18"
     )
@@ -247,8 +251,10 @@ class CnnSettings(Section):
     normalise: Literal["crop", "plate"] = setting(
         "crop", "percentiles of each crop and channel (published), or of the plate's channel"
     )
-    pretrained: Path | None = setting(None, "file of ImageNet weights (.pth), where you have one")
-    compile: bool = setting(False, "use torch.compile")
+    pretrained: Path | None = setting(
+        None, "file of ImageNet weights (.pth), where you have one", decides=False
+    )
+    compile: bool = setting(False, "use torch.compile", decides=False)
     repeats: int = setting(1, "trainings per seed, each from other random weights", ge=1)
     sizes: list[int] = setting([], "learning curve: training cells per class of each point")
     ablate: Literal["none", "channels"] = setting(
@@ -287,32 +293,36 @@ class TrainSettings(Section):
 class EmbedSettings(Section):
     """Embeddings and their map."""
 
-    enabled: bool = setting(True, "make embeddings")
+    enabled: bool = setting(True, "make embeddings", decides=False)
     source: Literal["cnn", "features"] = setting("cnn", "the network's features, or handcrafted")
     method: Literal["umap", "pca"] = setting("umap", "projection to two dimensions")
     scaling: Literal["none", "plate"] = setting("none", "z-score of the features per plate")
-    model: str = setting("default", "name of the trained network")
+    model: str = setting("default", "name of the trained network", decides=False)
     map: Path | None = setting(
-        None, "map.npz of another run, to place these cells on its map; default a map of their own"
+        None,
+        "map.npz of another run, to place these cells on its map; default a map of their own",
+        decides=False,
     )
-    csv: bool = setting(False, "also write embeddings.csv")
+    csv: bool = setting(False, "also write embeddings.csv", decides=False)
 
 
 class GradcamSettings(Section):
     """Where the network looks."""
 
-    enabled: bool = setting(True, "make Grad-CAM maps")
+    enabled: bool = setting(True, "make Grad-CAM maps", decides=False)
     per_class: int = setting(10, "crops shown per class", ge=1)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops are shown"
     )
-    model: str = setting("default", "name of the trained network")
+    model: str = setting("default", "name of the trained network", decides=False)
 
 
 class PredictSettings(Section):
     """A saved model applied to this project's cells."""
 
-    model: Path | None = setting(None, "folder of a trained model (forest or network)")
+    model: Path | None = setting(
+        None, "folder of a trained model (forest or network)", decides=False
+    )
     confidence: float = setting(
         0.0, "cells whose calibrated confidence is below this are called uncertain", ge=0, lt=1
     )
@@ -322,11 +332,18 @@ class PredictSettings(Section):
 class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
-    workers: int | Auto = setting("auto", "processes; auto from cores and memory")
+    workers: int | Auto = setting("auto", "processes; auto from cores and memory", decides=False)
     device: str = setting(
-        "auto", "auto, cpu, cuda, cuda:N or mps", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"
+        "auto",
+        "auto, cpu, cuda, cuda:N or mps",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        decides=False,
     )
-    scheduler: str | None = setting(None, "address of a Dask cluster, e.g. tcp://host:8786")
+    scheduler: str | None = setting(
+        None, "address of a Dask cluster, e.g. tcp://host:8786", decides=False
+    )
     models_dir: Path | None = setting(
-        None, "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR"
+        None,
+        "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR",
+        decides=False,
     )

@@ -80,6 +80,8 @@ class Run:
     @cached_property
     def images(self) -> ImageIndex:
         """Which file holds which channel, from ``images.csv``."""
+        from nucprof.raw.index import ImageIndex
+
         listed = next(iter(self.entries("rename").values()), None)
         moved = None
         if listed is not None and listed.record is not None:

@@ -228,7 +228,7 @@ def test_probabilities_and_contamination(tmp_path: Path) -> None:
     assert row["share"] == pytest.approx(6 / 120, abs=0.01)
     assert row["low"] <= 0.05 <= row["high"]
     assert any("label noise" in line for line in outcome.record.lines)
-    assert any("monoculture astro of plate a holds 5" in line for line in outcome.record.lines)
+    assert any("monoculture astro are neuro" in line for line in outcome.record.lines)
 
 
 def test_background_and_bleed_through_are_told_and_removed(tmp_path: Path) -> None:

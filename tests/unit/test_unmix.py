@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nucprof.core.gating import MarkerCells, find_cutoffs
+from nucprof.core.gating import MarkerCells
 from nucprof.core.markers import Rule
 from nucprof.core.stray_light import bleed_through, uneven_background, unmix_cells
 from nucprof.core.unmix import field_background, resistant_slope, spillover, unmix
@@ -80,27 +80,23 @@ def two_markers(share: float, backgrounds: tuple[float, float] = (100.0, 100.0))
 RULES = {"A": Rule("a"), "B": Rule("b")}
 
 
-def found(cells):
-    return find_cutoffs(cells, RULES, {}, per_plate=False, mixed="co-culture")
-
-
 @pytest.mark.parametrize(("share", "told"), [(0.0, False), (0.02, False), (0.4, True)])
 def test_bleed_through_is_told_where_it_matters(share: float, told: bool) -> None:
     cells, _ = two_markers(share)
-    lines = bleed_through(cells, found(cells), RULES, "co-culture")
+    lines = bleed_through(cells, RULES, "co-culture")
     assert bool(lines) == told
     if told:
         (line,) = lines
         assert "of the light of a is seen in the channel of b" in line
         assert "--unmix" in line
         after = unmix_cells(cells, RULES, per_plate=False, mixed="co-culture")
-        assert bleed_through(after, found(after), RULES, "co-culture") == []
+        assert bleed_through(after, RULES, "co-culture") == []
 
 
 @pytest.mark.parametrize(("second", "told"), [(100.0, False), (110.0, False), (350.0, True)])
 def test_an_uneven_background_is_told_where_it_matters(second: float, told: bool) -> None:
     cells, background = two_markers(0.0, (100.0, second))
-    lines = uneven_background(cells, background, found(cells), RULES, "co-culture")
+    lines = uneven_background(cells, background, RULES, "co-culture")
     assert bool(lines) == told
     if told:
         assert "the background of a differs by 250 grey levels" in lines[0]

@@ -178,9 +178,9 @@ def decide(
         cells = unmix_cells(cells, rules, per_plate=per_plate, mixed=mixed)
     cutoffs = find_cutoffs(cells, rules, given, per_plate=per_plate, mixed=mixed)
     limits = {marker: cutoffs.of_cells(marker, cells) for marker in markers}
-    notes = bleed_through(cells, cutoffs, rules, mixed)
+    notes = bleed_through(cells, rules, mixed)
     known = {m: background[m] for m in markers if m in background}
-    notes += uneven_background(cells, known, cutoffs, rules, mixed)
+    notes += uneven_background(cells, known, rules, mixed)
     identity = identify(cells, limits, rules, monocultures)
     warnings = _warnings(cells, cutoffs, markers, given, per_plate)
     warnings += [

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nucprof.core.gating import Cutoffs, MarkerCells, find_sides
+from nucprof.core.gating import MarkerCells, find_sides
 from nucprof.core.markers import FloatArray, Rule
 from nucprof.core.unmix import spillover, unmix
 
 MATTERS = 0.25
-"""Share of the way from cells without a marker to its cutoff from which a disturbance is told."""
+"""Share of a marker's own light from which a disturbance of it is told."""
 UNEVEN = 1.5
 """Plates differ in brightness where their 10th or 90th percentiles differ by this factor."""
 
@@ -35,7 +35,7 @@ def unmix_cells(
     for plate in plates:
         here = np.full(len(cells), True) if plate is None else cells.plates == plate
         part = cells.where(here)
-        shares, base = _light(part, rules, mixed)
+        shares, base, _ = _light(part, rules, mixed)
         for marker, column in unmix(part.values, shares, base).items():
             values[marker][here] = column
     return MarkerCells(values, cells.cultures, cells.plates, cells.wells)
@@ -43,41 +43,38 @@ def unmix_cells(
 
 def _light(
     cells: MarkerCells, rules: Mapping[str, Rule], mixed: str
-) -> tuple[FloatArray, list[float]]:
-    """Spill-over of the markers, and the intensity of cells without each."""
+) -> tuple[FloatArray, list[float], list[float]]:
+    """Spill-over of the markers, intensity of cells without each, and each one's own light.
+
+    The own light, of a typical cell that carries the marker, is NaN where there is no such
+    monoculture.
+    """
     sides = find_sides(rules, cells.monocultures(mixed))
     carrying = {m: np.isin(cells.cultures, side.carrying) for m, side in sides.items()}
-    base = []
+    base, own = [], []
     for marker, values in cells.values.items():
-        known = values[~np.isnan(values)]
-        without = values[np.isin(cells.cultures, sides[marker].lacking) & ~np.isnan(values)]
-        lowest = np.percentile(known, 10) if len(known) else 0.0
+        known = ~np.isnan(values)
+        without = values[np.isin(cells.cultures, sides[marker].lacking) & known]
+        with_marker = values[carrying[marker] & known]
+        lowest = np.percentile(values[known], 10) if known.any() else 0.0
         base.append(float(np.median(without) if len(without) else lowest))
-    return spillover(cells.values, carrying), base
+        own.append(float(np.median(with_marker)) - base[-1] if len(with_marker) else float("nan"))
+    return spillover(cells.values, carrying), base, own
 
 
-def bleed_through(
-    cells: MarkerCells, cutoffs: Cutoffs, rules: Mapping[str, Rule], mixed: str
-) -> list[str]:
+def bleed_through(cells: MarkerCells, rules: Mapping[str, Rule], mixed: str) -> list[str]:
     """What bleeds through so much that it matters, in words."""
-    sides = find_sides(rules, cells.monocultures(mixed))
     told = []
     for plate in cells.plate_names:
-        part = cells.plate(plate)
-        shares, base = _light(part, rules, mixed)
-        for i, marker in enumerate(part.values):
-            own = part.values[marker][np.isin(part.cultures, sides[marker].carrying)]
-            own = own[~np.isnan(own)]
-            for j, channel in enumerate(part.values):
-                way = cutoffs.values[channel][plate] - base[j]
-                if i == j or not len(own) or not way > 0:
-                    continue
-                reach = shares[i, j] * (float(np.median(own)) - base[i]) / way
-                if reach > MATTERS:
+        shares, _, own = _light(cells.plate(plate), rules, mixed)
+        for i, marker in enumerate(cells.values):
+            for j, channel in enumerate(cells.values):
+                # a comparison with NaN is false
+                if i != j and own[j] > 0 and shares[i, j] * own[i] / own[j] > MATTERS:
                     told.append(
                         f"plate {plate}: {shares[i, j]:.0%} of the light of {marker} is seen in "
-                        f"the channel of {channel}, {reach:.0%} of the way to its cutoff; "
-                        "--unmix removes it"
+                        f"the channel of {channel}, where it is as bright as "
+                        f"{shares[i, j] * own[i] / own[j]:.0%} of {channel}; --unmix removes it"
                     )
     return told
 
@@ -85,7 +82,6 @@ def bleed_through(
 def uneven_background(
     cells: MarkerCells,
     background: Mapping[str, FloatArray],
-    cutoffs: Cutoffs,
     rules: Mapping[str, Rule],
     mixed: str,
 ) -> list[str]:
@@ -98,24 +94,23 @@ def uneven_background(
     background : mapping
         Marker -> ``(N,)`` background of each cell's field, see `nucprof.core.unmix`; of a marker
         that it lacks nothing is told.
+    rules, mixed
+        See :func:`unmix_cells`.
     """
     told = []
     for plate in cells.plate_names:
         here = cells.plates == plate
-        _, base = _light(cells.where(here), rules, mixed)
-        for marker, low in zip(cells.values, base, strict=True):
-            if marker not in background:
-                continue
-            levels = background[marker][here]
-            way = cutoffs.values[marker][plate] - low
-            if np.isnan(levels).all() or not way > 0:
+        _, _, own = _light(cells.where(here), rules, mixed)
+        for marker, light in zip(cells.values, own, strict=True):
+            levels = background.get(marker, np.full(len(cells), np.nan))[here]
+            if np.isnan(levels).all():
                 continue
             spread = float(np.nanmax(levels) - np.nanmin(levels))
-            if spread > MATTERS * way:
+            if spread > MATTERS * light > 0:
                 told.append(
                     f"plate {plate}: the background of {marker} differs by {spread:.0f} grey "
-                    f"levels between fields, {spread / way:.0%} of the way to its cutoff; "
-                    "--background field subtracts it"
+                    f"levels between fields, which is {spread / light:.0%} of the marker's own "
+                    "light; --background field subtracts it"
                 )
     return told
 

@@ -44,6 +44,8 @@ METADATA = [
 ]
 MOST_PLATES = 4
 """Plates whose cutoffs are told one by one."""
+LEAST_TOLD = 0.005
+"""Share of a monoculture below which foreign cells are told in the table only."""
 _BACKGROUND = "background "
 
 
@@ -282,16 +284,22 @@ def certainty_lines(gate: Gate) -> list[str]:
     told = []
     if gate.label_noise == gate.label_noise:
         told.append(f"label noise: {gate.label_noise:.1%} of the decided cells, by the mixture")
-    for plate in gate.cells.plate_names:
-        for culture in gate.monocultures:
-            other = [
-                f"{c.share.value:.1%} [{c.share.low:.1%}-{c.share.high:.1%}] {c.is_class}"
-                for c in gate.identity.contents
-                if (c.plate, c.culture) == (plate, culture) and c.is_class != culture
-            ]
-            if other:
-                told.append(f"monoculture {culture} of plate {plate} holds {', '.join(other)}")
+    foreign = [c for c in gate.identity.contents if c.is_class != c.culture]
+    if len(gate.cells.plate_names) > MOST_PLATES:
+        foreign = sorted(foreign, key=lambda c: -c.share.value)[:1]
+    told += [
+        f"plate {c.plate}: {c.share.value:.1%} [{c.share.low:.1%}-{c.share.high:.1%}] of the "
+        f"monoculture {c.culture} {_are(c.is_class)}"
+        for c in foreign
+        if c.share.value > LEAST_TOLD
+    ]
     return told
+
+
+def _are(content: str) -> str:
+    from nucprof.core.identity import NO_MARKER, SEVERAL
+
+    return f"carry {content}" if content in (NO_MARKER, SEVERAL) else f"are {content}"
 
 
 def finish(context: Context, plan: Plan[GateJob], entries: Sequence[Entry[GateRecord]]) -> Summary:

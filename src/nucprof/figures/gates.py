@@ -202,4 +202,4 @@ def _bins(values: np.ndarray, logarithmic: bool) -> list[float]:
 
 
 def _axis(marker: str, unit: str, cutoff: float | None) -> str:
-    return f"{marker} mean intensity ({unit}{'' if cutoff is None else f'; cutoff {cutoff:g}'})"
+    return f"{marker} mean intensity ({unit}{'' if cutoff is None else f'; cutoff {cutoff:.4g}'})"

@@ -27,12 +27,7 @@ from nucprof.core.markers import (
     markers_of,
     medians,
 )
-from nucprof.core.stray_light import bleed_through, uneven_background, uneven_plates, unmix_cells
-
-FEW_CELLS = 20
-"""Cells of a side below which a cutoff is a guess."""
-LEAST_YOUDEN = 0.5
-"""Sensitivity + specificity - 1 below which a marker hardly tells the monocultures apart."""
+from nucprof.core.stray_light import bleed_through, uneven_background, unmix_cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +50,8 @@ class Gate:
         Class of every cell, or ``undefined``.
     identity : Identity
         How sure they are, and what the monocultures hold.
-    warnings, notes : list of str
-        What the user must know; what would be worth trying.
+    notes : list of str
+        What would be worth trying.
     """
 
     cells: MarkerCells
@@ -67,7 +62,6 @@ class Gate:
     cutoffs: Cutoffs
     called: TextArray
     identity: Identity
-    warnings: list[str]
     notes: list[str]
 
     @property
@@ -182,12 +176,6 @@ def decide(
     known = {m: background[m] for m in markers if m in background}
     notes += uneven_background(cells, known, rules, mixed)
     identity = identify(cells, limits, rules, monocultures)
-    warnings = _warnings(cells, cutoffs, markers, given, per_plate)
-    warnings += [
-        f"plate {plate}: the probabilities of the classes are left empty, as the cells with and "
-        "without a marker are too few or too alike to fit them"
-        for plate in identity.unfitted
-    ]
     return Gate(
         cells=cells,
         rules=rules,
@@ -197,46 +185,5 @@ def decide(
         cutoffs=cutoffs,
         called=classify(cells.values, limits, rules),
         identity=identity,
-        warnings=warnings,
         notes=notes,
     )
-
-
-def _warnings(
-    cells: MarkerCells,
-    cutoffs: Cutoffs,
-    markers: list[str],
-    given: Mapping[str, float],
-    per_plate: bool,
-) -> list[str]:
-    told = []
-    if len(cells.plate_names) > 1 and not per_plate:
-        told += [
-            f"{line}, and one cutoff serves all plates. Give every plate its monocultures, "
-            "so that each gets its own (gate.per)"
-            for line in uneven_plates(cells, markers)
-        ]
-    for marker in markers:
-        without = [p for p in cells.plate_names if not cells.plate(p).has(marker)]
-        told += [f"plate {plate} has no values of {marker}: no class there" for plate in without]
-        for plate, quality in cutoffs.quality[marker].items():
-            if marker in given or (plate == "") == per_plate or plate in without:
-                continue
-            told += _weak(marker, quality, f" on plate {plate}" if plate else "")
-    return told
-
-
-def _weak(marker: str, quality: CutoffQuality, where: str) -> list[str]:
-    sensitivity, specificity = quality.sensitivity, quality.specificity
-    if min(sensitivity.cells, specificity.cells) < FEW_CELLS:
-        return [
-            f"the cutoff of {marker}{where} rests on fewer than {FEW_CELLS} cells of a monoculture "
-            f"({sensitivity.cells} and {specificity.cells} could be held out): it is a guess"
-        ]
-    if sensitivity.value + specificity.value - 1 < LEAST_YOUDEN:
-        return [
-            f"{marker} hardly tells the monocultures apart{where}: of cells that its cutoff had "
-            f"not seen, {sensitivity.value:.0%} with the marker are above it and "
-            f"{1 - specificity.value:.0%} without"
-        ]
-    return []

@@ -194,8 +194,9 @@ class Cutoffs:
         return np.array([self.values[marker][str(name)] for name in plates])[place]
 
     def summary(self, marker: str) -> float:
-        """The one cutoff, or the median of those of the plates."""
-        return float(np.nanmedian(list(self.values[marker].values())))
+        """The one cutoff, or the median of those of the plates; NaN where there is none."""
+        known = [value for value in self.values[marker].values() if not np.isnan(value)]
+        return float(np.median(known)) if known else float("nan")
 
 
 def find_cutoffs(

@@ -42,10 +42,6 @@ METADATA = [
     "Metadata_ROI_img_name",
     "Metadata_Target",
 ]
-MOST_PLATES = 4
-"""Plates whose cutoffs are told one by one."""
-LEAST_TOLD = 0.005
-"""Share of a monoculture below which foreign cells are told in the table only."""
 _BACKGROUND = "background "
 
 
@@ -101,6 +97,7 @@ def markers_of(project: Project) -> dict[str, str]:
 
 def work(job: GateJob) -> Outcome[GateRecord]:
     """Gate all cells."""
+    from nucprof.core.gate_words import certainty_lines, cutoff_lines, warnings
     from nucprof.core.markers import UNDEFINED
     from nucprof.figures.gates import draw_gate
     from nucprof.io.files import write_json
@@ -118,7 +115,7 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     draw_gate(gate, job.folder)
     tally = {name: int((gate.called == name).sum()) for name in (*gate.rules, UNDEFINED)}
     record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes])
-    return Outcome(record, dropped=_drops(removed), warnings=gate.warnings)
+    return Outcome(record, dropped=_drops(removed), warnings=warnings(gate))
 
 
 def read_cells(job: GateJob) -> pd.DataFrame:
@@ -250,56 +247,6 @@ def _drops(removed: pd.DataFrame) -> list[Drop]:
         ["Metadata_Plate", removed["Metadata_ROI_img_name"].str.rsplit("_", n=1).str[0]]
     )["Metadata_ObjectNumber"]
     return [Drop(plate, field, "filter", ids.tolist()) for (plate, field), ids in fields]
-
-
-def cutoff_lines(gate: Gate) -> list[str]:
-    """What each class's cutoff is, and how well it does."""
-    told = []
-    for name, rule in gate.rules.items():
-        values = gate.cutoffs.values[rule.marker]
-        sign = ">" if rule.carries else "not >"
-        number = f"{gate.cutoffs.summary(rule.marker):.1f}"
-        if gate.per_plate and rule.marker not in gate.given:
-            each = ", ".join(f"{value:.1f} on {plate}" for plate, value in values.items())
-            low, high = min(values.values()), max(values.values())
-            few = len(values) <= MOST_PLATES
-            number = each if few else f"{low:.1f} to {high:.1f}, by plate"
-        quality = gate.cutoffs.quality[rule.marker][""]
-        shares = {"sensitivity": quality.sensitivity, "specificity": quality.specificity}
-        words = [
-            f"{what} {share.value:.1%} [{share.low:.1%}-{share.high:.1%}]"
-            for what, share in shares.items()
-            if share.cells
-        ]
-        judged = f" on {quality.held_out} that it had not seen" if quality.held_out else ""
-        told.append(
-            f"{name}: {rule.marker} {sign} {number}"
-            + (f"; {', '.join(words)}{judged}" if words else "")
-        )
-    return told
-
-
-def certainty_lines(gate: Gate) -> list[str]:
-    """Label noise, and what the monocultures hold beside their own class."""
-    told = []
-    if gate.label_noise == gate.label_noise:
-        told.append(f"label noise: {gate.label_noise:.1%} of the decided cells, by the mixture")
-    foreign = [c for c in gate.identity.contents if c.is_class != c.culture]
-    if len(gate.cells.plate_names) > MOST_PLATES:
-        foreign = sorted(foreign, key=lambda c: -c.share.value)[:1]
-    told += [
-        f"plate {c.plate}: {c.share.value:.1%} [{c.share.low:.1%}-{c.share.high:.1%}] of the "
-        f"monoculture {c.culture} {_are(c.is_class)}"
-        for c in foreign
-        if c.share.value > LEAST_TOLD
-    ]
-    return told
-
-
-def _are(content: str) -> str:
-    from nucprof.core.identity import NO_MARKER, SEVERAL
-
-    return f"carry {content}" if content in (NO_MARKER, SEVERAL) else f"are {content}"
 
 
 def finish(context: Context, plan: Plan[GateJob], entries: Sequence[Entry[GateRecord]]) -> Summary:

@@ -96,8 +96,8 @@ DRAWN = {
         lambda t: gates.gate_histogram(
             t, {"all": ({"astro": X, "neuro": np.append(Y, np.nan)}, 80.0)}, marker="EdU",
         ),
-        ["EdU mean intensity (grey levels; cutoff 80)", "density of cells", "neuro (60)",
-         "all\nn = 120 cells"],
+        ["EdU mean intensity (grey levels; cutoff 80)", "share of the culture's cells",
+         "neuro (60)", "all\nn = 120 cells"],
     ),
     "gate of equal values": (
         lambda t: gates.gate_histogram(t, {"all": ({"astro": np.ones(3)}, None)}, marker="EdU"),

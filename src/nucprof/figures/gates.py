@@ -11,7 +11,9 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nucprof.core.gate import Gate
 from nucprof.core.markers import UNDEFINED, markers_of
@@ -123,6 +125,7 @@ def gate_scatter(
             drawn = scatter_axes(axes, panel.x, panel.y, panel.labels, classes=classes)
             if log and all(_positive(values) for values in (panel.x, panel.y)):
                 axes.set(xscale="log", yscale="log")
+                _number(axes.xaxis, axes.yaxis)
             lines = zip(panel.cutoffs, (axes.axvline, axes.axhline), strict=True)
             for value, line in lines:
                 if value is not None:
@@ -165,15 +168,18 @@ def gate_histogram(
             logarithmic = log and len(pooled) > 0 and _positive(pooled)
             bins = _bins(pooled, logarithmic)
             for name, values in groups.items():
+                # shares of cells: a density would shrink what lies far out on a log axis
                 axes.hist(
-                    values, bins=bins, histtype="step", color=colours[name], density=True,
+                    values, bins=bins, histtype="step", color=colours[name],
+                    weights=np.full(len(values), 1 / max(len(values), 1)),
                     label=f"{name} ({len(values):,})",
                 )  # fmt: skip
             if logarithmic:
                 axes.set_xscale("log")
+                _number(axes.xaxis)
             if cutoff is not None:
                 axes.axvline(cutoff, color="black", linestyle="--", linewidth=1)
-            axes.set(xlabel=_axis(marker, unit, cutoff), ylabel="density of cells")
+            axes.set(xlabel=_axis(marker, unit, cutoff), ylabel="share of the culture's cells")
             axes.set_title(f"{title}\nn = {len(pooled):,} cells")
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         save(figure, target)
@@ -187,6 +193,14 @@ def _grid(number: int) -> tuple[Figure, list[Axes]]:
     for axes in cells[number:]:
         axes.set_axis_off()
     return figure, list(cells[:number])
+
+
+def _number(*logarithmic: Axis) -> None:
+    """Ticks at 1, 2 and 5 of every decade: names of all minor ones would run into each other."""
+    for axis in logarithmic:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _positive(values: np.ndarray) -> bool:

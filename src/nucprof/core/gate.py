@@ -84,14 +84,14 @@ class Gate:
             report[marker] = {
                 "class": self.class_of(marker),
                 "carries": self.rules[self.class_of(marker)].carries,
-                **_described(self.cutoffs.summary(marker), quality[""]),
+                **describe_cutoff(self.cutoffs.summary(marker), quality[""]),
                 "given": marker in self.given,
                 "medians": self._medians(self.cells, marker),
             }
             if self.per_plate:
                 report[marker]["per_plate"] = {
                     plate: {
-                        **_described(self.cutoffs.values[marker][plate], quality[plate]),
+                        **describe_cutoff(self.cutoffs.values[marker][plate], quality[plate]),
                         "medians": self._medians(self.cells.plate(plate), marker),
                     }
                     for plate in self.cells.plate_names
@@ -107,7 +107,8 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _described(cutoff: float, quality: CutoffQuality) -> dict[str, Any]:
+def describe_cutoff(cutoff: float, quality: CutoffQuality) -> dict[str, Any]:
+    """A cutoff and its quality, by their names in ``cutoffs.json``."""
     told: dict[str, Any] = {"cutoff": _or_none(cutoff)}
     for name, share in (
         ("sensitivity", quality.sensitivity),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nucprof.version import __version__
+
 if TYPE_CHECKING:
     from nucprof.project.reader import ProjectResults, open_project
 
-__version__ = "0.1.0"
 __all__ = ["ProjectResults", "__version__", "open_project"]
 
 

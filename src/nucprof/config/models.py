@@ -137,7 +137,6 @@ class FeatureSettings(Section):
     regions: list[Compartment] = setting(
         [],
         "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells",
-        decides=False,  # what is measured under the mode in force does
     )
     textures: bool = setting(True, "measure grey-level co-occurrence")
     texture_set: Literal["both", "published", "robust"] = setting(

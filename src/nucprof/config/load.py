@@ -106,7 +106,8 @@ def _explain(
     if error["type"] == "missing":
         return f"{path}: '{key}' is missing; see nucprof.toml.example."
     shown = error.get("input")
-    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {error['msg']}."
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {message}."
 
 
 def _dotted(loc: Sequence[str | int]) -> str:

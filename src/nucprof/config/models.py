@@ -264,9 +264,9 @@ class CnnSettings(Section):
 
 
 class TrainSettings(Section):
-    """What is learnt, from which cells; shared by forest and network."""
+    """What is learned, from which cells; shared by forest and network."""
 
-    targets: list[str] = setting([], "classes learnt; default all")
+    targets: list[str] = setting([], "classes learned; default all")
     culture: Literal["auto", "mixed", "mono"] = setting(
         "auto", "cells trained on; auto: mixed where there is a gate, else mono"
     )

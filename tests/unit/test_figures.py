@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nucprof.figures import canvas, classifiers, crops, plots
+from nucprof.figures import canvas, classifiers, crops, gates, plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -88,12 +88,30 @@ DRAWN = {
         ["all channels", "without DNA", "macro-F1 on unseen wells"],
     ),
     "gate": (
-        lambda t: plots.gate_scatter(
-            t, X, Y, LABELS, classes=["astro", "neuro", "undefined"], cutoffs=(150.0, None),
-            axis_names=("EdU", "BrdU"), title="rep1",
+        lambda t: gates.gate_scatter(
+            t, {"rep1": gates.GatePanel(X, Y, LABELS, (150.0, None))},
+            classes=["astro", "neuro", "undefined"], axis_names=("EdU", "BrdU"),
         ),
         ["EdU mean intensity (grey levels; cutoff 150)", "BrdU mean intensity (grey levels)",
-         "n = 60 cells", "undefined (20)"],
+         "rep1\nn = 60 cells", "undefined (20)"],
+    ),
+    "gates of four plates": (
+        lambda t: gates.gate_scatter(
+            t, {f"rep{n}": gates.GatePanel(X * n, Y - 500, LABELS, (n, None)) for n in range(1, 5)},
+            classes=["astro", "neuro"], axis_names=("EdU", "BrdU"),
+        ),
+        ["rep4\nn = 60 cells", "EdU mean intensity (grey levels; cutoff 4)"],
+    ),
+    "gate of one marker": (
+        lambda t: gates.gate_histogram(
+            t, {"all": ({"astro": X, "neuro": np.append(Y, np.nan)}, 80.0)}, marker="EdU",
+        ),
+        ["EdU mean intensity (grey levels; cutoff 80)", "share of the culture's cells",
+         "neuro (60)", "all\nn = 120 cells"],
+    ),
+    "gate of equal values": (
+        lambda t: gates.gate_histogram(t, {"all": ({"astro": np.ones(3)}, None)}, marker="EdU"),
+        ["astro (3)"],
     ),
     "umap": (
         lambda t: plots.umap_scatter(t, X, Y, {"class": LABELS, "density": X}, title="cells"),

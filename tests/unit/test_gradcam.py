@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from nucprof.learn.device import predict_logits
 from torch import nn
 
 from nucprof.core.crops import resize_mask
@@ -18,7 +19,6 @@ from nucprof.learn.cnn.gradcam import (
 )
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network
-from nucprof.learn.device import predict_logits
 
 SIZE = 16
 

@@ -185,8 +185,8 @@ def padding(args: argparse.Namespace) -> None:
 def maps(args: argparse.Namespace) -> None:
     """Fall of the margin when the 20% of the pixels with most attention are removed."""
     import torch
-    from nucprof.learn.device import predict_logits
 
+    from nucprof.learn.cnn.device import predict_logits
     from nucprof.learn.cnn.gradcam import attention_maps, deletion, random_maps
 
     opened = _opened(args.project)

@@ -46,6 +46,12 @@ def texts(monkeypatch):
     return found
 
 
+STRATA = [
+    {"low": 10.0, "high": 12.0, "cells_per_class": {"astro": 1200, "neuro": 0},
+     "recall_per_class": {"astro": 0.9}},
+    {"low": 13.0, "high": 40.0, "cells_per_class": {"astro": 5, "neuro": 700},
+     "recall_per_class": {"astro": 0.8, "neuro": 1.0}},
+]  # fmt: skip
 DRAWN = {
     "confusion": (
         lambda t: classifiers.confusion(t, [[90, 10], [3, 97]], ["astro", "neuro"], title="forest"),
@@ -71,7 +77,11 @@ DRAWN = {
         lambda t: classifiers.learning_curve(
             t, {"n_train": [50, 50, 200], "f1_macro": [0.8, 0.82, 0.9]}
         ),
-        ["training cells (all classes)", "200", "3 runs"],
+        ["training cells (all classes)", "200", "3 runs", "mean ± SD of runs"],
+    ),
+    "density": (
+        lambda t: classifiers.density_strata(t, STRATA, ["astro", "neuro"], title="forest"),
+        ["cells in the field", "10 to 12", "1,200", "neuro", "numbers of cells"],
     ),
     "ablation": (
         lambda t: classifiers.ablation(t, {"without": ["", "DNA"], "f1_macro": [0.9, 0.6]}),

@@ -255,7 +255,9 @@ class CnnSettings(Section):
     )
     compile: bool = setting(False, "use torch.compile", decides=False)
     repeats: int = setting(1, "trainings per seed, each from other random weights", ge=1)
-    sizes: list[int] = setting([], "learning curve: training cells per class of each point")
+    sizes: list[int] = setting(
+        [], "learning curve: training cells per class of each point; three runs a point"
+    )
     ablate: Literal["none", "channels"] = setting(
         "none", "channels: train again without each channel in turn"
     )
@@ -308,7 +310,7 @@ class EmbedSettings(Section):
 class GradcamSettings(Section):
     """Where the network looks."""
 
-    enabled: bool = setting(True, "make Grad-CAM maps", decides=False)
+    enabled: bool = setting(True, "make maps of where the network looks (LayerCAM)", decides=False)
     per_class: int = setting(10, "crops shown per class", ge=1)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops are shown"

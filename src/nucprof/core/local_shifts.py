@@ -16,8 +16,9 @@ from nucprof.core.similarity import Similarity
 #: Low-pass of the refined correlation (Gaussian sigma, pixels). Of 1, 2 and 3 px the best over
 #: clean, noisy and partly stained pairs together.
 LOW_PASS_PX = 2.0
-#: Parts along each side, at most; a part is at least `PART_RADII` nuclear radii wide.
-MOST_PARTS = 5
+#: Parts along each side, at most: fine ones follow a rotation, coarse ones average over nuclei that
+#: moved by themselves. A part is at least `PART_RADII` nuclear radii wide.
+FINE_PARTS, COARSE_PARTS = 5, 3
 PART_RADII = 8
 #: Largest shift looked for in a part, as a share of its side.
 REACH = 0.2
@@ -68,19 +69,33 @@ class View(NamedTuple):
 
         Otherwise the round is turned first, and both planes are as large as the fixed image.
         """
+        corner = (0, 0)
         if start.is_translation:
-            shift_y, shift_x = (int(d) for d in start.shift)
-            views = correlation.overlapping(search.fixed, search.moving, shift_y, shift_x)
-            corner = max(0, -shift_y), max(0, -shift_x)
-        else:
-            views = search.fixed, warp(search.moving, start, search.fixed.shape)
-            corner = 0, 0
+            corner = max(0, -int(start.shift[0])), max(0, -int(start.shift[1]))
+        views = _both(search.fixed, search.moving, start)
         here, there = (correlation.compress(correlation.bin_mean(v, search.half)) for v in views)
+        if search.hidden is not None:
+            for plane, mask in zip((here, there), _both(*search.hidden, start), strict=True):
+                # A corner pixel stands for its square: the mask has a halo.
+                small = mask[:: search.half, :: search.half]
+                plane[small[: plane.shape[0], : plane.shape[1]] > 0] = 0
         return cls(start, here, there, corner)
 
 
+def _both(fixed: NDArray, moving: NDArray, start: Similarity) -> tuple[NDArray, NDArray]:
+    """Two images on a common frame: the overlap of a shift, or the round turned onto the fixed."""
+    if start.is_translation:
+        return correlation.overlapping(fixed, moving, int(start.shift[0]), int(start.shift[1]))
+    return fixed, warp(moving, start, fixed.shape)
+
+
 def local_shifts(
-    search: Search, view: View, radius_px: float, reach_px: float | None = None
+    search: Search,
+    view: View,
+    radius_px: float,
+    *,
+    most_parts: int = FINE_PARTS,
+    reach_px: float | None = None,
 ) -> LocalShifts:
     """Measure the shift of every part of a field around a similarity that nearly holds.
 
@@ -91,12 +106,14 @@ def local_shifts(
         The two images under that similarity.
     radius_px : float
         Typical radius of a nucleus.
+    most_parts : int
+        Parts along each side, at most.
     reach_px : float, optional
         Largest shift looked for; by default `REACH` of a part's side.
     """
     start, here, there, corner = view
     half = search.half
-    rows, columns = (_edges(n, PART_RADII * radius_px / half) for n in here.shape)
+    rows, columns = (_edges(n, PART_RADII * radius_px / half, most_parts) for n in here.shape)
     points, shifts = [], []
     for top, bottom in zip(rows, rows[1:], strict=False):
         for left, right in zip(columns, columns[1:], strict=False):
@@ -115,9 +132,9 @@ def local_shifts(
     return LocalShifts(at[telling], start(at + moved)[telling])
 
 
-def _edges(size: int, smallest: float) -> NDArray[np.int64]:
+def _edges(size: int, smallest: float, most: int) -> NDArray[np.int64]:
     """Edges of the parts along one side."""
-    parts = int(np.clip(size // smallest, 1, MOST_PARTS))
+    parts = int(np.clip(size // smallest, 1, most))
     return np.linspace(0, size, parts + 1).astype(np.int64)
 
 

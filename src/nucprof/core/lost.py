@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
+
+from nucprof.errors import FieldError
+
+Float64 = NDArray[np.float64]
+
+#: A nucleus is seen if it stands out from its ring by so many standard errors.
+SEEN = 3.0
+#: Large fields are measured at every other row and column: the same, in a quarter of the time.
+LARGE_PX = 1 << 20
+#: A ring begins this far from the nucleus, beyond its blur, and is so wide; in nuclear radii.
+GAP_RADII, RING_RADII = 0.25, 0.5
+
+
+class Contrast(NamedTuple):
+    """How far nuclei stand out from their rings in one image, and how exactly that is known."""
+
+    value: Float64
+    error: Float64
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which nuclei stand out."""
+        return self.value > SEEN * self.error
+
 
 def lost_cells(
     objects: NDArray,
     nuclei: NDArray,
+    painted: NDArray,
     nuclear: NDArray | None,
     valid: NDArray[np.bool_],
     *,
@@ -15,66 +42,138 @@ def lost_cells(
 ) -> dict[str, NDArray[np.int64]]:
     """Tell which cells cannot be judged in a ground-truth round, and why.
 
+    Every nucleus is compared with itself: its contrast to a ring around it, in the round and in
+    Cell Painting. A dim nucleus may be as dim in the round, and a lamp or a glow lifts nucleus
+    and ring alike.
+
     Parameters
     ----------
     objects : (H, W) integer
         The cells (or nuclei) that must be seen as a whole.
     nuclei : (H, W) integer
         Their nuclei, under the same labels.
+    painted : (H, W)
+        Nuclear stain of Cell Painting.
     nuclear : (H, W) or None
         Nuclear stain of the round, on the fixed frame; None if it has none: nothing is ``lost``.
     valid : (H, W) bool
         Where the round has data.
     lost_ratio : float
-        Smallest share of a nucleus's area that must be seen again.
+        Smallest share of the contrast that a nucleus keeps, by what the others keep; 0: nothing
+        is ``lost``.
 
     Returns
     -------
     dict
         ``outside_overlap``: labels with a pixel that has no data. ``lost_nucleus``: of the others,
-        those whose nucleus is seen in less than `lost_ratio` of its area. Ascending int64.
+        those whose nucleus is seen in Cell Painting, and in the round has less than `lost_ratio`
+        of the expected contrast or no significant one. Ascending int64.
+
+    Raises
+    ------
+    FieldError
+        The images are not of one shape.
     """
+    planes = [a for a in (nuclei, painted, nuclear, valid) if a is not None]
+    if any(a.shape != objects.shape for a in planes):
+        raise FieldError(f"images of one shape are needed, got {[a.shape for a in planes]}")
     outside = np.unique(objects[~valid]).astype(np.int64)
     outside = outside[outside > 0]
     lost = np.zeros(0, dtype=np.int64)
     if nuclear is not None and lost_ratio > 0:
-        seen = (nuclear > _nuclear_threshold(nuclear, nuclei, valid)) & valid
-        names, area, area_seen = _areas(nuclei, seen)
-        lost = np.setdiff1d(names[area_seen < lost_ratio * area], outside)
+        step = 2 if nuclei.size > LARGE_PX else 1
+        few = np.s_[::step, ::step]
+        names, dense = _dense(nuclei[few], nuclei[few] > 0)
+        if names.size:
+            rings = _rings(dense, valid[few])
+            before = _contrast(painted[few], dense, rings)
+            after = _contrast(nuclear[few], dense, rings)
+            lost = np.setdiff1d(names[_faded(before, after, lost_ratio)], outside)
     return {"outside_overlap": outside, "lost_nucleus": lost}
 
 
-def _areas(
-    labels: NDArray, where: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Labels, their pixels, and their pixels where `where` holds: three ``(N,)`` int64."""
-    values, parts = labels[labels > 0], labels[where & (labels > 0)]
-    if values.size and values.max() > labels.size:
-        # Too large to count by; no more labels than pixels, though.
-        names, values = np.unique(values, return_inverse=True)
-        parts = np.searchsorted(names, parts)
-    else:
-        names = np.arange(values.max() + 1 if values.size else 0)
-    area = np.bincount(values.astype(np.int64), minlength=names.size)
-    area_seen = np.bincount(parts.astype(np.int64), minlength=names.size)
-    there = area > 0
-    return names[there].astype(np.int64), area[there], area_seen[there]
+def _faded(before: Contrast, after: Contrast, lost_ratio: float) -> NDArray[np.bool_]:
+    """Which nuclei lost their contrast."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = after.value / before.value
+    telling = kept[before.seen & after.seen]
+    usual = _usual(telling, lost_ratio) if telling.size else 0.0
+    least = np.maximum(lost_ratio * usual * before.value, SEEN * after.error)
+    return np.asarray(before.seen & (after.value < least))
 
 
-def _nuclear_threshold(nuclear: NDArray, nuclei: NDArray, valid: NDArray[np.bool_]) -> float:
-    """Grey level from which a pixel of the round shows a nucleus.
+def _usual(kept: Float64, lost_ratio: float) -> float:
+    """Share of the contrast that nuclei keep which are still there, between their kinds the least.
 
-    Where nuclei are is known, so the level is taken between the background and what nuclei show,
-    not from the histogram of all. The upper quartile of the nuclear pixels stands for the nuclei
-    still there even if half are gone; dim nuclei among bright ones stay.
+    The median of what is not lost, which depends on itself: from the largest down until it stays.
+    Then the lower quartile, with room for a class that stains worse in the round.
     """
-    # Every other row and column of a large field tells the same, in a quarter of the time.
-    step = 2 if nuclear.size > 1 << 20 else 1
-    nuclear, nuclei, valid = (a[::step, ::step] for a in (nuclear, nuclei, valid))
-    inside, around = nuclear[valid & (nuclei > 0)], nuclear[valid & (nuclei == 0)]
-    if inside.size == 0 or around.size == 0:
-        return -np.inf
-    background = float(np.median(around))
-    noise = 1.4826 * float(np.median(np.abs(around - background)))
-    typical = float(np.percentile(inside, 75))
-    return background + max(NUCLEAR_LEVEL * (typical - background), 2 * noise)
+    usual = float(np.quantile(kept, 0.95))
+    while True:
+        middle = float(np.median(kept[kept >= min(lost_ratio * usual, usual)]))
+        if middle >= usual:
+            break
+        usual = middle
+    return float(np.quantile(kept[kept >= lost_ratio / 2 * usual], 0.25))
+
+
+def _dense(labels: NDArray, where: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray]:
+    """Labels of the nuclei, (N,), and an image of their ranks from 1 on."""
+    values = labels[where]
+    dense = np.zeros(labels.shape, dtype=np.int32)
+    if values.size and values.max() <= labels.size:
+        # Counting is much faster than sorting; only very large labels forbid it.
+        there = np.bincount(values.astype(np.int64)) > 0
+        names = np.flatnonzero(there)
+        dense[where] = np.cumsum(there)[values]
+    else:
+        names, ranks = np.unique(values, return_inverse=True)
+        dense[where] = ranks + 1
+    return names.astype(np.int64), dense
+
+
+def _rings(dense: NDArray, valid: NDArray[np.bool_]) -> NDArray:
+    """Ranks of the nuclei in the background around them; 0 elsewhere and where there are no data."""
+    radius = np.sqrt(np.count_nonzero(dense) / dense.max() / np.pi)
+    grown = _grow(dense, max(1, round(GAP_RADII * radius)))
+    rings = _grow(grown, max(2, round(RING_RADII * radius)))
+    rings[(grown > 0) | ~valid] = 0
+    return rings
+
+
+def _grow(ranks: NDArray, pixels: int) -> NDArray:
+    """Let objects grow into the background by some pixels; where two meet, the larger rank wins."""
+    for _ in range(pixels):
+        grown = ranks.copy()
+        np.maximum(grown[1:], ranks[:-1], out=grown[1:])
+        np.maximum(grown[:-1], ranks[1:], out=grown[:-1])
+        wide = grown.copy()
+        np.maximum(wide[:, 1:], grown[:, :-1], out=wide[:, 1:])
+        np.maximum(wide[:, :-1], grown[:, 1:], out=wide[:, :-1])
+        ranks = np.where(ranks > 0, ranks, wide)
+    return ranks
+
+
+def _contrast(image: NDArray, dense: NDArray, rings: NDArray) -> Contrast:
+    """Mean of every nucleus less the median of its ring, (N,).
+
+    A nucleus in a crowd may have no ring of its own: there the median of all rings stands for it.
+    """
+    count = int(dense.max())
+    inside, around = dense > 0, rings > 0
+    area = np.bincount(dense[inside], minlength=count + 1)[1:]
+    mean = np.bincount(dense[inside], image[inside], minlength=count + 1)[1:] / np.maximum(area, 1)
+    values, owners = image[around].astype(np.float64), rings[around] - 1
+    size = np.bincount(owners, minlength=count)
+    if not values.size:
+        return Contrast(np.full(count, np.nan), np.full(count, np.nan))
+    order = np.lexsort((values, owners))
+    first = np.cumsum(size) - size
+    last = len(values) - 1
+    low = values[order][np.minimum(first + (size - 1) // 2, last).clip(0)]
+    high = values[order][np.minimum(first + size // 2, last)]
+    level = np.where(size > 0, (low + high) / 2, np.median(values))
+    noise = 1.4826 * float(np.median(np.abs(values - level[owners])))
+    # The standard error of a median is 1.25 times that of a mean.
+    error = noise * np.sqrt(1 / np.maximum(area, 1) + 1.57 / np.maximum(size, 1))
+    return Contrast(mean - level, error)

@@ -70,6 +70,8 @@ class Registration:
     agreement : float
         Share of the parts that lie within a quarter of the nuclear radius of that place; NaN
         likewise.
+    others : int
+        Rounds of other wells in the null distribution.
     """
 
     shift_y: float
@@ -84,6 +86,7 @@ class Registration:
     scale: float = 1.0
     residual: float = math.nan
     agreement: float = math.nan
+    others: int = 0
 
     def similarity(self, shape: tuple[int, ...]) -> Similarity:
         """Map from a fixed image of shape (H, W) into the round."""
@@ -185,9 +188,12 @@ def register(
     search = Search.of(fixed, moving, max_shift_px, min_overlap, workers, pattern)
     if search is None:
         return NOTHING
-    others = () if pattern is None else pattern.others
+    others = (
+        [] if pattern is None else pattern.unrelated(search.small_fixed, search.small_moving)
+    )
     null = search.null(null_samples, np.random.default_rng(seed), others)
     direct, view = _direct(search, null)
+    direct = replace(direct, others=len(others))
     found = _with_parts(search, direct, view, radius_px, model)
     if model == "translation" or (direct.significant and found.agreement >= HALF):
         return found
@@ -196,8 +202,13 @@ def register(
     threshold, p_value = chance(null, score, ALPHA / len(ANGLES))
     if score <= threshold:
         return found
-    turned = Registration(
-        *start.shift, score, threshold, p_value, True, False, 0.0, start.angle, start.scale
+    turned = replace(
+        direct,
+        score=score,
+        threshold=threshold,
+        p_value=p_value,
+        significant=True,
+        at_limit=False,
     )
     turned = _refined(search, turned, start, radius_px)
     return turned if turned.agreement >= HALF else found
@@ -250,30 +261,29 @@ def _with_parts(
 ) -> Registration:
     """Compare the parts with the common shift; a similarity where they ask for it."""
     parts = local_shifts(search, view, radius_px)
-    centre = view.start.centre
-    shift = Similarity(centre, (direct.shift_y, direct.shift_x))
+    shift = direct.similarity(search.fixed.shape)
     tolerance = RESIDUAL_RADII * radius_px
     found = _judged(direct, shift, parts, radius_px)
-    if model == "translation" or not direct.significant:
+    if model != "translation" and direct.significant:
+        agree = distances(shift, parts.points, parts.images) <= tolerance
+        if agree.sum() >= 3 and found.agreement >= SURE_AGREEMENT:
+            fitted = trimmed_fit(parts.points, parts.images, shift.centre, tolerance, agree)
+        else:
+            # A part that is turned itself is found less exactly.
+            fitted = consensus(parts.points, parts.images, shift.centre, 2 * tolerance)
+        if fitted and (model == "similarity" or _evident(fitted, parts, 2 * tolerance)):
+            refined = _refined(search, direct, fitted, radius_px)
+            if refined.agreement >= HALF:
+                return refined
+    if found.agreement >= HALF:
         return found
-    agree = distances(shift, parts.points, parts.images) <= tolerance
-    if agree.sum() >= 3 and found.agreement >= SURE_AGREEMENT:
-        fitted = trimmed_fit(parts.points, parts.images, centre, tolerance, agree)
-    else:
-        # A part that is turned itself is found less exactly.
-        fitted = consensus(parts.points, parts.images, centre, 2 * tolerance)
-    if fitted is None or (model == "auto" and not _evident(fitted, shift, parts, 2 * tolerance)):
-        return found
-    refined = _refined(search, direct, fitted, radius_px)
-    return refined if refined.agreement >= HALF else found
+    coarse = local_shifts(search, view, radius_px, most_parts=COARSE_PARTS)
+    return _judged(direct, shift, coarse, radius_px)
 
 
-def _evident(
-    fitted: Similarity, shift: Similarity, parts: LocalShifts, tolerance: float
-) -> bool:
+def _evident(fitted: Similarity, parts: LocalShifts, tolerance: float) -> bool:
     """Whether the parts depart from a shift more than their scatter explains."""
-    own = Similarity(fitted.centre, fitted.shift)
-    if fitted.departure(own) <= LEAST_DEPARTURE_PX:
+    if fitted.departure(Similarity(fitted.centre, fitted.shift)) <= LEAST_DEPARTURE_PX:
         return False
     away = distances(fitted, parts.points, parts.images)
     points, images = (a[away <= tolerance] for a in (parts.points, parts.images))
@@ -296,7 +306,9 @@ def _refined(
     """
     tolerance = RESIDUAL_RADII * radius_px
     for _ in range(3):
-        parts = local_shifts(search, View.of(search, start), radius_px, 2 * radius_px)
+        parts = local_shifts(
+            search, View.of(search, start), radius_px, reach_px=2 * radius_px
+        )
         fitted = consensus(parts.points, parts.images, start.centre, tolerance)
         if fitted is None:
             return replace(found, agreement=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from nucprof.core import correlation
 from nucprof.core.moving import warp
-from nucprof.core.pattern import Pattern
+from nucprof.core.pattern import Pattern, hide
 from nucprof.core.similarity import Similarity, centre_of
 
 #: A match must be this improbable among images that do not belong together.
@@ -52,6 +53,7 @@ class Search:
     small_moving: NDArray[np.float32]
     fixed_spectrum: NDArray
     fixed_energy: NDArray
+    pattern: Pattern | None
     workers: int
 
     @classmethod
@@ -73,6 +75,8 @@ class Search:
             return None
         factor = correlation.binning(fixed.shape, moving.shape)
         small, other = correlation.reduce(here, factor), correlation.reduce(there, factor)
+        if pattern is not None:
+            small, other = hide(small, pattern.hidden_fixed), hide(other, pattern.hidden_moving)
         lags = correlation.Lags.of(small.shape, other.shape, max_shift_px / factor, min_overlap)
         return cls(
             here,
@@ -83,6 +87,7 @@ class Search:
             other,
             correlation.spectrum(small, lags, workers),
             correlation.overlap_energy(small, lags, moving=False),
+            pattern,
             workers,
         )
 
@@ -111,6 +116,27 @@ class Search:
             float(max(scores[y, x], 0.0)),
             bool(around.max() > scores[y, x]),
         )
+
+    @cached_property
+    def hidden(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Pixels of the two full images in which the pattern lies; None where there is none."""
+        if self.pattern is None:
+            return None
+        masks = self.pattern.hidden_fixed, self.pattern.hidden_moving
+        smalls = self.small_fixed, self.small_moving
+        if not any(m.any() and m.shape == s.shape for m, s in zip(masks, smalls, strict=True)):
+            return None
+        fixed, moving = (
+            self._enlarged(mask if mask.shape == small.shape else np.zeros(small.shape, bool), full)
+            for mask, small, full in zip(masks, smalls, (self.fixed, self.moving), strict=True)
+        )
+        return fixed, moving
+
+    def _enlarged(self, mask: NDArray[np.bool_], full: NDArray) -> NDArray[np.bool_]:
+        enlarged = np.zeros(full.shape, dtype=bool)
+        block = mask.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+        enlarged[: block.shape[0], : block.shape[1]] = block
+        return enlarged
 
     def null(
         self, samples: int, rng: np.random.Generator, others: Sequence[NDArray] = ()

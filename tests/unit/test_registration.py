@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucprof.core.registration import (
-    estimate_shift,
-    flag_outliers,
-    lost_cells,
-    shift_image,
-    valid_box,
-)
+from nucprof.core.lost import lost_cells
+from nucprof.core.moving import shift_image, valid_box
+from nucprof.core.registration import estimate_shift, flag_outliers
 from nucprof.errors import DataError, FieldError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -115,8 +116,8 @@ def local_shifts(
     half = search.half
     rows, columns = (_edges(n, PART_RADII * radius_px / half, most_parts) for n in here.shape)
     points, shifts = [], []
-    for top, bottom in zip(rows, rows[1:], strict=False):
-        for left, right in zip(columns, columns[1:], strict=False):
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(columns):
             part = slice(top, bottom), slice(left, right)
             reach = REACH * min(bottom - top, right - left)
             if reach_px is not None:

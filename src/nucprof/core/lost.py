@@ -34,8 +34,7 @@ class Contrast(NamedTuple):
 def lost_cells(
     objects: NDArray,
     nuclei: NDArray,
-    painted: NDArray,
-    nuclear: NDArray | None,
+    stains: tuple[NDArray, NDArray] | None,
     valid: NDArray[np.bool_],
     *,
     lost_ratio: float = 0.2,
@@ -52,10 +51,9 @@ def lost_cells(
         The cells (or nuclei) that must be seen as a whole.
     nuclei : (H, W) integer
         Their nuclei, under the same labels.
-    painted : (H, W)
-        Nuclear stain of Cell Painting.
-    nuclear : (H, W) or None
-        Nuclear stain of the round, on the fixed frame; None if it has none: nothing is ``lost``.
+    stains : two images (H, W), or None
+        Nuclear stain of Cell Painting and of the round, on the fixed frame; None if the round has
+        none: nothing is ``lost``.
     valid : (H, W) bool
         Where the round has data.
     lost_ratio : float
@@ -74,20 +72,19 @@ def lost_cells(
     FieldError
         The images are not of one shape.
     """
-    planes = [a for a in (nuclei, painted, nuclear, valid) if a is not None]
-    if any(a.shape != objects.shape for a in planes):
-        raise FieldError(f"images of one shape are needed, got {[a.shape for a in planes]}")
+    shapes = [a.shape for a in (objects, nuclei, *(() if stains is None else stains), valid)]
+    if len(set(shapes)) > 1:
+        raise FieldError(f"images of one shape are needed, got {shapes}")
     outside = np.unique(objects[~valid]).astype(np.int64)
     outside = outside[outside > 0]
     lost = np.zeros(0, dtype=np.int64)
-    if nuclear is not None and lost_ratio > 0:
+    if stains is not None and lost_ratio > 0:
         step = 2 if nuclei.size > LARGE_PX else 1
         few = np.s_[::step, ::step]
         names, dense = _dense(nuclei[few], nuclei[few] > 0)
         if names.size:
             rings = _rings(dense, valid[few])
-            before = _contrast(painted[few], dense, rings)
-            after = _contrast(nuclear[few], dense, rings)
+            before, after = (_contrast(stain[few], dense, rings) for stain in stains)
             lost = np.setdiff1d(names[_faded(before, after, lost_ratio)], outside)
     return {"outside_overlap": outside, "lost_nucleus": lost}
 
@@ -133,7 +130,7 @@ def _dense(labels: NDArray, where: NDArray[np.bool_]) -> tuple[NDArray[np.int64]
 
 
 def _rings(dense: NDArray, valid: NDArray[np.bool_]) -> NDArray:
-    """Ranks of the nuclei in the background around them; 0 elsewhere and where there are no data."""
+    """Ranks of the nuclei in the background around them; 0 elsewhere and where data are missing."""
     radius = np.sqrt(np.count_nonzero(dense) / dense.max() / np.pi)
     grown = _grow(dense, max(1, round(GAP_RADII * radius)))
     rings = _grow(grown, max(2, round(RING_RADII * radius)))

@@ -79,8 +79,6 @@ def _inside(
 
 def _exact(dtype: np.dtype) -> np.dtype:
     """Float type that holds an image's values: float32 has 24 bits, enough for 8- and 16-bit."""
-    if dtype == bool:
-        return np.dtype(np.float32)
     return dtype if dtype.kind == "f" else np.result_type(dtype, np.float32)
 
 

@@ -43,8 +43,8 @@ class Pattern:
         Where Cell Painting images show what all fields show.
     hidden_moving : (h2, w2) bool
         Where rounds do.
-    scenes : tuple of (h, w) float32
-        Cell Painting planes of fields in other wells.
+    scenes : tuple of float32
+        `signature` of the Cell Painting planes of fields in other wells.
     rounds : tuple of (h2, w2) float32
         The rounds of the same fields.
     """
@@ -67,9 +67,7 @@ class Pattern:
         return [
             hide(other, self.hidden_moving)
             for scene, other in zip(self.scenes, self.rounds, strict=True)
-            if other.shape == moving.shape
-            and scene.shape == fixed.shape
-            and not same_scene(scene, fixed)
+            if other.shape == moving.shape and not same_scene(scene, signature(fixed))
         ]
 
 
@@ -91,8 +89,15 @@ def hide(plane: Float32, hidden: NDArray[np.bool_]) -> Float32:
     return np.where(hidden, np.float32(0), plane)
 
 
+def signature(plane: Float32) -> Float32:
+    """Enough of a reduced plane to tell a copy of its scene."""
+    return correlation.bin_mean(plane, 4 if min(plane.shape) >= 128 else 1)
+
+
 def same_scene(first: Float32, second: Float32) -> bool:
-    """Whether two reduced planes show the same nuclei at the same places."""
+    """Whether two signatures show the same nuclei at the same places."""
+    if first.shape != second.shape:
+        return False
     power = float(np.vdot(first, first)) * float(np.vdot(second, second))
     return bool(np.vdot(first, second) > SAME_SCENE * np.sqrt(power))
 

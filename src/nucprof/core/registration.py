@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from scipy import special
 
 from nucprof.core import correlation
-from nucprof.core.local_shifts import LOW_PASS_PX, LocalShifts, View, local_shifts
+from nucprof.core.local_shifts import (
+    COARSE_PARTS,
+    LOW_PASS_PX,
+    LocalShifts,
+    View,
+    local_shifts,
+)
 from nucprof.core.moving import covered, valid_box
 from nucprof.core.pattern import Pattern
 from nucprof.core.search import ALPHA, ANGLES, Search, chance
@@ -36,6 +42,9 @@ SURE_AGREEMENT = 2 / 3
 LEAST_DEPARTURE_PX = 1.0
 #: Probability at which the scatter of the local shifts passes for a rotation or magnification.
 EVIDENCE = 1e-4
+
+#: Rounds of other wells from which on a null distribution knows what the camera brings in.
+FEWEST_OTHERS = 3
 
 Model = Literal["auto", "translation", "similarity"]
 
@@ -87,6 +96,11 @@ class Registration:
     residual: float = math.nan
     agreement: float = math.nan
     others: int = 0
+
+    @property
+    def is_translation(self) -> bool:
+        """Whether nothing is turned or magnified."""
+        return self.angle == 0 and self.scale == 1
 
     def similarity(self, shape: tuple[int, ...]) -> Similarity:
         """Map from a fixed image of shape (H, W) into the round."""
@@ -149,7 +163,7 @@ def register(
     fixed: NDArray,
     moving: NDArray,
     *,
-    radius_px: float,
+    radius_px: float | None,
     model: Model = "auto",
     max_shift_px: float = 200.0,
     min_overlap: float = 0.5,
@@ -170,8 +184,9 @@ def register(
     ----------
     fixed, moving, max_shift_px, min_overlap, null_samples, seed, workers
         As for `estimate_shift`.
-    radius_px : float
-        Typical radius of a nucleus in the fixed image, pixels.
+    radius_px : float or None
+        Typical radius of a nucleus in the fixed image, pixels; None where there is no nucleus, and
+        so no part to ask.
     model : auto, translation or similarity
         Which maps to consider; auto takes a similarity where the parts give evidence for it.
     pattern : Pattern, optional
@@ -183,17 +198,17 @@ def register(
         As `estimate_shift`; DataError also where the radius is not positive.
     """
     _check(fixed, moving, max_shift_px, min_overlap, null_samples)
-    if not radius_px > 0:
+    if radius_px is not None and not radius_px > 0:
         raise DataError(f"the nuclear radius must be positive, but it is {radius_px}")
     search = Search.of(fixed, moving, max_shift_px, min_overlap, workers, pattern)
     if search is None:
         return NOTHING
-    others = (
-        [] if pattern is None else pattern.unrelated(search.small_fixed, search.small_moving)
-    )
+    others = [] if pattern is None else pattern.unrelated(search.small_fixed, search.small_moving)
     null = search.null(null_samples, np.random.default_rng(seed), others)
     direct, view = _direct(search, null)
     direct = replace(direct, others=len(others))
+    if radius_px is None:
+        return direct
     found = _with_parts(search, direct, view, radius_px, model)
     if model == "translation" or (direct.significant and found.agreement >= HALF):
         return found
@@ -275,7 +290,7 @@ def _with_parts(
             refined = _refined(search, direct, fitted, radius_px)
             if refined.agreement >= HALF:
                 return refined
-    if found.agreement >= HALF:
+    if not direct.significant or found.agreement >= HALF:
         return found
     coarse = local_shifts(search, view, radius_px, most_parts=COARSE_PARTS)
     return _judged(direct, shift, coarse, radius_px)
@@ -306,9 +321,7 @@ def _refined(
     """
     tolerance = RESIDUAL_RADII * radius_px
     for _ in range(3):
-        parts = local_shifts(
-            search, View.of(search, start), radius_px, reach_px=2 * radius_px
-        )
+        parts = local_shifts(search, View.of(search, start), radius_px, reach_px=2 * radius_px)
         fitted = consensus(parts.points, parts.images, start.centre, tolerance)
         if fitted is None:
             return replace(found, agreement=0.0)

@@ -169,12 +169,14 @@ class Search:
         found, score = Similarity.of(shape, (0.0, 0.0)), -1.0
         small = self.small_moving
         for angle in ANGLES:
-            peak = self.best(warp(small, Similarity.of(small.shape, (0.0, 0.0), angle), small.shape))
+            peak = self.best(
+                warp(small, Similarity.of(small.shape, (0.0, 0.0), angle), small.shape)
+            )
             if peak.score > score and not peak.at_limit:
                 # The image was turned about its own centre before it was shifted.
                 turn = Similarity(centre_of(self.moving.shape), (0.0, 0.0), angle)
                 centre = np.array(centre_of(shape))
-                there = turn((centre + (peak.shift_y, peak.shift_x))[None])[0] - centre
+                there = turn(centre[None] + np.array([[peak.shift_y, peak.shift_x]]))[0] - centre
                 found, score = Similarity.of(shape, (there[0], there[1]), angle), peak.score
         return found, score
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.config import Project
 from nucprof.config.models import AlignSettings
 from nucprof.errors import FieldExcluded
-from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.io.results import Results
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.sources import Source
+from nucprof.raw.pattern_file import (
+    Pair,
+    describe_pattern,
+    ensure_pattern,
+    read_pattern,
+    sample_fields,
+)
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -40,12 +50,18 @@ COLUMNS = [
     "round",
     "shift_y",
     "shift_x",
+    "angle",
+    "scale",
+    "residual",
     "score",
     "threshold",
     "status",
     "cells_in",
     "cells_kept",
 ]
+
+#: Share of lost cells of a field or plate from which on they are named, and fields named at most.
+MOST_LOST, MOST_NAMED = 0.05, 10
 
 
 @dataclass(frozen=True)
@@ -59,20 +75,30 @@ class RoundChannels:
 
 @dataclass(frozen=True)
 class RoundJob:
-    """A ground-truth round of one field: its channels, where they are, and where it is written."""
+    """A ground-truth round of one field: its channels, where they are, and where it is written.
+
+    ``pattern`` holds what camera and plate bring into every image, found in the fields ``sample``;
+    None where the plate has no other well.
+    """
 
     name: str
     channels: RoundChannels
     sources: dict[str, Source]
     target: Path
+    sample: tuple[str, ...]
+    pattern: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignJob(Job):
-    """One field, with all its rounds; ``masks`` are nuclei and, in cell mode, cells."""
+    """One field, with all its rounds; ``masks`` are nuclei and, in cell mode, cells.
+
+    ``fixed`` are the Cell Painting channels that are registered, ``nuclear`` shows what is lost.
+    """
 
     settings: AlignSettings
     fixed: tuple[str, ...]
+    nuclear: str
     painted: dict[str, Source]
     rounds: tuple[RoundJob, ...]
     masks: tuple[Path, ...]
@@ -80,15 +106,24 @@ class AlignJob(Job):
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What ``registration.csv`` says of one field and round; a failed one has no shift."""
+    """What is known of one field and round; one that matches nothing lies nowhere.
+
+    ``unsure`` says why a match is not to be relied on.
+    """
 
     round: str
-    score: float
-    threshold: float
     cells_in: int
+    score: float = 0.0
+    threshold: float = 1.0
     cells_kept: int = 0
     shift_y: float | None = None
     shift_x: float | None = None
+    angle: float | None = None
+    scale: float | None = None
+    residual: float | None = None
+    outside: int = 0
+    lost: int = 0
+    unsure: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,17 +146,25 @@ def plan(context: Context) -> Plan[AlignJob]:
     project, results = context.project, context.results
     kinds = ["nuclei", "cells"] if project.mask_kind == "cells" else ["nuclei"]
     fixed = tuple(project.align.cp_channels or [project.channels.nuclei])
+    nuclear = project.channels.nuclei
+    held = context.images.channels
+    samples = {
+        (plate.name, name): sample_fields(list(_pairs(context, plate.name, name)))
+        for plate in project.plates
+        for name in project.rounds_of(plate.name)
+    }
     jobs = []
     for plate, field in survivors(context, "segment"):
-        held = context.images.channels
         painted = held.get((plate, field, CP_ROUND), {})
-        painted = {name: painted[name] for name in fixed if name in painted}
+        painted = {name: painted[name] for name in {*fixed, nuclear} if name in painted}
         rounds = tuple(
             RoundJob(
                 name,
                 channels_of(project, name),
                 held.get((plate, field, name), {}),
                 results.aligned_image(plate, name, field),
+                samples[plate, name],
+                pattern_path(results, plate, name) if samples[plate, name] else None,
             )
             for name in project.rounds_of(plate)
         )
@@ -129,17 +172,19 @@ def plan(context: Context) -> Plan[AlignJob]:
             source.path for of in (painted, *(r.sources for r in rounds)) for source in of.values()
         )
         masks = tuple(results.mask(plate, kind, field) for kind in kinds)
+        patterns = (r.pattern for r in rounds if r.pattern is not None)
         jobs.append(
             AlignJob(
                 plate=plate,
                 field=field,
-                inputs=(*files, *masks),
+                inputs=(*files, *masks, *patterns),
                 outputs=(
                     *(results.aligned_mask(plate, kind, field) for kind in kinds),
                     *(r.target for r in rounds),
                 ),
                 settings=project.align,
                 fixed=fixed,
+                nuclear=nuclear,
                 painted=painted,
                 rounds=rounds,
                 masks=masks,
@@ -148,12 +193,46 @@ def plan(context: Context) -> Plan[AlignJob]:
     return Plan(jobs)
 
 
+def pattern_path(results: Results, plate: str, name: str) -> Path:
+    """Where what camera and plate bring into the images of a round is kept."""
+    return results.folder("align", "pattern", plate, f"{name}.npz")
+
+
+def _pairs(context: Context, plate: str, name: str) -> dict[str, Pair]:
+    """All fields of a plate with the channels that are registered, whatever has been run."""
+    project, held = context.project, context.images.channels
+    fixed = tuple(project.align.cp_channels or [project.channels.nuclei])
+    register = channels_of(project, name).register
+    selector = FieldSelector(tuple(project.project.exclude))
+    pairs = {}
+    for own, field in context.images.fields(name):
+        painted = held.get((plate, field, CP_ROUND), {})
+        imaged = held[own, field, name]
+        whole = painted.keys() >= set(fixed) and imaged.keys() >= set(register)
+        if own == plate and whole and not selector.matches(plate, FieldKey.parse(field)):
+            pairs[field] = Pair(
+                tuple(painted[c] for c in fixed), tuple(imaged[c] for c in register)
+            )
+    return pairs
+
+
+def prepare(context: Context, plan: Plan[AlignJob], jobs: Sequence[AlignJob]) -> None:
+    """Find what camera and plate bring into every image, plate by plate and round by round."""
+    needed = {(job.plate, r.name): r for job in jobs for r in job.rounds if r.pattern is not None}
+    for (plate, name), r in needed.items():
+        assert r.pattern is not None
+        pairs = _pairs(context, plate, name)
+        ensure_pattern(r.pattern, {field: pairs[field] for field in r.sample})
+
+
 def work(job: AlignJob) -> Outcome[AlignRecord]:
     """Register all rounds of one field; only cells valid in all of them stay."""
     import numpy as np
 
     from nucprof.core.labels import ObjectIndex, keep_labels
-    from nucprof.core.registration import lost_cells, shift_image
+    from nucprof.core.lost import lost_cells
+    from nucprof.core.moving import move_image
+    from nucprof.core.verdict import doubt
     from nucprof.io.images import read_labels, write_image, write_labels
 
     painted = read_sources(job, job.painted, job.fixed).max(axis=0)
@@ -168,24 +247,30 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         if not r.sources:
             raise FieldExcluded("no_partner", f"{job.name} has no image in round {r.name}.")
         image = read_sources(job, r.sources, channels.listed)
-        found = register_round(painted, image, channels, job.settings)
-        row = RoundRecord(r.name, found.score, found.threshold, len(before))
-        if not found.significant:
-            raise FieldExcluded(
-                "registration_failed",
-                f"{job.name}: round {r.name} does not match the Cell Painting image better than "
-                f"chance (score {found.score:.3f}, chance up to {found.threshold:.3f})",
-                AlignRecord((row,)),
-            )
-        moved, valid = shift_image(image, (found.shift_y, found.shift_x), painted.shape)
+        row = RoundRecord(r.name, cells_in=len(before))
+        found = _register(job, r, row, painted, image, nuclei)
+        moved, valid = move_image(image, found.similarity(painted.shape), painted.shape)
         write_image(r.target, moved, channels.listed)
-        nuclear = moved[channels.listed.index(channels.nuclear)] if channels.nuclear else None
-        lost = lost_cells(objects, nuclei, nuclear, valid, lost_ratio=job.settings.lost_ratio)
+        stains = None
+        if channels.nuclear:
+            stain = read_sources(job, job.painted, [job.nuclear])[0]
+            stains = stain, moved[channels.listed.index(channels.nuclear)]
+        lost = lost_cells(objects, nuclei, stains, valid, lost_ratio=job.settings.lost_ratio)
         for reason, ids in lost.items():
             new = np.setdiff1d(ids, gone)
             dropped.append(Drop(job.plate, job.field, reason, new.tolist()))
             gone = np.union1d(gone, new)
-        rows.append(replace(row, shift_y=found.shift_y, shift_x=found.shift_x))
+        row = _measured(row, found)
+        rows.append(
+            replace(
+                row,
+                shift_y=found.shift_y,
+                shift_x=found.shift_x,
+                outside=len(lost["outside_overlap"]),
+                lost=len(lost["lost_nucleus"]),
+                unsure=doubt(found, job.settings.model),
+            )
+        )
     kept = np.setdiff1d(before, gone)
     for mask, path in zip(masks, job.outputs, strict=False):
         write_labels(path, keep_labels(mask, kept))
@@ -193,39 +278,66 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
     return Outcome(record, dropped=dropped)
 
 
-def register_round(
-    painted: np.ndarray, image: np.ndarray, channels: RoundChannels, settings: AlignSettings
+def _register(
+    job: AlignJob,
+    r: RoundJob,
+    row: RoundRecord,
+    painted: np.ndarray,
+    image: np.ndarray,
+    nuclei: np.ndarray,
 ) -> Registration:
-    """Register the maximum over the chosen channels of a round onto the Cell Painting plane."""
-    from nucprof.core.registration import estimate_shift
+    """Register a round, or exclude the field and say why."""
+    from nucprof.core.labels import typical_radius
+    from nucprof.core.registration import register
+    from nucprof.core.verdict import advice, refusal
 
-    chosen = image[[channels.listed.index(c) for c in channels.register]]
-    return estimate_shift(
+    settings = job.settings
+    chosen = image[[r.channels.listed.index(c) for c in r.channels.register]].max(axis=0)
+    look = partial(
+        register,
         painted,
-        chosen.max(axis=0),
+        chosen,
+        radius_px=typical_radius(nuclei),
         max_shift_px=settings.max_shift_px,
         min_overlap=settings.min_overlap,
+        pattern=read_pattern(r.pattern, job.field) if r.pattern is not None else None,
     )
+    found = look(model=settings.model)
+    refused = refusal(found, settings.model, typical_radius(nuclei))
+    if refused:
+        if settings.model == "translation":
+            refused += advice(look(model="auto"))
+        row = _measured(row, found) if found.significant else _scored(row, found)
+        raise FieldExcluded(
+            "registration_failed", f"{job.name}: round {r.name} {refused}", AlignRecord((row,))
+        )
+    return found
+
+
+def _scored(row: RoundRecord, found: Registration) -> RoundRecord:
+    return replace(row, score=found.score, threshold=found.threshold)
+
+
+def _measured(row: RoundRecord, found: Registration) -> RoundRecord:
+    residual = None if math.isnan(found.residual) else found.residual
+    return replace(_scored(row, found), angle=found.angle, scale=found.scale, residual=residual)
 
 
 def finish(
     context: Context, plan: Plan[AlignJob], entries: Sequence[Entry[AlignRecord]]
 ) -> Summary:
-    """Write ``registration.csv``, flag outliers of each plate and round, and draw the shifts."""
+    """Write ``registration.csv``, draw the shifts, and name what should be looked at."""
     from nucprof.io.tables import write_table
 
     table = registration_table(entries)
     path = context.results.registration
-    write_table(path, table)
+    write_table(path, table[COLUMNS])
     summary = Summary([path])
     statuses = table["status"].value_counts().to_dict()
     summary.counts = {"fields": {str(k): int(v) for k, v in statuses.items()}}
     for name, rows in table.groupby("round", sort=False):
         good = rows[rows["status"] != "failed"]
-        summary.lines.append(
-            f"{name}: {len(good)} fields aligned, median shift "
-            f"({good['shift_y'].median():.1f}, {good['shift_x'].median():.1f}) px"
-        )
+        summary.lines.append(_line(str(name), good))
         summary.outputs.append(_draw(context, str(name), rows))
         if channels_of(context.project, str(name)).nuclear is None:
             summary.warnings.append(
@@ -237,7 +349,74 @@ def finish(
             f"{row.plate}/{row.well} site {row.site}, {row.round}: shift ({row.shift_y:.1f}, "
             f"{row.shift_x:.1f}) px is unlike the rest of the plate; look at it"
         )
+    for row in table[table["unsure"] != ""].itertuples():
+        summary.warnings.append(
+            f"{row.plate}/{row.well} site {row.site}, {row.round}: unsure, {row.unsure}; look at it"
+        )
+    for (plate, name), rows in table.groupby(["plate", "round"], sort=False):
+        summary.warnings += _losses(str(plate), str(name), rows)
+    patterns = {(j.plate, r.name): r.pattern for j in plan.jobs for r in j.rounds if r.pattern}
+    for (plate, name), pattern in patterns.items():
+        if pattern.is_file():
+            _tell_pattern(summary, f"plate {plate}, {name}", pattern)
     return summary
+
+
+def _line(name: str, good: pd.DataFrame) -> str:
+    line = (
+        f"{name}: {len(good)} fields aligned, median shift "
+        f"({good['shift_y'].median():.1f}, {good['shift_x'].median():.1f}) px"
+    )
+    turned = good[(good["angle"] != 0) | (good["scale"] != 1)]
+    if len(turned):
+        line += (
+            f"; {len(turned)} of them turned or magnified, median {turned['angle'].median():.2f} "
+            f"degrees and {turned['scale'].median():.4f} times"
+        )
+    cells = good["cells_in"].sum()
+    return (
+        f"{line}; of {cells} cells {good['outside'].sum()} lie outside the round and "
+        f"{good['lost'].sum()} are lost"
+    )
+
+
+def _losses(plate: str, name: str, rows: pd.DataFrame) -> list[str]:
+    """Warn where more than `MOST_LOST` of the cells of a plate or of a field are lost."""
+    rows = rows[rows["status"] != "failed"]
+    warnings = []
+    lost, cells = int(rows["lost"].sum()), int(rows["cells_in"].sum())
+    if lost > MOST_LOST * cells:
+        warnings.append(
+            f"plate {plate}, {name}: {lost} of {cells} cells ({lost / cells:.0%}) have lost their "
+            "nucleus since Cell Painting; look at the overlays, and at align.lost_ratio"
+        )
+    bad = rows[rows["lost"] > MOST_LOST * rows["cells_in"]]
+    if len(bad):
+        worst = bad.assign(share=bad["lost"] / bad["cells_in"])
+        worst = worst.sort_values("share", ascending=False, kind="stable")
+        named = [f"{r.well} site {r.site} ({r.share:.0%})" for r in worst.itertuples()]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        warnings.append(
+            f"plate {plate}, {name}: fields that lost over {MOST_LOST:.0%} of their nuclei: "
+            f"{', '.join(named[:MOST_NAMED])}{more}"
+        )
+    return warnings
+
+
+def _tell_pattern(summary: Summary, where: str, path: Path) -> None:
+    about = describe_pattern(path)
+    summary.outputs.append(path)
+    if about["copies"]:
+        summary.warnings.append(
+            f"{where}: {', '.join(about['copies'])} show the same scene as another field; if that "
+            "is not meant, files were copied under several names"
+        )
+    hidden = max(about["hidden"].values())
+    if hidden > 0:
+        summary.lines.append(
+            f"{where}: {hidden:.1%} of the image shows the same in all of {len(about['fields'])} "
+            "fields (dust, specks, an edge) and is left out of the registration"
+        )
 
 
 def _draw(context: Context, name: str, rows: pd.DataFrame) -> Path:
@@ -257,7 +436,10 @@ def _draw(context: Context, name: str, rows: pd.DataFrame) -> Path:
 
 
 def registration_table(entries: Sequence[Entry[AlignRecord]]) -> pd.DataFrame:
-    """One row per field and round; a field that failed has no shift."""
+    """One row per field and round, with `COLUMNS` and what the messages need.
+
+    A field that failed has no shift.
+    """
     import numpy as np
     import pandas as pd
 
@@ -267,11 +449,13 @@ def registration_table(entries: Sequence[Entry[AlignRecord]]) -> pd.DataFrame:
     for entry in entries:
         field = FieldKey.parse(entry.field)
         where = {"plate": entry.plate, "well": str(field.well), "site": field.site}
-        status = "ok" if entry.status == "done" else "failed"
-        rounds = entry.record.rounds if entry.record else ()
-        rows += [where | asdict(row) | {"status": status} for row in rounds]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    for _, group in table[table["status"] == "ok"].groupby(["plate", "round"]):
+        for row in entry.record.rounds if entry.record else ():
+            status = "failed" if entry.status != "done" else "unsure" if row.unsure else "ok"
+            rows.append(where | asdict(row) | {"status": status})
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "outside", "lost", "unsure"])
+    numbers = ["shift_y", "shift_x", "angle", "scale", "residual"]
+    table[numbers] = table[numbers].astype(np.float64)
+    for _, group in table[table["status"] != "failed"].groupby(["plate", "round"]):
         strange = flag_outliers(group[["shift_y", "shift_x"]].to_numpy(dtype=np.float64))
         table.loc[group.index[strange], "status"] = "outlier"
     return table.sort_values(["plate", "round", "well", "site"], ignore_index=True)
@@ -284,8 +468,10 @@ STAGE = Stage(
     needs=needs("rename", "segment"),
     makes=("aligned/", "registration.csv"),
     plan=plan,
+    prepare=prepare,
     work=work,
     finish=finish,
     record=AlignRecord,
     skip=without_ground_truth,
+    version=2,
 )

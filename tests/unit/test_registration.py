@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nucprof.core.lost import lost_cells
 from nucprof.core.moving import shift_image, valid_box
-from nucprof.core.registration import estimate_shift, flag_outliers
+from nucprof.core.registration import estimate_shift
+from nucprof.core.verdict import flag_outliers
 from nucprof.errors import DataError, FieldError
 
 

@@ -1,7 +1,8 @@
-"""Register a ground-truth round onto the Cell Painting frame, by a shift.
+"""Register a ground-truth round onto the Cell Painting frame: by a shift, or by a similarity.
 
 A nucleus at (y, x) in the Cell Painting image (``fixed``) lies at (y + shift_y, x + shift_x) in
-the ground-truth image (``moving``). The fixed frame is never cropped or moved.
+the ground-truth image (``moving``); where the round is turned or magnified, `core.similarity` says
+where. The fixed frame is never cropped or moved.
 """
 
 from __future__ import annotations
@@ -28,14 +29,10 @@ from nucprof.core.search import ALPHA, ANGLES, Search, chance
 from nucprof.core.similarity import Similarity, consensus, distances, trimmed_fit
 from nucprof.errors import DataError, FieldError
 
-#: Shifts of one plate within this distance of their median are never outliers, pixels.
-OUTLIER_FLOOR_PX = 5.0
-#: Robust deviations beyond which a shift is an outlier.
-OUTLIER_DEVIATIONS = 6.0
-#: Fewer fields than this say nothing about what is usual on a plate.
-OUTLIER_MIN_FIELDS = 4
 #: Nuclei must lie where the registration says within this share of their radius.
 RESIDUAL_RADII = 0.25
+#: Share of the parts of a field that must agree, or another map is looked for.
+HALF = 0.5
 #: Share of the parts of a field that must agree with the whole, or the field is unsure.
 SURE_AGREEMENT = 2 / 3
 #: A rotation or magnification that moves no corner by more than this is left alone, pixels.
@@ -229,10 +226,6 @@ def register(
     return turned if turned.agreement >= HALF else found
 
 
-#: Parts that agree, or the registration is no better than another one would be.
-HALF = 0.5
-
-
 def _check(
     fixed: NDArray, moving: NDArray, max_shift_px: float, min_overlap: float, null_samples: int
 ) -> None:
@@ -358,25 +351,3 @@ def _judged(
         residual=float(np.median(away)),
         agreement=float(np.mean(away <= RESIDUAL_RADII * radius_px)),
     )
-
-
-def flag_outliers(shifts: NDArray) -> NDArray[np.bool_]:
-    """Tell shifts that are unlike the rest of their plate.
-
-    Parameters
-    ----------
-    shifts : (N, 2) float
-        (shift_y, shift_x) of the registered fields of one plate and round, pixels.
-
-    Returns
-    -------
-    (N,) bool
-        Farther from the plate's median along an axis than six robust deviations (1.4826 times the
-        median absolute deviation) and than 5 px. None of fewer than four fields.
-    """
-    shifts = np.asarray(shifts, dtype=np.float64).reshape(-1, 2)
-    if len(shifts) < OUTLIER_MIN_FIELDS:
-        return np.zeros(len(shifts), dtype=bool)
-    away = np.abs(shifts - np.median(shifts, axis=0))
-    usual = OUTLIER_DEVIATIONS * 1.4826 * np.median(away, axis=0)
-    return np.asarray(np.any(away > np.maximum(usual, OUTLIER_FLOOR_PX), axis=1))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nucprof.core.registration import (
     FEWEST_OTHERS,
     RESIDUAL_RADII,
@@ -13,6 +16,12 @@ from nucprof.core.registration import (
 )
 from nucprof.core.search import ANGLES
 
+#: Shifts of one plate within this distance of their median are never outliers, pixels.
+OUTLIER_FLOOR_PX = 5.0
+#: Robust deviations beyond which a shift is an outlier.
+OUTLIER_DEVIATIONS = 6.0
+#: Fewer fields than this say nothing about what is usual on a plate.
+OUTLIER_MIN_FIELDS = 4
 #: What the camera brings into every image lies this near to shift 0, pixels.
 CAMERA_PX = 1.0
 
@@ -74,3 +83,25 @@ def describe(found: Registration) -> str:
     if found.is_translation:
         return shift
     return f"{shift}, turned by {found.angle:.2f} degrees and magnified {found.scale:.4f} times"
+
+
+def flag_outliers(shifts: NDArray) -> NDArray[np.bool_]:
+    """Tell shifts that are unlike the rest of their plate.
+
+    Parameters
+    ----------
+    shifts : (N, 2) float
+        (shift_y, shift_x) of the registered fields of one plate and round, pixels.
+
+    Returns
+    -------
+    (N,) bool
+        Farther from the plate's median along an axis than six robust deviations (1.4826 times the
+        median absolute deviation) and than 5 px. None of fewer than four fields.
+    """
+    shifts = np.asarray(shifts, dtype=np.float64).reshape(-1, 2)
+    if len(shifts) < OUTLIER_MIN_FIELDS:
+        return np.zeros(len(shifts), dtype=bool)
+    away = np.abs(shifts - np.median(shifts, axis=0))
+    usual = OUTLIER_DEVIATIONS * 1.4826 * np.median(away, axis=0)
+    return np.asarray(np.any(away > np.maximum(usual, OUTLIER_FLOOR_PX), axis=1))

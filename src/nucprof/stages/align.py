@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucprof.config import Project
-from nucprof.config.models import AlignSettings
-from nucprof.errors import FieldExcluded
-from nucprof.io.results import Results
-from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
-from nucprof.plate.sources import Source
-from nucprof.raw.pattern_file import (
+from nucprof.alignment.pattern_file import (
     Pair,
     describe_pattern,
     ensure_pattern,
     read_pattern,
     sample_fields,
 )
+from nucprof.alignment.report import AlignRecord, RoundRecord
+from nucprof.config import Project
+from nucprof.config.models import AlignSettings
+from nucprof.errors import FieldExcluded
+from nucprof.io.results import Results
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
+from nucprof.plate.sources import Source
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -39,29 +40,8 @@ from nucprof.stages.base import (
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from nucprof.core.registration import Registration
-
-COLUMNS = [
-    "plate",
-    "well",
-    "site",
-    "round",
-    "shift_y",
-    "shift_x",
-    "angle",
-    "scale",
-    "residual",
-    "score",
-    "threshold",
-    "status",
-    "cells_in",
-    "cells_kept",
-]
-
-#: Share of lost cells of a field or plate from which on they are named, and fields named at most.
-MOST_LOST, MOST_NAMED = 0.05, 10
 
 
 @dataclass(frozen=True)
@@ -102,35 +82,6 @@ class AlignJob(Job):
     painted: dict[str, Source]
     rounds: tuple[RoundJob, ...]
     masks: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """What is known of one field and round; one that matches nothing lies nowhere.
-
-    ``unsure`` says why a match is not to be relied on.
-    """
-
-    round: str
-    cells_in: int
-    score: float = 0.0
-    threshold: float = 1.0
-    cells_kept: int = 0
-    shift_y: float | None = None
-    shift_x: float | None = None
-    angle: float | None = None
-    scale: float | None = None
-    residual: float | None = None
-    outside: int = 0
-    lost: int = 0
-    unsure: str = ""
-
-
-@dataclass(frozen=True)
-class AlignRecord:
-    """The rounds of one field."""
-
-    rounds: tuple[RoundRecord, ...]
 
 
 def channels_of(project: Project, name: str) -> RoundChannels:
@@ -218,11 +169,14 @@ def _pairs(context: Context, plate: str, name: str) -> dict[str, Pair]:
 
 def prepare(context: Context, plan: Plan[AlignJob], jobs: Sequence[AlignJob]) -> None:
     """Find what camera and plate bring into every image, plate by plate and round by round."""
-    needed = {(job.plate, r.name): r for job in jobs for r in job.rounds if r.pattern is not None}
-    for (plate, name), r in needed.items():
-        assert r.pattern is not None
+    for (plate, name), path in _patterns(jobs).items():
         pairs = _pairs(context, plate, name)
-        ensure_pattern(r.pattern, {field: pairs[field] for field in r.sample})
+        ensure_pattern(path, {field: pairs[field] for field in sample_fields(list(pairs))})
+
+
+def _patterns(jobs: Sequence[AlignJob]) -> dict[tuple[str, str], Path]:
+    """Pattern files by plate and round."""
+    return {(job.plate, r.name): r.pattern for job in jobs for r in job.rounds if r.pattern}
 
 
 def work(job: AlignJob) -> Outcome[AlignRecord]:
@@ -327,138 +281,39 @@ def finish(
     context: Context, plan: Plan[AlignJob], entries: Sequence[Entry[AlignRecord]]
 ) -> Summary:
     """Write ``registration.csv``, draw the shifts, and name what should be looked at."""
+    from nucprof.alignment import report
+    from nucprof.figures import plots
+    from nucprof.io.files import atomic
     from nucprof.io.tables import write_table
 
-    table = registration_table(entries)
-    path = context.results.registration
-    write_table(path, table[COLUMNS])
-    summary = Summary([path])
+    project, results = context.project, context.results
+    records = {e.key: (e.status, e.record.rounds) for e in entries if e.record is not None}
+    table = report.registration_table(records)
+    write_table(results.registration, table[report.COLUMNS])
+    summary = Summary([results.registration])
     statuses = table["status"].value_counts().to_dict()
     summary.counts = {"fields": {str(k): int(v) for k, v in statuses.items()}}
     for name, rows in table.groupby("round", sort=False):
-        good = rows[rows["status"] != "failed"]
-        summary.lines.append(_line(str(name), good))
-        summary.outputs.append(_draw(context, str(name), rows))
-        if channels_of(context.project, str(name)).nuclear is None:
+        summary.lines.append(report.describe_round(str(name), rows))
+        if channels_of(project, str(name)).nuclear is None:
             summary.warnings.append(
-                f"round {name} has no nuclear stain ({context.project.channels.nuclei}): cells "
+                f"round {name} has no nuclear stain ({project.channels.nuclei}): cells "
                 "lost between the rounds cannot be told, that test is off"
             )
-    for row in table[table["status"] == "outlier"].itertuples():
-        summary.warnings.append(
-            f"{row.plate}/{row.well} site {row.site}, {row.round}: shift ({row.shift_y:.1f}, "
-            f"{row.shift_x:.1f}) px is unlike the rest of the plate; look at it"
-        )
-    for row in table[table["unsure"] != ""].itertuples():
-        summary.warnings.append(
-            f"{row.plate}/{row.well} site {row.site}, {row.round}: unsure, {row.unsure}; look at it"
-        )
-    for (plate, name), rows in table.groupby(["plate", "round"], sort=False):
-        summary.warnings += _losses(str(plate), str(name), rows)
-    patterns = {(j.plate, r.name): r.pattern for j in plan.jobs for r in j.rounds if r.pattern}
-    for (plate, name), pattern in patterns.items():
+        figure = results.folder("align", f"shifts-{name}.png")
+        with atomic(figure) as temporary:
+            shifts = rows["shift_y"].to_numpy(), rows["shift_x"].to_numpy()
+            status = rows["status"].to_numpy(dtype=object)
+            plots.registration(temporary, *shifts, status, title=f"Shift of round {name}")
+        summary.outputs.append(figure)
+    summary.warnings += report.strange_fields(table) + report.losses(table)
+    for where, pattern in _patterns(plan.jobs).items():
         if pattern.is_file():
-            _tell_pattern(summary, f"plate {plate}, {name}", pattern)
+            summary.outputs.append(pattern)
+            lines, warnings = describe_pattern(pattern, where)
+            summary.lines += lines
+            summary.warnings += warnings
     return summary
-
-
-def _line(name: str, good: pd.DataFrame) -> str:
-    line = (
-        f"{name}: {len(good)} fields aligned, median shift "
-        f"({good['shift_y'].median():.1f}, {good['shift_x'].median():.1f}) px"
-    )
-    turned = good[(good["angle"] != 0) | (good["scale"] != 1)]
-    if len(turned):
-        line += (
-            f"; {len(turned)} of them turned or magnified, median {turned['angle'].median():.2f} "
-            f"degrees and {turned['scale'].median():.4f} times"
-        )
-    cells = good["cells_in"].sum()
-    return (
-        f"{line}; of {cells} cells {good['outside'].sum()} lie outside the round and "
-        f"{good['lost'].sum()} are lost"
-    )
-
-
-def _losses(plate: str, name: str, rows: pd.DataFrame) -> list[str]:
-    """Warn where more than `MOST_LOST` of the cells of a plate or of a field are lost."""
-    rows = rows[rows["status"] != "failed"]
-    warnings = []
-    lost, cells = int(rows["lost"].sum()), int(rows["cells_in"].sum())
-    if lost > MOST_LOST * cells:
-        warnings.append(
-            f"plate {plate}, {name}: {lost} of {cells} cells ({lost / cells:.0%}) have lost their "
-            "nucleus since Cell Painting; look at the overlays, and at align.lost_ratio"
-        )
-    bad = rows[rows["lost"] > MOST_LOST * rows["cells_in"]]
-    if len(bad):
-        worst = bad.assign(share=bad["lost"] / bad["cells_in"])
-        worst = worst.sort_values("share", ascending=False, kind="stable")
-        named = [f"{r.well} site {r.site} ({r.share:.0%})" for r in worst.itertuples()]
-        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-        warnings.append(
-            f"plate {plate}, {name}: fields that lost over {MOST_LOST:.0%} of their nuclei: "
-            f"{', '.join(named[:MOST_NAMED])}{more}"
-        )
-    return warnings
-
-
-def _tell_pattern(summary: Summary, where: str, path: Path) -> None:
-    about = describe_pattern(path)
-    summary.outputs.append(path)
-    if about["copies"]:
-        summary.warnings.append(
-            f"{where}: {', '.join(about['copies'])} show the same scene as another field; if that "
-            "is not meant, files were copied under several names"
-        )
-    hidden = max(about["hidden"].values())
-    if hidden > 0:
-        summary.lines.append(
-            f"{where}: {hidden:.1%} of the image shows the same in all of {len(about['fields'])} "
-            "fields (dust, specks, an edge) and is left out of the registration"
-        )
-
-
-def _draw(context: Context, name: str, rows: pd.DataFrame) -> Path:
-    from nucprof.figures import plots
-    from nucprof.io.files import atomic
-
-    path = context.results.folder("align", f"shifts-{name}.png")
-    with atomic(path) as temporary:
-        plots.registration(
-            temporary,
-            rows["shift_y"].to_numpy(),
-            rows["shift_x"].to_numpy(),
-            rows["status"].to_numpy(dtype=object),
-            title=f"Shift of round {name}",
-        )
-    return path
-
-
-def registration_table(entries: Sequence[Entry[AlignRecord]]) -> pd.DataFrame:
-    """One row per field and round, with `COLUMNS` and what the messages need.
-
-    A field that failed has no shift.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from nucprof.core.registration import flag_outliers
-
-    rows = []
-    for entry in entries:
-        field = FieldKey.parse(entry.field)
-        where = {"plate": entry.plate, "well": str(field.well), "site": field.site}
-        for row in entry.record.rounds if entry.record else ():
-            status = "failed" if entry.status != "done" else "unsure" if row.unsure else "ok"
-            rows.append(where | asdict(row) | {"status": status})
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "outside", "lost", "unsure"])
-    numbers = ["shift_y", "shift_x", "angle", "scale", "residual"]
-    table[numbers] = table[numbers].astype(np.float64)
-    for _, group in table[table["status"] != "failed"].groupby(["plate", "round"]):
-        strange = flag_outliers(group[["shift_y", "shift_x"]].to_numpy(dtype=np.float64))
-        table.loc[group.index[strange], "status"] = "outlier"
-    return table.sort_values(["plate", "round", "well", "site"], ignore_index=True)
 
 
 STAGE = Stage(

@@ -66,10 +66,22 @@ def ensure_pattern(path: Path, pairs: Mapping[str, Pair]) -> None:
     write_json(about, {"definition": definition, **found})
 
 
-def describe_pattern(path: Path) -> dict[str, Any]:
-    """What is known of a pattern: ``fields`` used, ``copies`` of them, ``hidden`` shares."""
-    held: dict[str, Any] = read_json(path.with_suffix(".json"))
-    return held
+def describe_pattern(path: Path, where: tuple[str, str]) -> tuple[list[str], list[str]]:
+    """What is known of the pattern of a plate and round: lines, and warnings."""
+    held = read_json(path.with_suffix(".json"))
+    name = f"plate {where[0]}, {where[1]}"
+    lines, warnings = [], []
+    if held["hidden"] > 0:
+        lines.append(
+            f"{name}: {held['hidden']:.1%} of the image shows the same in {len(held['fields'])} "
+            "fields (dust, specks, an edge) and is left out of the registration"
+        )
+    if held["copies"]:
+        warnings.append(
+            f"{name}: {', '.join(held['copies'])} show the same scene as another field; if that is "
+            "not meant, files were copied under several names"
+        )
+    return lines, warnings
 
 
 def read_pattern(path: Path, field: str) -> Pattern:
@@ -123,7 +135,7 @@ def _measure(path: Path, pairs: Mapping[str, Pair]) -> dict[str, Any]:
     return {
         "fields": list(scenes),
         "copies": copies,
-        "hidden": {name: round(float(mask.mean()), 4) for name, mask in hidden.items()},
+        "hidden": round(max(float(mask.mean()) for mask in hidden.values()), 4),
     }
 
 

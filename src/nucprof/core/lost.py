@@ -17,6 +17,8 @@ SEEN = 3.0
 LARGE_PX = 1 << 20
 #: A ring begins this far from the nucleus, beyond its blur, and is so wide; in nuclear radii.
 GAP_RADII, RING_RADII = 0.25, 0.5
+#: Pixels of a ring that are enough for its median.
+ENOUGH_PX = 64
 
 
 class Contrast(NamedTuple):
@@ -81,7 +83,7 @@ def lost_cells(
     if stains is not None and lost_ratio > 0:
         step = 2 if nuclei.size > LARGE_PX else 1
         few = np.s_[::step, ::step]
-        names, dense = _dense(nuclei[few], nuclei[few] > 0)
+        names, dense = _dense(nuclei[few])
         if names.size:
             rings = _rings(dense, valid[few])
             before, after = (_contrast(stain[few], dense, rings) for stain in stains)
@@ -114,18 +116,19 @@ def _usual(kept: Float64, lost_ratio: float) -> float:
     return float(np.quantile(kept[kept >= lost_ratio / 2 * usual], 0.25))
 
 
-def _dense(labels: NDArray, where: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray]:
+def _dense(labels: NDArray) -> tuple[NDArray[np.int64], NDArray]:
     """Labels of the nuclei, (N,), and an image of their ranks from 1 on."""
-    values = labels[where]
-    dense = np.zeros(labels.shape, dtype=np.int32)
+    where = labels > 0
+    values = labels[where].astype(np.int64)
     if values.size and values.max() <= labels.size:
         # Counting is much faster than sorting; only very large labels forbid it.
-        there = np.bincount(values.astype(np.int64)) > 0
-        names = np.flatnonzero(there)
-        dense[where] = np.cumsum(there)[values]
+        there = np.bincount(values) > 0
+        names, ranks = np.flatnonzero(there), np.cumsum(there)[values]
     else:
         names, ranks = np.unique(values, return_inverse=True)
-        dense[where] = ranks + 1
+        ranks += 1
+    dense = np.zeros(labels.shape, dtype=np.uint16 if len(names) < 1 << 16 else np.int32)
+    dense[where] = ranks
     return names.astype(np.int64), dense
 
 
@@ -147,7 +150,8 @@ def _grow(ranks: NDArray, pixels: int) -> NDArray:
         wide = grown.copy()
         np.maximum(wide[:, 1:], grown[:, :-1], out=wide[:, 1:])
         np.maximum(wide[:, :-1], grown[:, 1:], out=wide[:, :-1])
-        ranks = np.where(ranks > 0, ranks, wide)
+        np.copyto(wide, ranks, where=ranks > 0)
+        ranks = wide
     return ranks
 
 
@@ -157,10 +161,12 @@ def _contrast(image: NDArray, dense: NDArray, rings: NDArray) -> Contrast:
     A nucleus in a crowd may have no ring of its own: there the median of all rings stands for it.
     """
     count = int(dense.max())
-    inside, around = dense > 0, rings > 0
-    area = np.bincount(dense[inside], minlength=count + 1)[1:]
-    mean = np.bincount(dense[inside], image[inside], minlength=count + 1)[1:] / np.maximum(area, 1)
-    values, owners = image[around].astype(np.float64), rings[around] - 1
+    inside, around = np.flatnonzero(dense), np.flatnonzero(rings)
+    around = around[:: max(1, around.size // (ENOUGH_PX * count))]
+    pixels, owners = image.ravel(), dense.ravel()[inside]
+    area = np.bincount(owners, minlength=count + 1)[1:]
+    mean = np.bincount(owners, pixels[inside], minlength=count + 1)[1:] / np.maximum(area, 1)
+    values, owners = pixels[around].astype(np.float64), rings.ravel()[around].astype(np.int64) - 1
     size = np.bincount(owners, minlength=count)
     if not values.size:
         return Contrast(np.full(count, np.nan), np.full(count, np.nan))

@@ -274,6 +274,7 @@ def _with_parts(
     found = _judged(direct, shift, parts, radius_px)
     if model != "translation" and direct.significant:
         agree = distances(shift, parts.points, parts.images) <= tolerance
+        fitted: Similarity | None
         if agree.sum() >= 3 and found.agreement >= SURE_AGREEMENT:
             fitted = trimmed_fit(parts.points, parts.images, shift.centre, tolerance, agree)
         else:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 
 import numpy as np
-import psutil
+import pandas as pd
 import pytest
 
 from nucprof.cli.app import build_app
@@ -17,6 +16,7 @@ from nucprof.config import load_project
 from nucprof.demo.plate import write_demo
 from nucprof.io.images import read_labels, write_labels
 from nucprof.io.tables import read_table
+from nucprof.run.lock import locked
 from nucprof.run.pipeline import Options, Run
 from nucprof.stages import stage
 
@@ -107,7 +107,7 @@ class TestRunAll:
         planned = []
         assess = Run.assess
         monkeypatch.setattr(
-            Run, "assess", lambda self, s: planned.append(s.name) or assess(self, s)
+            Run, "assess", lambda self, s, **o: planned.append(s.name) or assess(self, s, **o)
         )
         return planned
 
@@ -245,7 +245,8 @@ class TestFailures:
             status, _, err = call("run-all", "--until", "features")
         assert status == 130
         assert "What was finished is kept" in err
-        assert not (plate.root / "results" / ".lock").exists()
+        with locked(plate.root / "results" / ".lock", "x"):
+            pass  # free again
         status, out, _ = call("run-all", "--until", "features")
         assert status == 0
         assert "crop: 2 of 3 to do: not run yet" in out
@@ -292,19 +293,12 @@ class TestOverrides:
 class TestLock:
     def test_a_folder_that_another_process_writes(self, call, plate):
         path = plate.root / "results" / ".lock"
-        path.parent.mkdir()
-        holder = {
-            "pid": os.getpid(),
-            "born": psutil.Process().create_time(),
-            "host": platform.node(),
-            "command": "nucprof run-all",
-            "since": "now",
-        }
-        path.write_text(json.dumps(holder))
-        status, _, err = call("segment")
-        assert status == 2
-        assert f"is being written by process {os.getpid()}" in err
-        assert [p.name for p in path.parent.iterdir()] == [".lock"]
+        with locked(path, "nucprof run-all"):
+            before = set(path.parent.iterdir())
+            status, _, err = call("segment")
+            assert status == 2
+            assert f"is being written by process {os.getpid()}" in err
+            assert set(path.parent.iterdir()) == before
 
 
 def test_the_ledger_forgets_what_later_stages_said_of_older_masks(tmp_path):
@@ -338,3 +332,25 @@ def test_the_ledger_forgets_what_later_stages_said_of_older_masks(tmp_path):
     assert set(first["status"]) == {"kept"}
     second = table[table["Metadata_Well"] == "C02"]
     assert set(second["stage"]) == {"", "align"}
+
+
+def test_force_is_about_the_stage_asked_for_alone(call):
+    assert call("run-all", "--until", "features")[0] == 0
+    status, out, err = call("features", "--force")
+    assert status == 0
+    assert "3 of 3 to do: forced" in out
+    assert err == ""
+
+
+def test_force_for_some_fields_keeps_the_rows_of_the_others(call, plate):
+    assert call("run-all", "--until", "features")[0] == 0
+    path = plate.root / "results" / "features" / "CP.parquet"
+    before = read_table(path)
+    status, out, _ = call("features", "--force", "--fields", "B-03-01")
+    assert status == 0
+    assert "1 of 3 to do: forced" in out
+    assert "CP: 6 cells" in out
+    pd.testing.assert_frame_equal(read_table(path), before)
+    assert states(call("run-all", "--until", "features", "--dry-run")[1])["features"] == (
+        "up to date (3 done)"
+    )

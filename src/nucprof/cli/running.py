@@ -15,9 +15,9 @@ from nucprof.errors import UserError
 from nucprof.project.status import UP_TO_DATE, WILL_RUN, recall, remember, states
 from nucprof.run.definition import parameters
 from nucprof.run.lock import locked
-from nucprof.run.pipeline import Options, Run, chosen_stages
+from nucprof.run.pipeline import Options, Run
 from nucprof.run.reporter import StageResult
-from nucprof.stages import STAGES, Stage
+from nucprof.stages import STAGES, Stage, chosen_stages
 from nucprof.stages.base import StageOption
 
 FAILED = 1
@@ -34,7 +34,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
         if call.values["dry_run"]:
             return _dry_run([stage], run, reporter)
         for option in stage.options:
-            if call.values[option.variable] not in (None, False):
+            value = call.values[option.variable]
+            if value is not None and value is not False:
                 return _act(stage, option, call, run, reporter, overrides)
         _warn_of_stale(reporter, stage, run)
         with locked(run.results.lock, f"nucprof {stage.command}"):
@@ -123,7 +124,7 @@ def _open(
 
 
 def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:
-    for stage, state in states(stages, run):
+    for stage, state in states(stages, run, force=run.options.force):
         reporter.say(f"{stage.name:<12} {state}")
     return 0
 

@@ -46,11 +46,27 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a ``.csv`` or ``.parquet`` table; raises :class:`UserError` where it is missing."""
-    import pandas as pd
+    """Read a ``.csv`` or ``.parquet`` table.
 
+    Raises
+    ------
+    UserError
+        The table is missing or damaged.
+    """
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
+    try:
+        return _read(path, columns)
+    except (ValueError, OSError, KeyError) as error:  # pandas' and pyarrow's own are among these
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
+        ) from None
+
+
+def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
+    import pandas as pd
+
     if path.suffix == ".csv":
         # A plate called 001 is no number, a class called NA is not missing.
         return pd.read_csv(
@@ -137,6 +153,8 @@ def read_layout(path: Path) -> Layout:
     """
     import pandas as pd
 
+    from nucprof.core.markers import UNDEFINED
+
     grid = _read_grid(path)
     cultures: dict[WellKey, str] = {}
     for row, values in grid.iterrows():
@@ -147,6 +165,11 @@ def read_layout(path: Path) -> Layout:
             if well in cultures:
                 raise UserError(f"{path}: well {well} is named twice.")
             cultures[well] = str(culture).strip()
+            if cultures[well] == UNDEFINED:
+                raise UserError(
+                    f"{path}: well {well}: a culture cannot be called '{UNDEFINED}', which is the "
+                    "gate's word for cells of no class; name it, or leave the well empty."
+                )
     if not cultures:
         raise UserError(f"{path}: the layout is empty.")
     return Layout(cultures)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nucprof
 from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import digest
@@ -24,6 +23,7 @@ from nucprof.io.files import write_json
 from nucprof.io.results import Results
 from nucprof.stages import STAGES
 from nucprof.stages.base import Stage
+from nucprof.version import __version__
 
 if TYPE_CHECKING:  # numpy would take half of the time of `nucprof status`
     from nucprof.run.pipeline import Run
@@ -40,9 +40,9 @@ class State:
     learnt_from: set[str]
 
 
-def states(stages: Sequence[Stage], run: Run) -> list[tuple[Stage, str]]:
+def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, str]]:
     """What each stage would do, and why; stages behind one that runs are said to follow it."""
-    return [(stage, state.text) for stage, state in _states(stages, run)]
+    return [(stage, state.text) for stage, state in _states(stages, run, force=force)]
 
 
 def recall(project: Project, results: Results) -> dict[str, str]:
@@ -93,7 +93,7 @@ def _key(project: Project) -> str:
     execution = settings.pop("execution")
     settings["where"] = [execution["models_dir"], execution["device"]]
     models = os.environ.get("NUCPROF_MODELS_DIR", "")
-    return digest([settings, nucprof.__version__, stages, models, platform.node()])
+    return digest([settings, __version__, stages, models, platform.node()])
 
 
 def _look(path: str) -> list[int] | None:
@@ -105,7 +105,7 @@ def _look(path: str) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _states(stages: Iterable[Stage], run: Run) -> list[tuple[Stage, State]]:
+def _states(stages: Iterable[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, State]]:
     found = []
     running: set[str] = set()
     for stage in stages:
@@ -116,16 +116,16 @@ def _states(stages: Iterable[Stage], run: Run) -> list[tuple[Stage, State]]:
         elif before:
             state = State(f"{WILL_RUN} after {', '.join(before)}", set())
         else:
-            state = _own_state(stage, run)
+            state = _own_state(stage, run, force)
         if state.text.startswith(WILL_RUN):
             running.add(stage.name)
         found.append((stage, state))
     return found
 
 
-def _own_state(stage: Stage, run: Run) -> State:
+def _own_state(stage: Stage, run: Run, force: bool) -> State:
     try:
-        assessment = run.assess(stage)
+        assessment = run.assess(stage, force=force)
     except UserError as error:
         return State(f"{BLOCKED}: {error}", set())
     files = _learnt_from(assessment)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import nucprof
 from nucprof.errors import UserError
 from nucprof.io.files import read_json, write_json
+from nucprof.stages.base import Entry, Summary
+from nucprof.version import __version__
 
 SCHEMA = 1
 _LIBRARIES = (
@@ -56,6 +59,31 @@ class StageRecord:
     finished: str = ""
     seconds: float = 0.0
 
+    def tell(self, jobs: int, held: Sequence[Entry], summary: Summary) -> None:
+        """Fill in what the finished jobs (``held``, of ``jobs``) and the summary tell."""
+        failed = [entry for entry in held if entry.status == "failed"]
+        excluded = [entry for entry in held if entry.status == "excluded"]
+        self.counts = {
+            "jobs": jobs,
+            "done": sum(entry.status == "done" for entry in held),
+            "excluded": len(excluded),
+            "failed": len(failed),
+            **summary.counts,
+        }
+        self.models = summary.models
+        self.failures = [_brief(entry) for entry in failed]
+        self.excluded = [_brief(entry) for entry in excluded]
+        self.warnings = [
+            *summary.warnings,
+            *(
+                f"{entry.plate}/{entry.field}: {text}" if entry.field else text
+                for entry in held
+                if entry.status != "failed"
+                for text in entry.warnings
+            ),
+        ]
+        self.finished = now()
+
 
 @dataclass
 class Manifest:
@@ -93,7 +121,7 @@ class Manifest:
             self.path,
             {
                 "schema": SCHEMA,
-                "nucprof": nucprof.__version__,
+                "nucprof": __version__,
                 "project": self.project,
                 "stages": {name: asdict(record) for name, record in self.stages.items()},
             },
@@ -103,7 +131,7 @@ class Manifest:
 def versions() -> dict[str, str]:
     """Versions of what decides results, read without importing any of it."""
     found = {
-        "nucprof": nucprof.__version__,
+        "nucprof": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
     }
@@ -113,3 +141,17 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _brief(entry: Entry) -> dict[str, str]:
+    return {
+        "plate": entry.plate,
+        "field": entry.field,
+        "reason": entry.reason,
+        "message": entry.message,
+    }
+
+
+def now() -> str:
+    """The time in UTC, as the manifest writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,11 @@ from nucprof.run import journal
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
-from nucprof.run.manifest import Manifest, StageRecord, versions
+from nucprof.run.manifest import Manifest, StageRecord, now, versions
 from nucprof.run.places import Places
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult
-from nucprof.stages import STAGES
+from nucprof.stages import STAGES, chosen_stages
 from nucprof.stages import stage as find_stage
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
 
@@ -102,16 +101,25 @@ class Run:
         work = [(job, "aside") for job in jobs]
         yield from run_jobs(pool, stage.work, work, stop_early=lambda: False)
 
-    def assess(self, stage: Stage) -> Assessment:
-        """What a stage has to do; raises :class:`UserError` where an input stage has not run."""
+    def assess(self, stage: Stage, *, force: bool = False) -> Assessment:
+        """What a stage has to do; with ``force`` also what is current among the chosen fields.
+
+        Raises :class:`UserError` where an input stage has not run.
+        """
         self._require_needs(stage)
+        selector = FieldSelector(self.options.fields)
+
+        def forced(job: Job) -> bool:
+            chosen = not self.options.fields or not job.field
+            return force and (chosen or selector.matches(job.plate, FieldKey.parse(job.field)))
+
         return assess(
             stage,
             self,
             self.manifest.stages.get(self._record_name(stage)),
             self.entries(stage.name),
             places=self.places,
-            force=self.options.force,
+            forced=forced,
         )
 
     def _require_needs(self, stage: Stage) -> None:
@@ -142,7 +150,7 @@ class Run:
             if self._status(stage) != "not needed":
                 self._record(stage, StageRecord("not needed", warnings=[reason]))
             return self._ended(StageResult(stage, "not needed", reason))
-        assessment = self.assess(stage)
+        assessment = self.assess(stage, force=self.options.force)
         if assessment.up_to_date:
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
         chosen = self._chosen(assessment)
@@ -152,9 +160,7 @@ class Run:
         if stage.prepare is not None:
             stage.prepare(self, assessment.plan, [job for job, _ in chosen])
         ran = self._run_jobs(stage, chosen)
-        result = self._finish(stage, assessment, ran, record)
-        result.seconds = time.perf_counter() - started
-        return self._ended(result)
+        return self._ended(self._finish(stage, assessment, ran, record, started))
 
     def run_all(
         self,
@@ -218,7 +224,7 @@ class Run:
             overrides=dict(self.options.overrides),
             versions=versions(),
             device=self.project.execution.device,
-            started=_now(),
+            started=now(),
         )
         self._record(stage, record)
         return record
@@ -265,7 +271,12 @@ class Run:
         return Pool(workers, stage.isolated(self.project), execution.scheduler)
 
     def _finish(
-        self, stage: Stage, before: Assessment, ran: set[tuple[str, str]], record: StageRecord
+        self,
+        stage: Stage,
+        before: Assessment,
+        ran: set[tuple[str, str]],
+        record: StageRecord,
+        started: float,
     ) -> StageResult:
         entries = self.entries(stage.name)
         keys = [job.key for job in before.plan.jobs]
@@ -286,43 +297,26 @@ class Run:
         record.status = "failed" if failed else "done" if complete else "partial"
         if failed:
             record.table_definition = ""
-        record.counts = {
-            "jobs": len(keys),
-            "done": sum(e.status == "done" for e in held.values()),
-            "excluded": len(excluded),
-            "failed": len(failed),
-            **summary.counts,
-        }
-        record.models = summary.models
+        record.tell(len(keys), list(held.values()), summary)
         record.inputs = {
             self.places.write(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs
         }
         record.outputs = {
             self.results.relative(p): Fingerprint.of(p).to_json() for p in summary.outputs
         }
-        record.failures = [_brief(entry) for entry in failed]
-        record.excluded = [_brief(entry) for entry in excluded]
-        record.warnings = [
-            *summary.warnings,
-            *(
-                f"{e.plate}/{e.field}: {text}" if e.field else text
-                for e in usable
-                for text in e.warnings
-            ),
-        ]
-        record.finished = _now()
         summary.warnings = record.warnings
         steps = self._update_ledger(stage)
+        record.seconds = round(time.perf_counter() - started, 3)
         self._record(stage, record)
-        return StageResult(stage, record.status, before.reason, summary, excluded, failed, steps)
+        return StageResult(
+            stage, record.status, before.reason, summary, excluded, failed, steps, record.seconds
+        )
 
     def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
-        """Rebuild the ledger from the jobs that still count."""
+        """Rebuild the ledger from the jobs that are current; the waterfall of cells."""
         if not stage.ledger:
             return []
-        # pandas: not where nothing is to be done
-        from nucprof.io.tables import write_table
-        from nucprof.run import ledger
+        from nucprof.run import ledger  # pandas: not where nothing is to be done
 
         stages = [s for s in STAGES if not s.skip(self.project)]
         tables = {
@@ -332,9 +326,8 @@ class Run:
             for name, record in self.manifest.stages.items()
         }
         journals = {s.name: self.entries(s.name) for s in stages}
-        table = ledger.build(current_jobs(stages, self.project, journals, tables))
-        write_table(self.results.cells, table)
-        return ledger.waterfall(table, [s.name for s in STAGES])
+        current = current_jobs(stages, self.project, journals, tables)
+        return ledger.write(self.results.cells, current, [s.name for s in STAGES])
 
     def _record(self, stage: Stage, record: StageRecord) -> None:
         self.manifest.project = self.project.project.name
@@ -355,8 +348,8 @@ class Run:
             record = self.manifest.stages.get(stage.name)
             if record is None or not record.overrides:
                 continue
-            now = parameters(self.project, stage)
-            undone = {k: v for k, v in record.overrides.items() if k in now and now[k] != v}
+            file = parameters(self.project, stage)
+            undone = {k: v for k, v in record.overrides.items() if k in file and file[k] != v}
             if undone:
                 flags = ", ".join(f"{key} = {value!r}" for key, value in undone.items())
                 raise UserError(
@@ -364,29 +357,3 @@ class Run:
                     f"run-all would undo that. Make it permanent (nucprof {stage.command} ... "
                     "--save), or run with --force to go by the file."
                 )
-
-
-def chosen_stages(first: str | None, last: str | None) -> list[Stage]:
-    """Stages from ``first`` to ``last``, both included; raises :class:`UserError`."""
-    names = [stage.name for stage in STAGES]
-    for name in (first, last):
-        if name is not None and name not in names:
-            raise UserError(f"There is no stage '{name}'; stages are {', '.join(names)}.")
-    start = names.index(first) if first else 0
-    stop = names.index(last) + 1 if last else len(names)
-    if start >= stop:
-        raise UserError(f"--from {first} lies after --until {last}.")
-    return list(STAGES[start:stop])
-
-
-def _brief(entry: Entry) -> dict[str, str]:
-    return {
-        "plate": entry.plate,
-        "field": entry.field,
-        "reason": entry.reason,
-        "message": entry.message,
-    }
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

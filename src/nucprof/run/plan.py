@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
 from nucprof.run.definition import (
-    differences,
+    changed_settings,
     is_comparable,
     job_definition,
-    parameters,
     table_definition,
 )
 from nucprof.run.manifest import StageRecord
@@ -60,20 +59,20 @@ def assess(
     journal: Mapping[tuple[str, str], Entry],
     *,
     places: Places,
-    force: bool = False,
+    forced: Callable[[Job], bool] = lambda job: False,
 ) -> Assessment:
     """Compare what a stage would do with what it has done.
 
     Raises :class:`~nucprof.errors.UserError` where the stage cannot be planned.
     """
     plan = stage.plan(context)
-    changed = differences(record.parameters, parameters(context.project, stage)) if record else []
+    changed = changed_settings(context.project, stage, record.parameters) if record else []
     assessment = Assessment(plan)
     hashes = _Hashes()
     for job in plan.jobs:
         definition = job_definition(stage, job, places)
         entry = journal.get(job.key)
-        why = "forced" if force else _job_is_stale(job, definition, entry, changed, hashes)
+        why = "forced" if forced(job) else _job_is_stale(job, definition, entry, changed, hashes)
         if why or entry is None:
             assessment.stale.append((job, definition, why))
         else:

@@ -98,11 +98,6 @@ class AlignSettings(Section):
         "ground-truth channels to register on; default the nuclear one, where a round lacks it "
         "the maximum over its channels",
     )
-    model: Literal["auto", "translation", "similarity"] = setting(
-        "auto",
-        "how a round may differ from Cell Painting: translation, a shift; similarity, also a "
-        "rotation and a magnification; auto takes a similarity where the field's parts ask for it",
-    )
     max_shift_px: float = setting(200.0, "largest shift searched", unit="px", gt=0)
     min_overlap: float = setting(
         0.5, "smallest share of the Cell Painting image that must overlap", gt=0, le=1
@@ -113,6 +108,11 @@ class AlignSettings(Section):
         "of what its contrast in Cell Painting leads to expect",
         ge=0,
         le=1,
+    )
+    model: Literal["auto", "translation", "similarity"] = setting(
+        "auto",
+        "how a round may differ from Cell Painting: translation, a shift; similarity, also a "
+        "rotation and a magnification; auto takes a similarity where the field's parts ask for it",
     )
 
 

@@ -20,6 +20,7 @@ from nucprof.alignment.report import AlignRecord, RoundRecord
 from nucprof.config import Project
 from nucprof.config.models import AlignSettings
 from nucprof.errors import FieldExcluded
+from nucprof.io.digest import digest
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.sources import Source
@@ -57,15 +58,15 @@ class RoundChannels:
 class RoundJob:
     """A ground-truth round of one field: its channels, where they are, and where it is written.
 
-    ``pattern`` holds what camera and plate bring into every image, found in the fields ``sample``;
-    None where the plate has no other well.
+    ``pattern`` holds what camera and plate bring into every image, None where the plate has no
+    other well; ``sample`` is a digest of the fields in which it is looked for.
     """
 
     name: str
     channels: RoundChannels
     sources: dict[str, Source]
     target: Path
-    sample: tuple[str, ...]
+    sample: str
     pattern: Path | None
 
 
@@ -100,14 +101,15 @@ def plan(context: Context) -> Plan[AlignJob]:
     nuclear = project.channels.nuclei
     held = context.images.channels
     samples = {
-        (plate.name, name): sample_fields(list(_pairs(context, plate.name, name)))
+        (plate.name, name): _digest_of_sample(context, plate.name, name)
         for plate in project.plates
         for name in project.rounds_of(plate.name)
     }
     jobs = []
     for plate, field in survivors(context, "segment"):
         painted = held.get((plate, field, CP_ROUND), {})
-        painted = {name: painted[name] for name in {*fixed, nuclear} if name in painted}
+        looked_at = dict.fromkeys((*fixed, nuclear))
+        painted = {name: painted[name] for name in looked_at if name in painted}
         rounds = tuple(
             RoundJob(
                 name,
@@ -167,6 +169,11 @@ def _pairs(context: Context, plate: str, name: str) -> dict[str, Pair]:
     return pairs
 
 
+def _digest_of_sample(context: Context, plate: str, name: str) -> str:
+    sample = sample_fields(list(_pairs(context, plate, name)))
+    return digest(sample) if sample else ""
+
+
 def prepare(context: Context, plan: Plan[AlignJob], jobs: Sequence[AlignJob]) -> None:
     """Find what camera and plate bring into every image, plate by plate and round by round."""
     for (plate, name), path in _patterns(jobs).items():
@@ -183,7 +190,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
     """Register all rounds of one field; only cells valid in all of them stay."""
     import numpy as np
 
-    from nucprof.core.labels import ObjectIndex, keep_labels
+    from nucprof.core.labels import ObjectIndex, keep_labels, typical_radius
     from nucprof.core.lost import lost_cells
     from nucprof.core.moving import move_image
     from nucprof.core.verdict import doubt
@@ -192,6 +199,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
     painted = read_sources(job, job.painted, job.fixed).max(axis=0)
     masks = [read_labels(path) for path in job.masks]
     nuclei, objects = masks[0], masks[-1]
+    radius = typical_radius(nuclei)
     dropped: list[Drop] = []
     rows: list[RoundRecord] = []
     gone = np.zeros(0, dtype=np.int64)
@@ -202,12 +210,13 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
             raise FieldExcluded("no_partner", f"{job.name} has no image in round {r.name}.")
         image = read_sources(job, r.sources, channels.listed)
         row = RoundRecord(r.name, cells_in=len(before))
-        found = _register(job, r, row, painted, image, nuclei)
+        found = _register(job, r, row, painted, image, radius)
         moved, valid = move_image(image, found.similarity(painted.shape), painted.shape)
         write_image(r.target, moved, channels.listed)
         stains = None
         if channels.nuclear:
-            stain = read_sources(job, job.painted, [job.nuclear])[0]
+            alone = job.fixed == (job.nuclear,)
+            stain = painted if alone else read_sources(job, job.painted, [job.nuclear])[0]
             stains = stain, moved[channels.listed.index(channels.nuclear)]
         lost = lost_cells(objects, nuclei, stains, valid, lost_ratio=job.settings.lost_ratio)
         for reason, ids in lost.items():
@@ -238,10 +247,9 @@ def _register(
     row: RoundRecord,
     painted: np.ndarray,
     image: np.ndarray,
-    nuclei: np.ndarray,
+    radius_px: float | None,
 ) -> Registration:
     """Register a round, or exclude the field and say why."""
-    from nucprof.core.labels import typical_radius
     from nucprof.core.registration import register
     from nucprof.core.verdict import advice, refusal
 
@@ -251,13 +259,13 @@ def _register(
         register,
         painted,
         chosen,
-        radius_px=typical_radius(nuclei),
+        radius_px=radius_px,
         max_shift_px=settings.max_shift_px,
         min_overlap=settings.min_overlap,
         pattern=read_pattern(r.pattern, job.field) if r.pattern is not None else None,
     )
     found = look(model=settings.model)
-    refused = refusal(found, settings.model, typical_radius(nuclei))
+    refused = refusal(found, settings.model, radius_px)
     if refused:
         if settings.model == "translation":
             refused += advice(look(model="auto"))

@@ -1,46 +1,75 @@
-"""``images.csv``: which file and plane holds which channel of which field."""
+"""``images.csv``: which file, plane, position and time holds which channel of which field.
+
+A channel has one row, or one row per focal plane where every plane has a file of its own.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as default  # `field` is a field of view
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.errors import FieldExcluded, UserError
+from nucprof.io.images import Source
 from nucprof.plate.keys import FieldKey
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["plate", "well", "row", "column", "site", "round", "channel", "path", "plane"]
+    from nucprof.raw.channels import FieldSources
+    from nucprof.raw.rounds import Round
+
+COLUMNS = [
+    "plate",
+    "well",
+    "row",
+    "column",
+    "site",
+    "round",
+    "channel",
+    "path",
+    "plane",
+    "position",
+    "time",
+    "projection",
+    "pixel_size_um",
+]
 
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """Files by plate, field and round: ``(plate, field, round) -> {channel: (path, plane)}``."""
+    """Channels by plate, field and round: ``(plate, field, round) -> {channel: source}``.
 
-    channels: dict[tuple[str, str, str], dict[str, tuple[str, int]]]
+    ``pixel_sizes``: side of a pixel in µm by plate and round, where the files say it.
+    """
+
+    channels: dict[tuple[str, str, str], dict[str, Source]]
+    pixel_sizes: dict[tuple[str, str], float] = default(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> ImageIndex:
         """Read ``images.csv``; raises :class:`UserError` where it is missing or damaged."""
-        channels: dict[tuple[str, str, str], dict[str, tuple[str, int]]] = {}
+        channels: dict[tuple[str, str, str], dict[str, Source]] = {}
+        sizes: dict[tuple[str, str], float] = {}
         try:
             # the csv module: pandas alone would take longer than all that `status` may take
             with path.open(encoding="utf-8", newline="") as file:
                 for row in csv.DictReader(file):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
-                    held[row["channel"]] = (row["path"], int(row["plane"]))
+                    held[row["channel"]] = _source(row, held.get(row["channel"]))
+                    if row["pixel_size_um"]:
+                        sizes[row["plate"], row["round"]] = float(row["pixel_size_um"])
         except FileNotFoundError:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
                 f"{path} is damaged ({error!r}); delete it and run: nucprof rename PROJECT"
             ) from None
-        return cls(channels)
+        return cls(channels, sizes)
 
     def fields(self, round_name: str) -> list[tuple[str, str]]:
         """Plate and field of every field imaged in a round, in order."""
@@ -52,8 +81,8 @@ class ImageIndex:
 
     def sources(
         self, plate: str, field: str, round_name: str, channels: Sequence[str]
-    ) -> list[tuple[str, int]]:
-        """``(path, plane)`` of the channels, in the order asked for.
+    ) -> list[Source]:
+        """Sources of the channels, in the order asked for.
 
         Raises
         ------
@@ -72,6 +101,43 @@ class ImageIndex:
                 f"{plate}/{field} has no file for channel {', '.join(missing)} in {round_name}.",
             )
         return [held[name] for name in channels]
+
+
+def _source(row: Mapping[str, str], before: Source | None) -> Source:
+    """A row as a source; one more focal plane of the source that earlier rows began."""
+    if before is not None:
+        return replace(before, stack=(*before.files, row["path"]))
+    projection: str | int | None = row["projection"] or None
+    if projection is not None and str(projection).isdecimal():
+        projection = int(projection)
+    place = (int(row["plane"]), int(row["position"]), int(row["time"]))
+    return Source(row["path"], *place, projection)
+
+
+def index_rows(
+    r: Round, sources: FieldSources, pixel_size_um: float | None
+) -> list[dict[str, object]]:
+    """Rows of ``images.csv`` for a round."""
+    return [
+        {
+            "plate": r.plate,
+            "well": str(key.well),
+            "row": key.row,
+            "column": key.column,
+            "site": key.site,
+            "round": r.name,
+            "channel": channel,
+            "path": path,
+            "plane": source.plane,
+            "position": source.position,
+            "time": source.time,
+            "projection": source.projection,
+            "pixel_size_um": pixel_size_um,
+        }
+        for key, held in sources.items()
+        for channel, source in held.items()
+        for path in source.files
+    ]
 
 
 def index_table(rows: list[dict[str, object]]) -> pd.DataFrame:

@@ -4,10 +4,48 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
 from nucprof.io.files import read_json, write_json
+from nucprof.io.results import Results
+from nucprof.raw.channels import channel_of_token
+from nucprof.raw.rounds import RoundFiles
+
+
+def rename_targets(
+    read: Sequence[RoundFiles], settings: RenameSettings, results: Results
+) -> list[tuple[Path, Path]]:
+    """Every file and its name in mode link (below the results) or move (in its own folder).
+
+    Raises
+    ------
+    ProjectError
+        A file holds several fields, or a channel has several files: no name of a field fits.
+    """
+    targets = []
+    for found in read:
+        r = found.round
+        below = results.folder("raw", r.plate, r.name)
+        for key, files in found.fields.items():
+            tokens = Counter(file.parsed.channel for file in files)
+            several = len(found.infos[files[0].path].positions) > 1 or max(tokens.values()) > 1
+            if several:
+                raise ProjectError(
+                    f"{r.text}: rename.mode = {settings.mode} gives every file the name of its "
+                    f"field, but {files[0].path.name} holds several fields, or one of several "
+                    "focal planes or times. Use rename.mode = index, which touches no file."
+                )
+            for file in files:
+                token = file.parsed.channel
+                single = found.infos[file.path].planes == 1 and len(r.channels) > 1
+                suffix = f"_{channel_of_token(found, token, settings)}" if token and single else ""
+                folder = file.path.parent if settings.mode == "move" else below
+                name = f"{key}{suffix}{file.path.suffix.lower()}"
+                targets.append((file.path, folder / name))
+    return targets
 
 
 def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict[Path, Path]:

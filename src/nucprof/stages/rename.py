@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nucprof.config.models import RenameSettings
 from nucprof.io.results import Results
 from nucprof.io.tables import write_table
-from nucprof.plate.keys import FieldKey
-from nucprof.raw.index import index_table
-from nucprof.raw.renaming import moved_from, rename_files
-from nucprof.raw.rounds import (
-    Round,
-    RoundFile,
-    RoundFiles,
-    assign_channels,
-    channel_of_token,
-    image_files,
-    list_rounds,
-    read_round,
-    some,
-    unpaired,
-)
+from nucprof.raw.channels import incomplete, round_sources
+from nucprof.raw.index import index_rows, index_table
+from nucprof.raw.renaming import moved_from, rename_files, rename_targets
+from nucprof.raw.rounds import image_files, list_rounds, read_round, unpaired
 from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary
 
 
@@ -63,60 +50,21 @@ def work(job: Job) -> Outcome:
     settings: RenameSettings = job.params["settings"]
     results: Results = job.runtime["results"]
     read = [read_round(r, settings, job.params["exclude"]) for r in job.params["rounds"]]
-    rows = [row for found in read for row in index_rows(found, settings)]
+    rows, warnings = [], []
+    for found in read:
+        sources, left_out = round_sources(found, settings)
+        rows += index_rows(found.round, sources, found.pixel_size_um)
+        warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]
     if settings.mode != "index":
-        targets = [
-            (file.path, target_name(found, file, len(files) == 1, settings, results))
-            for found in read
-            for files in found.fields.values()
-            for file in files
-        ]
+        targets = rename_targets(read, settings, results)
         moved = rename_files(targets, settings.mode, undo_log(results))
         for row in rows:
-            row["path"] = str(moved.get(Path(row["path"]), row["path"]))
+            row["path"] = str(moved.get(Path(str(row["path"])), row["path"]))
     write_table(results.images, index_table(rows))
     return Outcome(
         {"rounds": {f"{f.round.plate}/{f.round.name}": len(f.fields) for f in read}},
-        warnings=[
-            *(text for found in read for text in found.warnings),
-            *(text for found in read for text in incomplete(found.round, rows)),
-            *unpaired(read),
-        ],
+        warnings=[*warnings, *unpaired(read)],
     )
-
-
-def index_rows(found: RoundFiles, settings: RenameSettings) -> list[dict[str, Any]]:
-    """Rows of ``images.csv`` for a round."""
-    r = found.round
-    return [
-        {
-            "plate": r.plate,
-            "well": str(key.well),
-            "row": key.row,
-            "column": key.column,
-            "site": key.site,
-            "round": r.name,
-            "channel": channel,
-            "path": str(path),
-            "plane": plane,
-        }
-        for key, files in sorted(found.fields.items())
-        for channel, (path, plane) in assign_channels(r, key, files, found.infos, settings).items()
-    ]
-
-
-def incomplete(r: Round, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Fields that lack the file of a channel."""
-    held = defaultdict(set)
-    for row in rows:
-        if (row["plate"], row["round"]) == (r.plate, r.name):
-            held[FieldKey(row["row"], row["column"], row["site"])].add(row["channel"])
-    short = [
-        f"{key} ({', '.join(name for name in r.channels if name not in channels)})"
-        for key, channels in sorted(held.items())
-        if len(channels) < len(r.channels)
-    ]
-    return [f"{r.text}: fields without the file of a channel: {some(short)}"] if short else []
 
 
 def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
@@ -124,23 +72,6 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     counts = entries[0].record["rounds"]
     lines = [f"{name}: {n} fields" for name, n in counts.items()]
     return Summary([context.results.images], {"fields": counts}, lines)
-
-
-def target_name(
-    found: RoundFiles, file: RoundFile, alone: bool, settings: RenameSettings, results: Results
-) -> Path:
-    """Where a file goes in mode link (below the results) or move (in its own folder).
-
-    ``alone``: no other file belongs to its field.
-    """
-    r, key, token = found.round, file.parsed.key, file.parsed.channel
-    info = found.infos.get(file.path)
-    whole = alone if info is None else info.planes > 1
-    suffix = ""
-    if token is not None and len(r.channels) > 1 and not whole:
-        suffix = f"_{channel_of_token(r, token, settings)}"
-    folder = file.path.parent if settings.mode == "move" else results.folder("raw", r.plate, r.name)
-    return folder / f"{key}{suffix}{file.path.suffix.lower()}"
 
 
 def undo_log(results: Results) -> Path:

@@ -31,8 +31,13 @@ def write_nd2(path, data, axes, *, names=(), pixel_size_um=None, positions=(), f
         "sPicturePlanes": {
             "uiCount": len(names),
             "sPlaneNew": {
-                f"a{i}": {"sDescription": n, "uiCompCount": 1, "pFluorescentProbe": {
-                    "m_uiCompCount": 0}, "pFilterPath": {}} for i, n in enumerate(names)
+                f"a{i}": {
+                    "sDescription": n,
+                    "uiCompCount": 1,
+                    "pFluorescentProbe": {"m_uiCompCount": 0},
+                    "pFilterPath": {},
+                }
+                for i, n in enumerate(names)
             },
         },
     }

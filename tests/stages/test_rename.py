@@ -107,6 +107,7 @@ class TestIndex:
         table = read_table(plate.root / "results" / "images.csv")
         assert table.to_dict("split")["columns"] == [
             "plate", "well", "row", "column", "site", "round", "channel", "path", "plane",
+            "position", "time", "projection", "pixel_size_um",
         ]  # fmt: skip
         rows = [
             (*tuple(row)[:7], Path(row.path).name, row.plane)
@@ -164,6 +165,7 @@ class TestIndex:
         assert "7 files left out, their names do not match pattern 'nis-jobs'" in told
         assert "overview 0.tif" in told
         assert "and 2 more" in told
+        assert "1 files are no images, left: ._WellB02.tif" in told
         assert "notes" not in told
 
     def test_a_file_that_cannot_be_read_costs_its_field_only(self, plate):
@@ -172,7 +174,9 @@ class TestIndex:
         result = plate.run()
         assert result.status == "done"
         assert "cannot be read" in warnings(result)
-        assert plate.index().fields("CP") == [("p", "B-02-01"), ("p", "B-03-01")]
+        assert "field B-02-01 left out" in warnings(result)
+        assert plate.index().fields("CP") == [("p", "B-03-01")]
+        assert result.summary.counts == {"fields": {"p/CP": 1}}
 
     def test_wells_and_fields_left_out(self, plate):
         write(plate.cp, {jobs(w, s): (1, 2) for w, s in [("B02", 1), ("B03", 1), ("B03", 2)]})
@@ -189,7 +193,7 @@ class TestIndex:
         plate.sections["rename"] = {"extension": ".tiff"}
         plate.run()
         sources = plate.index().sources("p", "B-02-01", "CP", ["DNA"])
-        assert Path(sources[0][0]).suffix == ".tiff"
+        assert Path(sources[0].path).suffix == ".tiff"
 
     def test_a_pattern_of_ones_own(self, plate):
         write(plate.cp, {"scan row2 col11 f3.tif": (1, 2)})
@@ -212,7 +216,7 @@ class TestIndex:
         assert result.summary.counts == {"fields": {"p/CP": 16, "p/GT": 16}}
         assert result.summary.warnings == []
         sources = plate.index().sources("p", "D-02-01", "GT", ["treated"])
-        assert [number for _, number in sources] == [2]
+        assert [source.plane for source in sources] == [2]
 
 
 class TestFilesPerChannel:
@@ -313,7 +317,7 @@ class TestErrors:
 
     def test_no_image(self, plate, refused):
         plate.cp.mkdir()
-        refused("there is no image file (.nd2, .tif, .tiff)")
+        refused("there is no image file (.nd2, .tif, .tiff, ")
 
     def test_no_name_matches(self, plate, refused):
         write(plate.cp, {"one.tif": (1, 2)})
@@ -355,8 +359,8 @@ class TestLink:
         assert sorted(p.name for p in folder.iterdir()) == ["AA-03-02.tif", "B-02-01.tif"]
         assert (folder / "B-02-01.tif").samefile(plate.cp / jobs("B02"))
         assert snapshot(plate.root) == before
-        ((path, _),) = plate.index().sources("p", "B-02-01", "CP", ["DNA"])
-        assert Path(path) == folder / "B-02-01.tif"
+        (source,) = plate.index().sources("p", "B-02-01", "CP", ["DNA"])
+        assert Path(source.path) == folder / "B-02-01.tif"
 
     def test_files_per_channel_keep_their_channel(self, plate):
         write(plate.cp, {"A01_s1_w1.tif": 1, "A01_s1_w2.tif": 2})
@@ -423,7 +427,7 @@ class TestMove:
         moved.sections = {}
         assert moved.run().status == "done"
         sources = moved.index().sources("p", "B-03-01", "CP", ["DNA"])
-        assert Path(sources[0][0]).name == jobs("B03")
+        assert Path(sources[0].path).name == jobs("B03")
 
     @pytest.mark.parametrize("words", ["DAPI", "DAPI-FITC", "DAPI,FITC"])
     def test_words_in_a_name_do_not_count_where_the_planes_do(self, plate, words):

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -202,9 +201,7 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
 
 def _place(source: Source) -> Source:
     """The source without its channel: what is read at once."""
-    return Source(
-        source.path, 0, source.position, source.time, source.projection, source.stack
-    )
+    return Source(source.path, 0, source.position, source.time, source.projection, source.stack)
 
 
 def _read_place(place: Source) -> np.ndarray:

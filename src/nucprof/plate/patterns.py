@@ -58,7 +58,7 @@ class NamePattern:
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What a file's name says: its field and, perhaps, its channel's token, focal plane and time."""
+    """What a file's name says: its field and, perhaps, channel, focal plane and time point."""
 
     key: FieldKey
     channel: str | None
@@ -134,7 +134,8 @@ BUILT_IN = (
         "incell",
         re.compile(
             r"^(?P<row>[A-Z]{1,2}) - (?P<column>\d{1,2})\(fld (?P<site>\d+)"
-            r"(?: wv (?P<channel>[^()]+?)(?: - [^()]+?)?)?(?: z (?P<z>\d+))?(?: time (?P<t>\d+)[^()]*)?\)$"
+            r"(?: wv (?P<channel>[^()]+?)(?: - [^()]+?)?)?"
+            r"(?: z (?P<z>\d+))?(?: time (?P<t>\d+)[^()]*)?\)$"
         ),
         "A - 01(fld 1 wv DAPI - DAPI)",
     ),

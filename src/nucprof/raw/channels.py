@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
-from nucprof.io.images import ImageInfo, Projection, Source
+from nucprof.io.images import ImageInfo, Source
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.patterns import channel_aliases
 from nucprof.raw.choice import Choice, choose

@@ -50,7 +50,7 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             images.append(path)
     if not images:
         inside = any(path.is_dir() for path in folder.iterdir())
-        hint = ' Are they in subfolders? Set rename.recursive = true.' if inside else ""
+        hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
         raise ProjectError(f"{text}: there is no image file ({', '.join(suffixes)}).{hint}")
     if not foreign.installed() and all(p.suffix.lower() in foreign.SUFFIXES for p in images):
         raise ProjectError(

@@ -16,7 +16,7 @@ from nucprof.io.images import ImageInfo, describe, stem_of
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pattern
 from nucprof.raw.folder import list_folder
-from nucprof.raw.positions import IN_FILE, Named, name_positions
+from nucprof.raw.positions import IN_FILE, name_positions
 
 _LISTED = 5  # names shown in a message
 
@@ -166,7 +166,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:
-    """What a pattern reads: the stem; for a pattern of one's own that has a ``/``, the folders too."""
+    """What a pattern reads: the stem, and the folders too for a user's pattern with a ``/``."""
     if settings.recursive and "/" in settings.pattern:
         return path.relative_to(r.folder).with_name(stem_of(path)).as_posix()
     return stem_of(path)

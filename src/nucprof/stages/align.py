@@ -14,7 +14,7 @@ from nucprof.config.models import AlignSettings
 from nucprof.core.labels import ObjectIndex, keep_labels
 from nucprof.errors import FieldExcluded
 from nucprof.io.files import atomic
-from nucprof.io.images import read_channels, read_labels, write_image, write_labels
+from nucprof.io.images import Source, read_channels, read_labels, write_image, write_labels
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.stages.base import Context, Drop, Entry, Job, Outcome, Plan, Summary, survivors
@@ -67,10 +67,10 @@ def plan(context: Context) -> Plan:
             if name in next(p.ground_truth for p in project.plates if p.name == plate)
         }
         files: dict[Path, None] = {}
-        held: dict[str, dict[str, tuple[str, int]]] = {}
+        held: dict[str, dict[str, Source]] = {}
         for name in (CP_ROUND, *rounds):
             held[name] = context.images.channels.get((plate, field, name), {})
-            files |= dict.fromkeys(Path(path) for path, _ in held[name].values())
+            files |= dict.fromkeys(Path(p) for s in held[name].values() for p in s.files)
         masks = [results.mask(plate, kind, field) for kind in kinds]
         jobs.append(
             Job(
@@ -145,9 +145,7 @@ def work(job: Job) -> Outcome:
     return outcome
 
 
-def _refuse_missing(
-    job: Job, name: str, listed: Sequence[str], held: dict[str, tuple[str, int]]
-) -> None:
+def _refuse_missing(job: Job, name: str, listed: Sequence[str], held: dict[str, Source]) -> None:
     if not held:
         raise FieldExcluded("no_partner", f"{job.name} has no image in round {name}.")
     for channel in listed:

@@ -51,7 +51,7 @@ def plan(context: Context) -> Plan:
     for plate, field in fields_with_masks(context):
         held = context.images.channels[plate, field, CP_ROUND]
         mask = mask_path(context, "cells" if region == "cell" else "nuclei", plate, field)
-        files = dict.fromkeys(Path(path) for path, _ in held.values())
+        files = dict.fromkeys(Path(path) for source in held.values() for path in source.files)
         part = results.part("crop", f"{region}_{size}", plate, field)
         jobs.append(
             Job(

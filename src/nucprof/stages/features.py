@@ -11,7 +11,7 @@ import numpy as np
 from nucprof.config import Project
 from nucprof.config.models import FeatureSettings
 from nucprof.errors import ProjectError
-from nucprof.io.images import read_channels, read_labels
+from nucprof.io.images import Source, read_channels, read_labels
 from nucprof.io.tables import concatenate, read_table, write_table
 from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey, cell_key
 from nucprof.stages.base import (
@@ -56,7 +56,7 @@ def plan(context: Context) -> Plan:
         painted = context.images.sources(plate, field, CP_ROUND, project.round_channels(CP_ROUND))
         rounds = [CP_ROUND, *_rounds_of(project, plate)]
         images = [results.aligned_image(plate, name, field) for name in rounds[1:]]
-        files = dict.fromkeys(Path(path) for path, _ in painted)
+        files = dict.fromkeys(Path(path) for source in painted for path in source.files)
         jobs.append(
             Job(
                 plate,
@@ -73,7 +73,7 @@ def plan(context: Context) -> Plan:
                         CP_ROUND: painted,
                         **{
                             name: [
-                                (str(path), plane)
+                                Source(str(path), plane)
                                 for plane in range(len(project.round_channels(name)))
                             ]
                             for name, path in zip(rounds[1:], images, strict=True)

@@ -73,7 +73,7 @@ def plan(context: Context) -> Plan:
             "kind": crop_kind(project),
             "device": project.execution.device,
             "masks": masks,
-            "image": image[0],
+            "image": image.path,
         },
     )
     return Plan([job])

@@ -50,10 +50,11 @@ def work(job: Job) -> Outcome:
     settings: RenameSettings = job.params["settings"]
     results: Results = job.runtime["results"]
     read = [read_round(r, settings, job.params["exclude"]) for r in job.params["rounds"]]
-    rows, warnings = [], []
+    rows, warnings, counts = [], [], {}
     for found in read:
         sources, left_out = round_sources(found, settings)
         rows += index_rows(found.round, sources, found.pixel_size_um)
+        counts[f"{found.round.plate}/{found.round.name}"] = len(sources)
         warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]
     if settings.mode != "index":
         targets = rename_targets(read, settings, results)
@@ -62,7 +63,7 @@ def work(job: Job) -> Outcome:
             row["path"] = str(moved.get(Path(str(row["path"])), row["path"]))
     write_table(results.images, index_table(rows))
     return Outcome(
-        {"rounds": {f"{f.round.plate}/{f.round.name}": len(f.fields) for f in read}},
+        {"rounds": counts},
         warnings=[*warnings, *unpaired(read)],
     )
 

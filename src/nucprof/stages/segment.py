@@ -37,7 +37,7 @@ def plan(context: Context) -> Plan:
             continue
         held = context.images.channels[plate, field, CP_ROUND]
         sources = {name: source for name, source in held.items() if name in channels}
-        inputs = [Path(path) for path in dict.fromkeys(path for path, _ in sources.values())]
+        inputs = [Path(p) for p in dict.fromkeys(p for s in sources.values() for p in s.files)]
         masks = {}
         if settings.backend == "labels" and settings.path is not None:
             masks = find_masks(settings.path, plate, field, settings.mode)

@@ -67,7 +67,9 @@ class Reader(Protocol):
         """Read what a file holds."""
         ...
 
-    def planes(self, path: Path, position: int, time: int, z: Sequence[int]) -> Iterator[np.ndarray]:
+    def planes(
+        self, path: Path, position: int, time: int, z: Sequence[int]
+    ) -> Iterator[np.ndarray]:
         """Read focal planes ``(C, H, W)`` of a position and time point, one after the other."""
         ...
 

@@ -49,7 +49,9 @@ class BioioReader:
             positions=tuple(Position(str(name)) for name in image.scenes),
         )
 
-    def planes(self, path: Path, position: int, time: int, z: Sequence[int]) -> Iterator[np.ndarray]:
+    def planes(
+        self, path: Path, position: int, time: int, z: Sequence[int]
+    ) -> Iterator[np.ndarray]:
         """Read focal planes ``(C, H, W)`` of a scene and time point, one after the other."""
         image = _open(path)
         image.set_scene(image.scenes[position])

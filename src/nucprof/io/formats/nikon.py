@@ -33,7 +33,9 @@ class Nd2Reader:
                 positions=_positions(file, axes.length("P")),
             )
 
-    def planes(self, path: Path, position: int, time: int, z: Sequence[int]) -> Iterator[np.ndarray]:
+    def planes(
+        self, path: Path, position: int, time: int, z: Sequence[int]
+    ) -> Iterator[np.ndarray]:
         """Read focal planes ``(C, H, W)`` of a position and time point, one after the other."""
         with _open(path) as (file, axes):
             frames = [a for a in axes.letters if a in "PTZ"]

@@ -25,7 +25,9 @@ class PngReader:
             planes = _PLANES.get(image.mode, 1)
             return ImageInfo(planes, image.height, image.width, dtype=_TYPES[image.mode])
 
-    def planes(self, path: Path, position: int, time: int, z: Sequence[int]) -> Iterator[np.ndarray]:
+    def planes(
+        self, path: Path, position: int, time: int, z: Sequence[int]
+    ) -> Iterator[np.ndarray]:
         """Read the image ``(C, H, W)``."""
         with _open(path) as image:
             pixels = np.atleast_3d(np.asarray(image))[..., : _PLANES.get(image.mode, 1)]

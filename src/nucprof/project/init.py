@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from nucprof.config.models import RenameSettings, SafeName
 from nucprof.errors import ProjectError, UserError
 from nucprof.io.files import write_text
-from nucprof.io.tables import read_layout
+from nucprof.io.layouts import read_layout
 from nucprof.plate.keys import CP_ROUND
 from nucprof.raw.rounds import Round, RoundFiles, read_round
 

@@ -11,6 +11,7 @@ from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
 from nucprof.io.images import ImageInfo, Source
 from nucprof.plate.keys import FieldKey
+from nucprof.plate.layout import plain
 from nucprof.plate.patterns import channel_aliases
 from nucprof.raw.choice import Choice, choose
 from nucprof.raw.rounds import Round, RoundFile, RoundFiles, some
@@ -121,11 +122,6 @@ def _planes_by_name(r: Round, path: Path, info: ImageInfo) -> dict[str, int]:
             f"{len(r.channels)} channels for {r.name}: {', '.join(r.channels)}."
         )
     return {channel: plane for plane, channel in enumerate(r.channels)}
-
-
-def plain(name: str) -> str:
-    """A channel's name without what spellings differ in: case, spaces and punctuation."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) -> str:

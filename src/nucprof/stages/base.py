@@ -186,7 +186,7 @@ def mask_path(context: Context, kind: str, plate: str, field_name: str) -> Path:
 
 def layouts(project: Project) -> dict[str, Layout]:
     """Layout by plate; plates without one are absent."""
-    from nucprof.io.tables import read_layout
+    from nucprof.io.layouts import read_layout
 
     return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
 

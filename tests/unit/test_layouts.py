@@ -163,7 +163,9 @@ TEXTS = {
     "list, more columns": (
         "plate,well,dose,culture\n" + "".join(f"p,{w},0.1,{c}\n" for w, c in LIST[1:])
     ).encode(),
-    "list, rows and columns": b"row,column,culture\nA,1,astro\nA,3,co-culture\n2,1,neuro\nB,2,neuro\n",
+    "list, rows and columns": (
+        b"row,column,culture\nA,1,astro\nA,3,co-culture\n2,1,neuro\nB,2,neuro\n"
+    ),
     "list, a well for every site": (joined(LIST) + joined(LIST[1:])).encode(),
 }
 
@@ -195,7 +197,9 @@ class TestWorkbooks:
 
     def test_of_several_none_is_called_culture(self, tmp_path):
         path = book(tmp_path / "l.xlsx", Density=MAP, Plate=MAP)
-        with pytest.raises(UserError, match='2 sheets .Density, Plate.; call the one .* "Culture"'):
+        with pytest.raises(
+            UserError, match=r'2 sheets .Density, Plate.; call the one .* "Culture"'
+        ):
             read_layout(path)
 
     def test_merged_cells_are_filled(self, tmp_path):
@@ -244,12 +248,12 @@ def test_plates_of_6_to_1536_wells(tmp_path, rows, columns, last):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("hello,world\n", "row 'hello'"),
+        ("hello,world\n", "names no well"),
         ("A,B\n1,x\n2,y\n", "is not a well"),
         (",1,49\nA,x,y\n", "column '49' is not a well"),
         ("well,culture\nA1,astro\nA1,neuro\n", "A01 is named twice, 'astro' and 'neuro'"),
         ("well,culture\nfirst,astro\n", "row 'first'"),
-        ("well,culture\n", "is empty"),
+        ("well,culture\n", "names no well"),
     ],
 )
 def test_what_is_refused_shows_the_forms(tmp_path, content, told):

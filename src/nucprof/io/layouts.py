@@ -43,7 +43,7 @@ def read_layout(path: Path) -> Layout:
     """
     grid = read_grid(path, SHEET)
     if not grid:
-        raise UserError(f"{path}: the layout is empty. {FORMS}")
+        raise UserError(f"{path} names no well with a culture. {FORMS}")
     cells = _read_list(grid) or _read_map(grid)
     cultures: dict[WellKey, str] = {}
     for row, column, culture in cells:
@@ -54,7 +54,7 @@ def read_layout(path: Path) -> Layout:
                 "layout in the sheet."
             )
     if not cultures:
-        raise UserError(f"{path}: the layout is empty. {FORMS}")
+        raise UserError(f"{path} names no well with a culture. {FORMS}")
     return Layout(cultures)
 
 
@@ -128,9 +128,8 @@ def _corner(grid: Grid) -> tuple[int, int]:
             letters.setdefault(column, []).append(row)
     best, most = (0, 0), 0
     for top in sorted({row for row, _ in grid}):
-        numbers = sorted(
-            (c, int(float(t))) for (r, c), t in grid.items() if r == top and _number(t)
-        )
+        titles = sorted((c, text) for (r, c), text in grid.items() if r == top)
+        numbers = [(c, int(float(text))) for c, text in titles if _number(text)]
         for left, rows in letters.items():
             across = [n for c, n in numbers if c > left]
             below = sum(row > top for row in rows)

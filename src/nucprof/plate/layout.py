@@ -8,15 +8,7 @@ from dataclasses import dataclass
 
 from nucprof.plate.keys import WellKey, row_letters
 
-_MIXED_WORDS = (
-    "coculture",
-    "cocultures",
-    "mixedculture",
-    "mixedcultures",
-    "mixed",
-    "mix",
-    "kokultur",
-)
+_MIXED_WORDS = ("coculture", "cocultures", "mixedculture", "mixed", "mix", "kokultur")
 _EMPTY, _NO_CULTURE = ".", "?"
 
 

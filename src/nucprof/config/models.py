@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Auto = Literal["auto"]
 # Names become folder and file names on every operating system.
-SafeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+SafeName = Annotated[
+    str, StringConstraints(pattern=r"^[^\W_](?:[\w.\-+() ]*[\w\-+)])?$", max_length=80)
+]
 Sample = int | Literal["max", "unequal", "oversampling"]
 
 
@@ -77,10 +79,10 @@ Projection = Literal["max", "mean", "best_focus"] | Annotated[int, Field(ge=1)]
 class RenameSettings(Section):
     """How raw file names become field keys."""
 
-    pattern: str = setting(
+    pattern: str | dict[str, str] = setting(
         "auto",
         "pattern of the file names: auto, the name of a built-in one, or a regular expression "
-        "with the groups row and column (or well), site, channel, z, t",
+        "with the groups row and column (or well), site, channel, z, t; or a table, round -> one",
     )
     extension: str = setting("auto", "file extension, e.g. .nd2; auto takes every image format")
     mode: Literal["index", "link", "move"] = setting(
@@ -98,6 +100,15 @@ class RenameSettings(Section):
         "channel token in the file name -> channel name, for one file per channel",
         flag="channel",
     )
+
+    def for_round(self, name: str) -> RenameSettings:
+        """The settings of one round: what is a table by rounds becomes its own value."""
+        own: dict[str, Any] = {}
+        if isinstance(self.pattern, dict):
+            own["pattern"] = self.pattern.get(name, "auto")
+        if isinstance(self.projection, dict):
+            own["projection"] = self.projection.get(name)
+        return self.model_copy(update=own)
 
 
 class SegmentSettings(Section):

@@ -157,10 +157,11 @@ def _name_well(parts: list[Part], stems: Sequence[str]) -> list[Part]:
         if score > best[0] and (score > 5 or not best[1]):
             best = (score, {i: "row", j: "column"})
     if not best[1]:
+        shown = "', '".join(sorted(stems)[:5])
         raise ProjectError(
-            f"Nothing in the file names looks like a well, e.g. {', '.join(sorted(stems)[:5])}. "
-            "Rename the files, or give a regular expression with the groups row and column (or well): "
-            "--pattern '(?P<row>[A-H])(?P<column>[0-9]+)_(?P<site>[0-9]+)'."
+            f"No built-in pattern reads these file names, e.g. '{shown}', and nothing in them "
+            "looks like a well. Rename the files, or give a regular expression with the groups row "
+            "and column (or well): --pattern '(?P<row>[A-H])(?P<column>[0-9]+)_(?P<site>[0-9]+)'."
         )
     return [replace(part, role=best[1].get(i, "")) for i, part in enumerate(parts)]
 

@@ -56,10 +56,9 @@ def choose(found: RoundFiles, settings: RenameSettings) -> Choice:
     ProjectError
         There are several focal planes or time points and no choice, or one that does not exist.
     """
-    held, name = stacked(found), found.round.name
-    projection = settings.projection
-    if isinstance(projection, dict):
-        projection = projection.get(name)
+    held = stacked(found)
+    projection = settings.for_round(found.round.name).projection
+    assert not isinstance(projection, dict)
     keys = needed(held, projection, settings.time)
     if keys:
         raise ProjectError(

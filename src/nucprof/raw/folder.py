@@ -49,9 +49,10 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
         elif path.suffix.lower() in suffixes:
             images.append(path)
     if not images:
+        shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
         hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
-        raise ProjectError(f"{text}: there is no image file ({', '.join(suffixes)}).{hint}")
+        raise ProjectError(f"{text}: there is no image file ({shown}).{hint}")
     if not foreign.installed() and all(p.suffix.lower() in foreign.SUFFIXES for p in images):
         raise ProjectError(
             f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "

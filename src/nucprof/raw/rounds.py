@@ -112,6 +112,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         No name matches, not one file can be read, or two files claim the same image; nothing has
         been changed.
     """
+    settings = settings.for_round(r.name)
     listing = list_folder(Path(r.folder), r.text, settings)
     infos, broken = _headers(listing.images)
     if not infos:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from ome_set_writer import write_set
 
 from nucprof.errors import FieldError
 from nucprof.io.images import describe, read_image, write_image
@@ -115,52 +116,18 @@ class TestOmeInOneFile:
         assert [(p.well, p.site) for p in describe(path).positions] == [("C11", 1), ("C12", 1)]
 
 
-UUIDS = "urn:uuid:00000000-0000-0000-0000-00000000000{}".format
-
-
-def write_set(folder, names, *, images, planes, master=None):
-    """Write a set of OME-TIFF files; ``planes``: image, channel -> file and page.
-
-    The XML lies in every file, or in ``master`` alone.
-    """
-    channels = 1 + max(c for _, c in planes)
-    head = '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{}" UUID="{{}}">'.format(
-        "http://www.openmicroscopy.org/Schemas/OME/2016-06"
-    )
-    xml = head
-    for i in range(images):
-        xml += (
-            f'<Image ID="Image:{i}" Name="pos {i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYCZT" '
-            f'Type="uint16" SizeX="{W}" SizeY="{H}" SizeC="{channels}" SizeZ="1" SizeT="1">'
-        )
-        xml += "".join(
-            f'<Channel ID="Channel:{i}:{c}" Name="{"ab"[c]}" SamplesPerPixel="1"/>'
-            for c in range(channels)
-        )
-        xml += "".join(
-            f'<TiffData FirstC="{c}" IFD="{page}" PlaneCount="1">'
-            f'<UUID FileName="{names[file]}">{UUIDS(file)}</UUID></TiffData>'
-            for (image, c), (file, page) in planes.items()
-            if image == i
-        )
-        xml += "</Pixels></Image>"
-    xml += "</OME>"
-    only = f'{head}<BinaryOnly MetadataFile="{master}" UUID="{UUIDS(9)}"/></OME>'
-    for number, name in enumerate(names):
-        held = sorted((page, key) for key, (file, page) in planes.items() if file == number)
-        data = np.stack([np.full((H, W), 10 * i + c, np.uint16) for _, (i, c) in held])
-        text = (only if master else xml).format(UUIDS(number))
-        tifffile.imwrite(folder / name, data, photometric="minisblack", metadata=None,
-                         description=text.encode())  # fmt: skip
-    if master:
-        (folder / master).write_text(xml.format(UUIDS(9)), encoding="utf-8")
+def write(folder, names, places, **how):
+    """Write a set whose planes hold 10 times the image's number, plus the channel's."""
+    pixels = {(i, c): np.full((H, W), 10 * i + c, np.uint16) for i, c in places}
+    channels = "ab"[: 1 + max(c for _, c in places)]
+    write_set(folder, names, places, pixels, names_of_channels=channels, **how)
 
 
 class TestOmeSets:
     def test_one_position_per_file_is_read_once(self, tmp_path):
         names = ["A01.ome.tif", "A02.ome.tif"]
         places = {(i, c): (i, c) for i in range(2) for c in range(2)}
-        write_set(tmp_path, names, images=2, planes=places)
+        write(tmp_path, names, places)
         for i, name in enumerate(names):
             info = describe(tmp_path / name)
             assert [p.name for p in info.positions] == [f"pos {i}"]
@@ -169,20 +136,20 @@ class TestOmeSets:
     def test_a_file_of_a_set_can_lie_alone(self, tmp_path):
         names = ["A01.ome.tif", "A02.ome.tif"]
         places = {(i, c): (i, c) for i in range(2) for c in range(2)}
-        write_set(tmp_path, names, images=2, planes=places)
+        write(tmp_path, names, places)
         (tmp_path / "A01.ome.tif").unlink()
         assert read_image(tmp_path / "A02.ome.tif")[:, 0, 0].tolist() == [10, 11]
 
     def test_channels_in_files_of_their_own(self, tmp_path):
         names = ["A01_C0.ome.tif", "A01_C1.ome.tif"]
-        write_set(tmp_path, names, images=1, planes={(0, 0): (0, 0), (0, 1): (1, 0)})
+        write(tmp_path, names, {(0, 0): (0, 0), (0, 1): (1, 0)})
         assert read_image(tmp_path / names[0])[:, 0, 0].tolist() == [0, 1]
         assert describe(tmp_path / names[1]).part_of == names[0]
 
     @pytest.mark.parametrize("gone", [0, 1])
     def test_a_missing_companion_is_an_error_and_never_zeros(self, tmp_path, gone):
         names = ["A01_C0.ome.tif", "A01_C1.ome.tif"]
-        write_set(tmp_path, names, images=1, planes={(0, 0): (0, 0), (0, 1): (1, 0)})
+        write(tmp_path, names, {(0, 0): (0, 0), (0, 1): (1, 0)})
         (tmp_path / names[gone]).unlink()
         for read in (read_image, describe):
             with pytest.raises(FieldError, match=f"not complete: {names[gone]} not beside it"):
@@ -190,7 +157,7 @@ class TestOmeSets:
 
     def test_a_missing_companion_of_metadata(self, tmp_path):
         places = {(0, 0): (0, 0), (0, 1): (0, 1)}
-        write_set(tmp_path, ["A01.ome.tif"], images=1, planes=places, master="plate.companion.ome")
+        write(tmp_path, ["A01.ome.tif"], places, master="plate.companion.ome")
         info = describe(tmp_path / "A01.ome.tif")
         assert info.names == ("a", "b")
         assert read_image(tmp_path / "A01.ome.tif")[:, 0, 0].tolist() == [0, 1]

@@ -168,7 +168,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:
     """What a pattern reads: the stem, and the folders too for a user's pattern with a ``/``."""
-    if settings.recursive and "/" in settings.pattern:
+    if settings.recursive and "/" in str(settings.pattern):
         return path.relative_to(r.folder).with_name(stem_of(path)).as_posix()
     return stem_of(path)
 
@@ -179,11 +179,15 @@ def _choose(
     """The pattern for a folder; that of the positions where all files name their wells inside."""
     # Files moved earlier must not outvote the names of those that came since.
     raw = [name for name in names if _parse_renamed(name) is None]
+    pattern = str(settings.pattern)
     try:
-        return choose_pattern(raw or list(names), settings.pattern)
+        return choose_pattern(raw or list(names), pattern)
     except ProjectError:
-        inside = [info is not None and name_positions(info, None, IN_FILE) for info in infos]
-        if settings.pattern == "auto" and any(inside):
+        if pattern != "auto":
+            raise
+        if len(raw) < len(names):
+            return BUILT_IN[0]  # what is left is litter
+        if any(info is not None and name_positions(info, None, IN_FILE) for info in infos):
             return IN_FILE
         raise
 

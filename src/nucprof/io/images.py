@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,12 @@ from nucprof.io.formats.nikon import Nd2Reader
 from nucprof.io.formats.ome import ome_metadata
 from nucprof.io.formats.png import PngReader
 from nucprof.io.formats.tiff import TiffReader
+from nucprof.plate.sources import Projection, Source
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "ImageInfo",
     "Position",
-    "Source",
     "describe",
     "read_channels",
     "read_image",
@@ -42,9 +42,6 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = (".nd2", ".tif", ".tiff", ".btf", ".tf8", ".png", *foreign.SUFFIXES)
-
-Projection = str | int
-"""``max``, ``mean``, ``best_focus`` or the number of a focal plane, counted from 1."""
 
 _TIFF, _ND2 = TiffReader(), Nd2Reader()
 _MAGIC: tuple[tuple[bytes, Reader], ...] = (
@@ -70,37 +67,6 @@ _BROKEN = (
     RuntimeError,
     AttributeError,
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the pixels of one channel of one field lie.
-
-    Attributes
-    ----------
-    path : str
-        The file.
-    plane : int
-        The channel in the file, from 0.
-    position, time : int
-        The field of view and the time point in the file, from 0.
-    projection : str or int or None
-        How focal planes become one; None where there is only one.
-    stack : tuple of str
-        The files of all focal planes, ``path`` first, where every plane has a file of its own.
-    """
-
-    path: str
-    plane: int = 0
-    position: int = 0
-    time: int = 0
-    projection: Projection | None = None
-    stack: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Every file that is read."""
-        return self.stack or (self.path,)
 
 
 def stem_of(path: Path) -> str:
@@ -183,8 +149,8 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
     images = {place: _read_place(place) for place in dict.fromkeys(places.values())}
     sizes = {image.shape[1:] for image in images.values()}
     if len(sizes) > 1:
-        files = sorted(place.path for place in images)
-        raise FieldError(f"The channels differ in size: {sorted(sizes)} in {files}.")
+        names = ", ".join(sorted(str(place.path) for place in images))
+        raise FieldError(f"The channels differ in size: {sorted(sizes)} in {names}.")
     for source in sources:
         held = len(images[places[source]])
         if source.plane >= held:
@@ -201,13 +167,13 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
 
 def _place(source: Source) -> Source:
     """The source without its channel: what is read at once."""
-    return Source(source.path, 0, source.position, source.time, source.projection, source.stack)
+    return replace(source, plane=0)
 
 
 def _read_place(place: Source) -> np.ndarray:
     if len(place.stack) < 2:
-        return read_image(Path(place.path), place.position, place.time, place.projection)
-    planes = (read_image(Path(path), place.position, place.time) for path in place.stack)
+        return read_image(place.path, place.position, place.time, place.projection)
+    planes = (read_image(path, place.position, place.time) for path in place.stack)
     return project(_of_one_size(planes, place), str(place.projection))
 
 

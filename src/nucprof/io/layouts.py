@@ -26,6 +26,10 @@ _CULTURE_TITLES = (
 )  # fmt: skip
 
 
+Cells = list[tuple[str, str, str]]
+"""Row, column and culture, as written."""
+
+
 def read_layout(path: Path) -> Layout:
     """Read which culture grows in which well.
 
@@ -58,51 +62,48 @@ def read_layout(path: Path) -> Layout:
     return Layout(cultures)
 
 
-Cells = list[tuple[str, str, str]]
-"""Row, column and culture, as written."""
-
-
 def _read_list(grid: Grid) -> Cells | None:
     """Read a list of wells; None where no row has the titles of one."""
-    width = 1 + max(column for _, column in grid)
-    for top in range(1 + max(row for row, _ in grid)):
+    height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
+    for top in range(height):
         titles = {_plain(grid[top, c]): c for c in range(width) if (top, c) in grid}
-        well = _first(titles, _WELL_TITLES)
+        well, culture = _first(titles, _WELL_TITLES), _first(titles, _CULTURE_TITLES)
         row, column = _first(titles, _ROW_TITLES), _first(titles, _COLUMN_TITLES)
-        culture = _first(titles, _CULTURE_TITLES)
         if well is not None and culture is None and len(titles) == 2:
             culture = next(c for c in titles.values() if c != well)
         if culture is None or (well is None and (row is None or column is None)):
             continue
-        found = []
-        for i in range(top + 1, 1 + max(r for r, _ in grid)):
-            text = grid.get((i, culture))
-            if text is None:
-                continue
-            if well is not None:
-                row_text, column_text = _split(grid.get((i, well), ""))
-            else:
-                row_text, column_text = grid.get((i, row), ""), grid.get((i, column), "")
-                row_text = row_letters(int(row_text)) if row_text.isdecimal() else row_text
-            found.append((row_text, column_text, text))
-        return found
+        named = (i for i in range(top + 1, height) if (i, culture) in grid)
+        return [(*_place(grid, i, well, row, column), grid[i, culture]) for i in named]
     return None
+
+
+def _place(
+    grid: Grid, i: int, well: int | None, row: int | None, column: int | None
+) -> tuple[str, str]:
+    """Row and column of a line of a list, from its well or its two columns."""
+    if well is not None:
+        text = grid.get((i, well), "")
+        match = re.fullmatch(r"([A-Za-z]*)[ _-]?(\d*)", text)
+        return (match[1], match[2]) if match else (text, "")
+    assert row is not None
+    assert column is not None
+    letters = grid.get((i, row), "")
+    if letters.isdecimal():
+        letters = row_letters(int(letters))
+    return letters, grid.get((i, column), "")
 
 
 def _first(titles: dict[str, int], known: tuple[str, ...]) -> int | None:
     return next((titles[title] for title in known if title in titles), None)
 
 
-def _split(well: str) -> tuple[str, str]:
-    match = re.fullmatch(r"([A-Za-z]*)[ _-]?(\d*)", well)
-    return (match[1], match[2]) if match else (well, "")
-
-
 def _read_map(grid: Grid) -> Cells:
     """Read a map of the plate, from the corner that has most row letters and column numbers."""
     top, left = _corner(grid)
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
-    found, inside = [], False
+    found: Cells = []
+    inside = False
     for i in range(top + 1, height):
         label = grid.get((i, left), "")
         if inside and not any((i, c) in grid for c in range(left, width)):

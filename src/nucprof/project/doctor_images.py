@@ -10,10 +10,11 @@ import numpy as np
 from nucprof.config import Project
 from nucprof.core.nuclear import nuclear_look
 from nucprof.errors import NucprofError
-from nucprof.io.images import Source, read_channels
+from nucprof.io.images import read_channels
 from nucprof.io.layouts import read_layout
 from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import draw_plate
+from nucprof.plate.sources import Source
 from nucprof.raw.channels import incomplete, round_sources
 from nucprof.raw.rounds import Round, RoundFiles, list_rounds, read_round, unpaired
 

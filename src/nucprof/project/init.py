@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from nucprof.config.models import GateSettings, RenameSettings, SafeName
+from nucprof.config.models import GateSettings, RenameSettings
+from nucprof.config.setting import SafeName
 from nucprof.errors import UserError
 from nucprof.io.files import write_text
 from nucprof.io.layouts import read_layout
@@ -70,7 +71,7 @@ def write_project(
     layouts = {plate.name: read_layout(plate.layout) for plate in plates if plate.layout}
     looks = {
         plate.name: {
-            round_name: look_at_round(Round(plate.name, round_name, str(folder), ()), settings, ask)
+            round_name: look_at_round(Round(plate.name, round_name, folder, ()), settings, ask)
             for round_name, folder in plate.folders.items()
         }
         for plate in plates

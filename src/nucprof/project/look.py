@@ -76,7 +76,7 @@ def look_at_round(r: Round, settings: RenameSettings, ask: Ask | None = None) ->
     try:
         files = read_round(r, settings)
     except ProjectError:
-        paths = list_folder(Path(r.folder), r.text, settings).images
+        paths = list_folder(r.folder, r.text, settings).images
         stems = [stem_of(path) for path in paths]
         if settings.pattern != "auto" or _is_read(stems):
             raise

@@ -144,7 +144,7 @@ def _add_layouts(plates: Sequence[PlateInput], layouts: Sequence[str]) -> None:
         raise UserError(f"{len(layouts)} layouts for {len(plates)} plates; give one, or one each.")
     for text in layouts:
         name, path = _split(text)
-        plate = _owner([p for p in plates if p.layout is None], name, Path(path))
-        if plate is None:
+        owner = _owner([p for p in plates if p.layout is None], name, Path(path))
+        if owner is None:
             raise UserError(f"--layout {text}: there is no plate {name} without a layout.")
-        plate.layout = Path(path)
+        owner.layout = Path(path)

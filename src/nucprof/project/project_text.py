@@ -104,8 +104,9 @@ def _rename(settings: RenameSettings, needed: Mapping[str, Sequence[str]]) -> li
     elif settings.pattern != "auto":
         lines.append(f"pattern = {literal(settings.pattern)}   # check it; ' keeps every backslash")
     if settings.projection is not None:
-        held = settings.projection
-        lines.append(f"projection = {held if isinstance(held, int) else quoted(str(held))}")
+        chosen = settings.projection
+        text = str(chosen) if isinstance(chosen, int) else quoted(str(chosen))
+        lines.append(f"projection = {text}")
     if settings.time is not None:
         lines.append(f"time = {settings.time}")
     for round_name, keys in needed.items():

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
-from nucprof.io.images import ImageInfo, Source
+from nucprof.io.images import ImageInfo
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.layout import plain
 from nucprof.plate.patterns import channel_aliases
+from nucprof.plate.sources import Source
 from nucprof.raw.choice import Choice, choose
 from nucprof.raw.rounds import Round, RoundFile, RoundFiles, some
 
@@ -71,7 +72,7 @@ def field_sources(
         channel = channel_of_token(found, token or "", settings)
         if channel in assigned:
             raise ProjectError(
-                f"{r.text}: field {key}: {Path(assigned[channel].path).name} and "
+                f"{r.text}: field {key}: {assigned[channel].path.name} and "
                 f"{images[0].path.name} are both channel {channel}; correct rename.channel_map."
             )
         if channel not in r.channels:
@@ -92,12 +93,12 @@ def _source(
     """The source of one channel in one file, or in one file per focal plane."""
     first = files[0]
     info = infos[first.path]
-    source = Source(str(first.path), plane, first.position, choice.time if info.times > 1 else 0)
+    source = Source(first.path, plane, first.position, choice.time if info.times > 1 else 0)
     if len(files) == 1:
         return replace(source, projection=choice.projection if info.z > 1 else None)
     if isinstance(choice.projection, int):
-        return replace(source, path=str(files[choice.projection - 1].path))
-    stack = tuple(str(file.path) for file in files)
+        return replace(source, path=files[choice.projection - 1].path)
+    stack = tuple(file.path for file in files)
     return replace(source, projection=choice.projection, stack=stack)
 
 
@@ -132,8 +133,8 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
         if alias in settings.channel_map:
             return settings.channel_map[alias]
     listed = {plain(channel): channel for channel in r.channels}
-    beside = found.harmony.channels.get(str(int(token)), "") if _numbered(found, token) else ""
-    for alias in (beside, *aliases):
+    beside = found.harmony.channels if found.harmony is not None and token.isdigit() else {}
+    for alias in (beside.get(token.lstrip("0"), ""), *aliases):
         if plain(alias) in listed:
             return listed[plain(alias)]
     if token.isdigit() and not settings.channel_map and 1 <= int(token) <= len(r.channels):
@@ -142,10 +143,6 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
         f"{r.text}: rename.channel_map does not say which channel '{token}' in the file names is; "
         f'add e.g. "{token}" = "{r.channels[0]}" under [rename.channel_map].'
     )
-
-
-def _numbered(found: RoundFiles, token: str) -> bool:
-    return found.harmony is not None and token.isdigit()
 
 
 def incomplete(r: Round, sources: FieldSources) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
-from nucprof.io.images import Projection
+from nucprof.plate.sources import Projection
 from nucprof.raw.rounds import RoundFile, RoundFiles
 
 

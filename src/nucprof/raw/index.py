@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.errors import FieldExcluded, UserError
-from nucprof.io.images import Source
 from nucprof.plate.keys import FieldKey
+from nucprof.plate.sources import Projection, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,22 @@ class ImageIndex:
     pixel_sizes: dict[tuple[str, str], float] = default(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> ImageIndex:
-        """Read ``images.csv``; raises :class:`UserError` where it is missing or damaged."""
+    def read(cls, path: Path, moved: tuple[Path, Path] | None = None) -> ImageIndex:
+        """Read ``images.csv``.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        moved : (Path, Path), optional
+            The project's folder when the file was written, and now: images below the first are
+            looked for below the second.
+
+        Raises
+        ------
+        UserError
+            The file is missing or damaged.
+        """
         channels: dict[tuple[str, str, str], dict[str, Source]] = {}
         sizes: dict[tuple[str, str], float] = {}
         try:
@@ -60,7 +74,9 @@ class ImageIndex:
                 for row in csv.DictReader(file):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
-                    held[row["channel"]] = _source(row, held.get(row["channel"]))
+                    held[row["channel"]] = _source(
+                        row, _where_now(Path(row["path"]), moved), held.get(row["channel"])
+                    )
                     if row["pixel_size_um"]:
                         sizes[row["plate"], row["round"]] = float(row["pixel_size_um"])
         except FileNotFoundError:
@@ -81,7 +97,7 @@ class ImageIndex:
 
     def sources(
         self, plate: str, field: str, round_name: str, channels: Sequence[str]
-    ) -> list[Source]:
+    ) -> tuple[Source, ...]:
         """Sources of the channels, in the order asked for.
 
         Raises
@@ -100,18 +116,24 @@ class ImageIndex:
                 "no_channel",
                 f"{plate}/{field} has no file for channel {', '.join(missing)} in {round_name}.",
             )
-        return [held[name] for name in channels]
+        return tuple(held[name] for name in channels)
 
 
-def _source(row: Mapping[str, str], before: Source | None) -> Source:
+def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
+    if moved is None or moved[0] == moved[1] or not path.is_relative_to(moved[0]):
+        return path
+    return moved[1] / path.relative_to(moved[0])
+
+
+def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source:
     """A row as a source; one more focal plane of the source that earlier rows began."""
     if before is not None:
-        return replace(before, stack=(*before.files, row["path"]))
-    projection: str | int | None = row["projection"] or None
+        return replace(before, stack=(*before.files, path))
+    projection: Projection | None = row["projection"] or None
     if projection is not None and str(projection).isdecimal():
         projection = int(projection)
     place = (int(row["plane"]), int(row["position"]), int(row["time"]))
-    return Source(row["path"], *place, projection)
+    return Source(path, *place, projection)
 
 
 def index_rows(
@@ -127,7 +149,7 @@ def index_rows(
             "site": key.site,
             "round": r.name,
             "channel": channel,
-            "path": path,
+            "path": str(path),
             "plane": source.plane,
             "position": source.position,
             "time": source.time,

@@ -27,7 +27,7 @@ class Round:
 
     plate: str
     name: str
-    folder: str
+    folder: Path
     channels: tuple[str, ...]
 
     @property
@@ -92,7 +92,7 @@ class RoundFiles:
 def list_rounds(project: Project) -> list[Round]:
     """Every round of every plate, Cell Painting first."""
     return [
-        Round(plate.name, name, str(folder), tuple(project.round_channels(name)))
+        Round(plate.name, name, folder, tuple(project.round_channels(name)))
         for plate in project.plates
         for name, folder in ((CP_ROUND, plate.cell_painting), *plate.ground_truth.items())
     ]
@@ -100,7 +100,7 @@ def list_rounds(project: Project) -> list[Round]:
 
 def image_files(r: Round, settings: RenameSettings) -> list[Path]:
     """Image files of a round's folder, by name; raises :class:`ProjectError` when there is none."""
-    return list_folder(Path(r.folder), r.text, settings).images
+    return list_folder(r.folder, r.text, settings).images
 
 
 def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) -> RoundFiles:
@@ -113,7 +113,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         been changed.
     """
     settings = settings.for_round(r.name)
-    listing = list_folder(Path(r.folder), r.text, settings)
+    listing = list_folder(r.folder, r.text, settings)
     infos, broken = _headers(listing.images)
     if not infos:
         raise ProjectError(f"{r.text}: not one file can be read. {next(iter(broken.values()))}")
@@ -238,7 +238,7 @@ def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], dict[Path, str]]
 
 def _harmony(r: Round) -> HarmonyIndex | None:
     try:
-        return read_harmony(Path(r.folder))
+        return read_harmony(r.folder)
     except ValueError as error:
         raise ProjectError(f"{r.text}: {error}. Move it away to go on without it.") from None
 

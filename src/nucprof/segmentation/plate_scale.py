@@ -22,7 +22,8 @@ from nucprof.core.scale import (
     typical_diameter,
 )
 from nucprof.errors import FieldError
-from nucprof.io.images import Source, read_channels
+from nucprof.io.images import read_channels
+from nucprof.plate.sources import Source
 from nucprof.segmentation.weights import canonical_diameter
 
 #: Fields measured per plate.

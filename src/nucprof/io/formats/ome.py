@@ -114,7 +114,7 @@ def _pages(
     order = pixels.get("DimensionOrder", "XYZCT")[2:]  # the first varies fastest
     shape = [lengths[axis] for axis in order]
     blocks = list(_all(pixels, "TiffData"))
-    found = {}
+    found: dict[Plane, tuple[str, int]] = {}
     for block in blocks:
         file = next((e.text or "" for e in _all(block, "UUID")), "").strip() or uuid
         default_count = 1 if "IFD" in block.attrib or len(blocks) > 1 else prod(shape)
@@ -128,7 +128,7 @@ def _pages(
 
 def _wells(root: ElementTree.Element) -> dict[str, tuple[str, int]]:
     """Well and site of every image that a ``<Plate>`` lists, by the image's ID."""
-    found = {}
+    found: dict[str, tuple[str, int]] = {}
     for well in _all(root, "Well"):
         key = WellKey(row_letters(int(well.get("Row", 0)) + 1), int(well.get("Column", 0)) + 1)
         samples = [

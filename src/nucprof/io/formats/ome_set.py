@@ -19,9 +19,20 @@ from nucprof.io.formats.tiff_tags import refuse_cut
 class TiffImage(Protocol):
     """One image of a file: an array with axes."""
 
-    axes: Axes
-    dtype: str
-    position: Position
+    @property
+    def axes(self) -> Axes:
+        """Its axes and their lengths."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+        ...
+
+    @property
+    def position(self) -> Position:
+        """The field of view."""
+        ...
 
     def read(self, position: int, time: int, z: int) -> np.ndarray:
         """Read one focal plane ``(C, H, W)``."""

@@ -1,0 +1,40 @@
+"""Where the pixels of a channel are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+Projection = str | int
+"""``max``, ``mean``, ``best_focus`` or the number of a focal plane, counted from 1."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pixels of one channel of one field lie.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    plane : int
+        The channel in the file, from 0.
+    position, time : int
+        The field of view and the time point in the file, from 0.
+    projection : str or int or None
+        How focal planes become one; None where there is only one.
+    stack : tuple of Path
+        The files of all focal planes, ``path`` first, where every plane has a file of its own.
+    """
+
+    path: Path
+    plane: int = 0
+    position: int = 0
+    time: int = 0
+    projection: Projection | None = None
+    stack: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read."""
+        return self.stack or (self.path,)

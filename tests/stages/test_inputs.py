@@ -394,10 +394,16 @@ def test_from_init_to_features(name, tmp_path, capsys):
         expected = kind.scenes[key][order] if key in kind.scenes else None
         if expected is not None:
             np.testing.assert_array_equal(image[:2], expected)
-    assert list(index.pixel_sizes.values()) == ([pytest.approx(kind.um)] if kind.um else [])
+    sizes = {source.pixel_size_um for held in index.channels.values() for source in held.values()}
+    assert list(sizes) == [pytest.approx(kind.um) if kind.um else None]
     assert channels.cell_painting.index(channels.nuclei) == order.index(1)
     table = read_table(tmp_path / "results" / "features" / "CP.parquet")
     assert len(table) == 4 * len(fields_of(name))
+    if kind.um:
+        area = table["Nuclei_AreaShape_Area"] * kind.um**2
+        np.testing.assert_allclose(table["Nuclei_AreaShape_Area_um2"], area, rtol=1e-6)
+    else:
+        assert not [column for column in table.columns if column.endswith(("_um", "_um2"))]
 
 
 def fields_of(name):

@@ -250,7 +250,8 @@ def test_plates_of_6_to_1536_wells(tmp_path, rows, columns, last):
     [
         ("hello,world\n", "names no well"),
         ("A,B\n1,x\n2,y\n", "is not a well"),
-        (",1,49\nA,x,y\n", "column '49' is not a well"),
+        (",1,10000\nA,x,y\n", "column '10000' is not a well"),
+        (",1,0\nA,x,y\n", "column '0' is not a well"),
         ("well,culture\nA1,astro\nA1,neuro\n", "A01 is named twice, 'astro' and 'neuro'"),
         ("well,culture\nfirst,astro\n", "row 'first'"),
         ("well,culture\n", "names no well"),

@@ -17,6 +17,7 @@ import numpy as np
 
 from nucprof.core.labels import smallest_labels
 from nucprof.core.projection import project
+from nucprof.core.resample import resample
 from nucprof.errors import FieldError
 from nucprof.io.files import atomic
 from nucprof.io.formats import foreign
@@ -172,9 +173,11 @@ def _place(source: Source) -> Source:
 
 def _read_place(place: Source) -> np.ndarray:
     if len(place.stack) < 2:
-        return read_image(place.path, place.position, place.time, place.projection)
-    planes = (read_image(path, place.position, place.time) for path in place.stack)
-    return project(_of_one_size(planes, place), str(place.projection))
+        image = read_image(place.path, place.position, place.time, place.projection)
+    else:
+        planes = (read_image(path, place.position, place.time) for path in place.stack)
+        image = project(_of_one_size(planes, place), str(place.projection))
+    return image if place.zoom == 1 else resample(image, place.zoom)
 
 
 def _of_one_size(planes: Iterator[np.ndarray], place: Source) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from nucprof.errors import UserError
 from nucprof.io.grids import Grid, read_grid
 from nucprof.plate.keys import WellKey, row_letters
-from nucprof.plate.layout import Layout
+from nucprof.plate.layout import Layout, plain
 
 SHEET = "Culture"
 FORMS = (
@@ -16,8 +16,8 @@ FORMS = (
     "'A,astro,neuro') or a list ('well,culture' over 'A01,astro'), as .xlsx or .csv."
 )
 
-_LARGEST = (32, 48)  # rows and columns of a 1536-well plate
-_ROWS = {row_letters(n): n for n in range(1, _LARGEST[0] + 1)}
+_ROW = re.compile("[A-Za-z]{1,2}")
+_MOST_COLUMNS = 9999  # more than any plate has; a larger number is no column
 _WELL_TITLES = ("well", "wells", "wellid", "wellname", "position", "metadatawell", "kavität")
 _ROW_TITLES, _COLUMN_TITLES = ("row", "zeile", "reihe"), ("column", "col", "spalte")
 _CULTURE_TITLES = (
@@ -66,7 +66,7 @@ def _read_list(grid: Grid) -> Cells | None:
     """Read a list of wells; None where no row has the titles of one."""
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
     for top in range(height):
-        titles = {_plain(grid[top, c]): c for c in range(width) if (top, c) in grid}
+        titles = {plain(grid[top, c]): c for c in range(width) if (top, c) in grid}
         well, culture = _first(titles, _WELL_TITLES), _first(titles, _CULTURE_TITLES)
         row, column = _first(titles, _ROW_TITLES), _first(titles, _COLUMN_TITLES)
         if well is not None and culture is None and len(titles) == 2:
@@ -109,7 +109,7 @@ def _read_map(grid: Grid) -> Cells:
         if inside and not any((i, c) in grid for c in range(left, width)):
             inside = False  # notes may follow after an empty row
             continue
-        if label.upper() in _ROWS:
+        if _ROW.fullmatch(label):
             inside = True
         elif found and not inside:
             continue
@@ -125,7 +125,7 @@ def _corner(grid: Grid) -> tuple[int, int]:
     """The cell above the row letters and left of the column numbers; (0, 0) where none is found."""
     letters: dict[int, list[int]] = {}
     for (row, column), text in grid.items():
-        if text.upper() in _ROWS:
+        if _ROW.fullmatch(text):
             letters.setdefault(column, []).append(row)
     best, most = (0, 0), 0
     for top in sorted({row for row, _ in grid}):
@@ -141,18 +141,14 @@ def _corner(grid: Grid) -> tuple[int, int]:
 
 
 def _number(text: str) -> bool:
-    return text.removesuffix(".0").isdecimal() and 1 <= int(float(text)) <= _LARGEST[1]
+    return text.removesuffix(".0").isdecimal() and 1 <= int(float(text)) <= _MOST_COLUMNS
 
 
 def _well(path: Path, row: str, column: str) -> WellKey:
     number = column.removesuffix(".0")
-    if row.upper() in _ROWS and number.isdecimal() and 1 <= int(number) <= _LARGEST[1]:
+    if _ROW.fullmatch(row) and number.isdecimal() and 1 <= int(number) <= _MOST_COLUMNS:
         return WellKey(row.upper(), int(number))
     raise UserError(
-        f"{path}: row '{row}', column '{column}' is not a well; rows are letters (A to "
-        f"{row_letters(_LARGEST[0])}), columns are numbers (1 to {_LARGEST[1]}). {FORMS}"
+        f"{path}: row '{row}', column '{column}' is not a well; rows are letters (A, B, "
+        f"... AF), columns are numbers (1, 2, ... 48). {FORMS}"
     )
-
-
-def _plain(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ class Source:
         How focal planes become one; None where there is only one.
     stack : tuple of Path
         The files of all focal planes, ``path`` first, where every plane has a file of its own.
+    zoom : float
+        Enlargement on reading, which brings a round to the pixels of Cell Painting.
+    pixel_size_um : float or None
+        Side of a pixel as read, µm.
     """
 
     path: Path
@@ -33,8 +38,15 @@ class Source:
     time: int = 0
     projection: Projection | None = None
     stack: tuple[Path, ...] = ()
+    zoom: float = 1.0
+    pixel_size_um: float | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
         return self.stack or (self.path,)
+
+
+def pixel_size(sources: Mapping[str, Source]) -> float | None:
+    """Side of a pixel of a field, µm; None where its files do not say it."""
+    return next((s.pixel_size_um for s in sources.values() if s.pixel_size_um), None)

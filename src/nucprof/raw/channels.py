@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
@@ -20,8 +21,15 @@ from nucprof.raw.rounds import Round, RoundFile, RoundFiles, some
 FieldSources = dict[FieldKey, dict[str, Source]]
 
 
-def round_sources(found: RoundFiles, settings: RenameSettings) -> tuple[FieldSources, list[str]]:
+_SAME_PIXEL = 0.01  # pixel sizes that differ by less are one
+
+
+def round_sources(
+    found: RoundFiles, settings: RenameSettings, painted_um: float | None = None
+) -> tuple[FieldSources, list[str]]:
     """Sources of every channel of every field of a round, and warnings of fields left out.
+
+    ``painted_um``: side of a pixel of Cell Painting, to which the round is brought.
 
     Raises
     ------
@@ -30,16 +38,44 @@ def round_sources(found: RoundFiles, settings: RenameSettings) -> tuple[FieldSou
         channels that the project lists.
     """
     choice = choose(found, settings)
+    zoom = zoom_to(found, painted_um)
+    size = found.pixel_size_um
+    pixels: dict[str, Any] = {"zoom": zoom, "pixel_size_um": size if zoom == 1 else painted_um}
     sources: FieldSources = {}
     wrong: dict[FieldKey, ProjectError] = {}
     for key, files in sorted(found.fields.items()):
         try:
-            sources[key] = field_sources(found, key, choice.of_time(files), choice, settings)
+            own = field_sources(found, key, choice.of_time(files), choice, settings)
+            sources[key] = {name: replace(source, **pixels) for name, source in own.items()}
         except ProjectError as error:
             wrong[key] = error
     if len(wrong) > len(found.fields) / 2:
         raise next(iter(wrong.values()))
     return sources, [f"field {key} left out: {error}" for key, error in wrong.items()]
+
+
+def zoom_to(found: RoundFiles, painted_um: float | None) -> float:
+    """Enlargement that brings a round to Cell Painting's pixels; 1 where a size is not known."""
+    own = found.pixel_size_um
+    if not own or not painted_um or abs(own / painted_um - 1) <= _SAME_PIXEL:
+        return 1.0
+    return own / painted_um
+
+
+def other_pixels(found: RoundFiles, painted_um: float | None) -> list[str]:
+    """Say that a round is resampled, or that nothing tells whether it should be."""
+    own, zoom = found.pixel_size_um, zoom_to(found, painted_um)
+    if zoom != 1:
+        return [
+            f"{found.round.text}: its pixels of {own:.4g} µm are resampled to the {painted_um:.4g} "
+            "µm of Cell Painting"
+        ]
+    if bool(own) != bool(painted_um):
+        return [
+            f"{found.round.text}: only one of this round and Cell Painting tells its pixel size; "
+            "both are taken to be the same"
+        ]
+    return []
 
 
 def field_sources(

@@ -8,12 +8,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from dataclasses import field as default  # `field` is a field of view
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.errors import FieldExcluded, UserError
-from nucprof.plate.keys import FieldKey
+from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Projection, Source
 
 if TYPE_CHECKING:
@@ -35,19 +34,16 @@ COLUMNS = [
     "position",
     "time",
     "projection",
+    "zoom",
     "pixel_size_um",
 ]
 
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """Channels by plate, field and round: ``(plate, field, round) -> {channel: source}``.
-
-    ``pixel_sizes``: side of a pixel in µm by plate and round, where the files say it.
-    """
+    """Sources of channels: ``(plate, field, round) -> {channel: source}``."""
 
     channels: dict[tuple[str, str, str], dict[str, Source]]
-    pixel_sizes: dict[tuple[str, str], float] = default(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, moved: tuple[Path, Path] | None = None) -> ImageIndex:
@@ -67,7 +63,6 @@ class ImageIndex:
             The file is missing or damaged.
         """
         channels: dict[tuple[str, str, str], dict[str, Source]] = {}
-        sizes: dict[tuple[str, str], float] = {}
         try:
             # the csv module: pandas alone would take longer than all that `status` may take
             with path.open(encoding="utf-8", newline="") as file:
@@ -77,15 +72,23 @@ class ImageIndex:
                     held[row["channel"]] = _source(
                         row, _where_now(Path(row["path"]), moved), held.get(row["channel"])
                     )
-                    if row["pixel_size_um"]:
-                        sizes[row["plate"], row["round"]] = float(row["pixel_size_um"])
         except FileNotFoundError:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
                 f"{path} is damaged ({error!r}); delete it and run: nucprof rename PROJECT"
             ) from None
-        return cls(channels, sizes)
+        return cls(channels)
+
+    @property
+    def has_pixel_sizes(self) -> bool:
+        """Whether any Cell Painting image tells the side of its pixels."""
+        return any(
+            source.pixel_size_um
+            for (_, _, name), held in self.channels.items()
+            if name == CP_ROUND
+            for source in held.values()
+        )
 
     def fields(self, round_name: str) -> list[tuple[str, str]]:
         """Plate and field of every field imaged in a round, in order."""
@@ -132,13 +135,18 @@ def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source
     projection: Projection | None = row["projection"] or None
     if projection is not None and str(projection).isdecimal():
         projection = int(projection)
-    place = (int(row["plane"]), int(row["position"]), int(row["time"]))
-    return Source(path, *place, projection)
+    return Source(
+        path,
+        int(row["plane"]),
+        int(row["position"]),
+        int(row["time"]),
+        projection,
+        zoom=float(row["zoom"]),
+        pixel_size_um=float(row["pixel_size_um"]) if row["pixel_size_um"] else None,
+    )
 
 
-def index_rows(
-    r: Round, sources: FieldSources, pixel_size_um: float | None
-) -> list[dict[str, object]]:
+def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
     """Rows of ``images.csv`` for a round."""
     return [
         {
@@ -154,7 +162,8 @@ def index_rows(
             "position": source.position,
             "time": source.time,
             "projection": source.projection,
-            "pixel_size_um": pixel_size_um,
+            "zoom": source.zoom,
+            "pixel_size_um": source.pixel_size_um,
         }
         for key, held in sources.items()
         for channel, source in held.items()

@@ -137,7 +137,13 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
             strange.append(path.name)
             continue
         for image in named:
-            if not selector.matches(r.plate, image.parsed.key):
+            if selector.matches(r.plate, image.parsed.key):
+                continue
+            if not infos[path].positions[image.position].complete:
+                lost[image.parsed.key] = (
+                    f"{path.name} ends before it, the acquisition stopped early"
+                )
+            else:
                 fields[image.parsed.key].append(RoundFile(path, image.parsed, image.position))
     kept = {key: files for key, files in fields.items() if key not in lost}
     if not kept:

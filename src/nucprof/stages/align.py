@@ -11,7 +11,7 @@ from nucprof.config import Project
 from nucprof.config.models import AlignSettings
 from nucprof.errors import FieldExcluded
 from nucprof.plate.keys import CP_ROUND, FieldKey
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -160,6 +160,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
     from nucprof.io.images import read_labels, write_image, write_labels
 
     painted = read_sources(job, job.painted, job.fixed).max(axis=0)
+    um = pixel_size(job.painted)
     masks = [read_labels(path) for path in job.masks]
     nuclei, objects = masks[0], masks[-1]
     dropped: list[Drop] = []
@@ -181,7 +182,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
                 AlignRecord((row,)),
             )
         moved, valid = shift_image(image, (found.shift_y, found.shift_x), painted.shape)
-        write_image(r.target, moved, channels.listed)
+        write_image(r.target, moved, channels.listed, um)
         nuclear = moved[channels.listed.index(channels.nuclear)] if channels.nuclear else None
         lost = lost_cells(objects, nuclei, nuclear, valid, lost_ratio=job.settings.lost_ratio)
         for reason, ids in lost.items():
@@ -191,7 +192,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         rows.append(replace(row, shift_y=found.shift_y, shift_x=found.shift_x))
     kept = np.setdiff1d(before, gone)
     for mask, path in zip(masks, job.outputs, strict=False):
-        write_labels(path, keep_labels(mask, kept))
+        write_labels(path, keep_labels(mask, kept), um)
     record = AlignRecord(tuple(replace(row, cells_kept=len(kept)) for row in rows))
     return Outcome(record, dropped=dropped)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nucprof.config.by_mode import crop_kind
 from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Entry,
@@ -96,11 +96,12 @@ def work(job: CropJob) -> Outcome[CropRecord]:
         job.size,
         masked=job.masked,
     )
-    write_stack(stack_path, crops, job.channels)
+    um = pixel_size(job.sources)
+    write_stack(stack_path, crops, job.channels, um)
     field = FieldKey.parse(job.field)
     names = [cell_key(field, label) for label in objects.ids.tolist()]
     if job.export:
-        write_single_crops(stack_path.with_suffix(""), names, crops)
+        write_single_crops(stack_path.with_suffix(""), names, crops, job.channels, um)
     write_table(
         part,
         pd.DataFrame(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from nucprof.config.models import RenameSettings
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
+from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.plate.layout import draw_plate
 from nucprof.stages.base import (
     ActionResult,
     Context,
@@ -21,6 +23,7 @@ from nucprof.stages.base import (
     Stage,
     StageOption,
     Summary,
+    layouts,
     needs,
 )
 
@@ -88,10 +91,15 @@ def _listed(path: Path, name: str) -> ListedFile:
     return ListedFile(name, status.st_size, status.st_mtime_ns)
 
 
+def prepare(context: Context, plan: Plan[RenameJob], jobs: Sequence[RenameJob]) -> None:
+    """Read the layouts: a wrong one is found before anything is done."""
+    layouts(context.project)
+
+
 def work(job: RenameJob) -> Outcome[RenameRecord]:
     """Read names and headers, rename where asked, and write ``images.csv``."""
     from nucprof.io.tables import write_table
-    from nucprof.raw.channels import incomplete, round_sources
+    from nucprof.raw.channels import incomplete, other_pixels, round_sources
     from nucprof.raw.index import index_rows, index_table
     from nucprof.raw.renaming import rename_files, rename_targets
     from nucprof.raw.rounds import read_round, unpaired
@@ -99,11 +107,13 @@ def work(job: RenameJob) -> Outcome[RenameRecord]:
     settings, results = job.settings, job.results
     read = [read_round(r, settings, job.exclude) for r in job.rounds]
     rows, warnings, counts = [], [], {}
+    painted = {f.round.plate: f.pixel_size_um for f in read if f.round.name == CP_ROUND}
     for found in read:
-        sources, left_out = round_sources(found, settings)
-        rows += index_rows(found.round, sources, found.pixel_size_um)
+        sources, left_out = round_sources(found, settings, painted[found.round.plate])
+        rows += index_rows(found.round, sources)
         counts[f"{found.round.plate}/{found.round.name}"] = len(sources)
         warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]
+        warnings += other_pixels(found, painted[found.round.plate])
     if settings.mode != "index":
         targets = rename_targets(read, settings, results)
         moved = rename_files(targets, settings.mode, undo_log(results))
@@ -120,7 +130,12 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     lines = [f"{name}: {n} fields" for name, n in record.rounds.items()]
-    return Summary([context.results.images], {"fields": record.rounds}, lines)
+    summary = Summary([context.results.images], {"fields": record.rounds}, lines)
+    for plate, layout in layouts(context.project).items():
+        keys = (FieldKey.parse(f) for p, f in context.images.fields(CP_ROUND) if p == plate)
+        summary.lines += [f"layout of plate {plate}:", *draw_plate(layout, {k.well for k in keys})]
+        summary.warnings += [f"layout of plate {plate}: {text}" for text in layout.spellings()]
+    return summary
 
 
 def undo_log(results: Results) -> Path:
@@ -144,6 +159,7 @@ STAGE = Stage(
     needs=needs(),
     makes=("images.csv",),
     plan=plan,
+    prepare=prepare,
     work=work,
     finish=finish,
     record=RenameRecord,

@@ -19,11 +19,15 @@ MOST_CHANNELS = 16
 
 @dataclass(frozen=True)
 class Position:
-    """One field of view in a file: its name, well and site where the metadata tell them."""
+    """One field of view in a file: its name, well and site where the metadata tell them.
+
+    ``complete``: whether all its planes were taken.
+    """
 
     name: str = ""
     well: str = ""
     site: int | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True)

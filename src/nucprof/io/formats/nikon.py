@@ -30,7 +30,7 @@ class Nd2Reader:
                 pixel_size_um=float(file.voxel_size().x) if calibrated else None,
                 z=axes.length("Z"),
                 times=axes.length("T"),
-                positions=_positions(file, axes.length("P")),
+                positions=_positions(file, axes),
             )
 
     def planes(
@@ -38,12 +38,8 @@ class Nd2Reader:
     ) -> Iterator[np.ndarray]:
         """Read focal planes ``(C, H, W)`` of a position and time point, one after the other."""
         with _open(path) as (file, axes):
-            frames = [a for a in axes.letters if a in "PTZ"]
-            lengths = tuple(axes.length(a) for a in frames)
             for plane in z:
-                at = {"P": position, "T": time, "Z": plane}
-                index = [min(at[a], n - 1) for a, n in zip(frames, lengths, strict=True)]
-                number = int(np.ravel_multi_index(index, lengths)) if index else 0
+                number = _number(axes, position, time, plane)
                 if number >= file.attributes.sequenceCount:
                     raise FieldError(  # the library would hand out zeros
                         f"{path} ends before position {position + 1}, time {time + 1}, focal plane "
@@ -62,11 +58,24 @@ def _open(path: Path) -> Iterator[tuple[Any, Axes]]:
         yield file, axes
 
 
-def _positions(file: Any, count: int) -> tuple[Position, ...]:
+def _number(axes: Axes, position: int, time: int, z: int) -> int:
+    """Number of a frame in the file, in the order of its loops."""
+    at = {"P": position, "T": time, "Z": z}
+    loops = {a: axes.length(a) for a in axes.letters if a in at}
+    index = [min(at[a], n - 1) for a, n in loops.items()]
+    return int(np.ravel_multi_index(index, tuple(loops.values()))) if loops else 0
+
+
+def _positions(file: Any, axes: Axes) -> tuple[Position, ...]:
+    count = axes.length("P")
     loops = (loop for loop in file.experiment if loop.type == "XYPosLoop")
     points = [point.name or "" for loop in loops for point in loop.parameters.points]
     names = points if len(points) == count else [""] * count
-    return tuple(Position(name) for name in names)
+    taken = file.attributes.sequenceCount
+    last = [_number(axes, i, axes.length("T") - 1, axes.length("Z") - 1) for i in range(count)]
+    return tuple(
+        Position(name, complete=number < taken) for name, number in zip(names, last, strict=True)
+    )
 
 
 def _frame(file: Any, axes: Axes, number: int) -> np.ndarray:

@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(demo)
     app.command()(doctor)
+    app.command()(relink)
     app.command()(status)
 
 
@@ -120,6 +121,23 @@ def doctor(
     for line in conclude(checks, path):
         print(line)
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
+
+
+def relink(
+    project: Path = _PROJECT,
+    cp: list[str] = typer.Option(
+        [], "--cp", metavar="[PLATE=]DIR", help="where the Cell Painting images are now"
+    ),
+    gt: list[str] = typer.Option(
+        [], "--gt", metavar="[PLATE/]NAME=DIR", help="where the images of a round are now"
+    ),
+) -> None:
+    """Find the images again after they were moved: same names, same content."""
+    from nucprof.project.relink import relink as relink_images
+
+    for line in relink_images(project, cp, gt):
+        print(line)
+    print(f"Wrote {project}. Next: nucprof status {project}")
 
 
 def status(project: Path = _PROJECT) -> None:

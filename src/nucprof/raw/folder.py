@@ -38,6 +38,11 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
     ProjectError
         There is no image file, or all are of a format that needs bioio and it is not installed.
     """
+    if not folder.is_dir():
+        raise ProjectError(
+            f"{text}: there is no such folder. If the images are elsewhere now, run: nucprof relink "
+            "PROJECT --cp NEW (or --gt ROUND=NEW)"
+        )
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
     images, litter = [], []

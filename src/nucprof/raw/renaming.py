@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from nucprof.config.models import RenameSettings
@@ -13,6 +13,9 @@ from nucprof.io.files import read_json, write_json
 from nucprof.io.results import Results
 from nucprof.raw.channels import channel_of_token
 from nucprof.raw.rounds import RoundFiles
+
+BESIDE = "nucprof-moved.json"
+"""The list beside the images of the names that they had."""
 
 
 def rename_targets(
@@ -76,6 +79,7 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
     if mode == "move":
         before = read_json(log) if log.exists() else {}
         write_json(log, before | {str(target): str(source) for source, target in todo})
+        _write_beside(todo)
     for source, target in todo:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -91,16 +95,33 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
     return dict(todo)
 
 
-def moved_from(log: Path) -> dict[Path, Path]:
-    """Present name -> original name of every file that was moved."""
-    if not log.exists():
-        return {}
-    return {Path(new): Path(old) for new, old in read_json(log).items()}
+def _write_beside(moves: list[tuple[Path, Path]]) -> None:
+    """Write the names that files had beside the files: results may be deleted, names must not."""
+    for folder in {target.parent for _, target in moves}:
+        own = {t.name: s.name for s, t in moves if t.parent == folder}
+        path = folder / BESIDE
+        write_json(path, (read_json(path) if path.exists() else {}) | own)
 
 
-def undo_moves(log: Path) -> int:
+def moved_from(log: Path, folders: Iterable[Path]) -> dict[Path, Path]:
+    """Present name -> original name of every file that was moved.
+
+    ``log`` lies among the results, another list in every one of the images' ``folders``.
+    """
+    moved = {
+        folder / new: folder / old
+        for folder in folders
+        if (folder / BESIDE).exists()
+        for new, old in read_json(folder / BESIDE).items()
+    }
+    if log.exists():
+        moved |= {Path(new): Path(old) for new, old in read_json(log).items()}
+    return moved
+
+
+def undo_moves(log: Path, folders: Collection[Path]) -> int:
     """Give moved files their old names back; returns how many. Raises :class:`ProjectError`."""
-    moved = moved_from(log)
+    moved = moved_from(log, folders)
     if not moved:
         raise ProjectError(f"{log} lists no file that was moved: there is nothing to undo.")
     taken = [str(old) for new, old in moved.items() if new.exists() and old.exists()]
@@ -113,7 +134,8 @@ def undo_moves(log: Path) -> int:
         if new.exists():
             new.rename(old)
             count += 1
-    log.unlink()
+    for path in (log, *(folder / BESIDE for folder in folders)):
+        path.unlink(missing_ok=True)
     return count
 
 

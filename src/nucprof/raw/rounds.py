@@ -117,59 +117,88 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
     infos, broken = _headers(listing.images)
     if not infos:
         raise ProjectError(f"{r.text}: not one file can be read. {next(iter(broken.values()))}")
-    paths = [path for path in listing.images if path in broken or not infos[path].part_of]
-    names = {path: _name(path, r, settings) for path in paths}
-    pattern = _choose(list(names.values()), [infos.get(path) for path in paths], settings)
-    selector = FieldSelector(tuple(exclude))
-    fields: dict[FieldKey, list[RoundFile]] = defaultdict(list)
-    lost: dict[FieldKey, str] = {}
-    strange = []
-    for path, name in names.items():
-        parsed = pattern.parse(name) or _parse_renamed(name)
-        if path in broken:
-            if parsed is None:
-                strange.append(path.name)
-            elif not selector.matches(r.plate, parsed.key):
-                lost[parsed.key] = broken[path]
-            continue
-        named = name_positions(infos[path], parsed, pattern)
-        if named is None:
-            strange.append(path.name)
-            continue
-        for image in named:
-            if selector.matches(r.plate, image.parsed.key):
-                continue
-            if not infos[path].positions[image.position].complete:
-                lost[image.parsed.key] = (
-                    f"{path.name} ends before it, the acquisition stopped early"
-                )
-            else:
-                fields[image.parsed.key].append(RoundFile(path, image.parsed, image.position))
-    kept = {key: files for key, files in fields.items() if key not in lost}
+    names = {
+        path: _name(path, r, settings)
+        for path in listing.images
+        if path in broken or not infos[path].part_of
+    }
+    pattern = _choose(list(names.values()), [infos.get(path) for path in names], settings)
+    found = _sort(names, pattern, infos, broken)
+    found.leave_out(r, FieldSelector(tuple(exclude)))
+    kept = {key: files for key, files in found.fields.items() if key not in found.lost}
     if not kept:
         raise ProjectError(
-            f"{r.text}: rename.pattern '{settings.pattern}' reads none of {len(paths)} file names, "
-            f"e.g. '{paths[0].name}' (or all are excluded)."
+            f"{r.text}: rename.pattern '{settings.pattern}' reads none of {len(names)} file names, "
+            f"e.g. '{next(iter(names)).name}' (or all are excluded)."
         )
     _refuse_collisions(r, kept, pattern)
-    warnings = [f"{r.text}: field {key} left out: {text}" for key, text in sorted(lost.items())]
-    if strange:
-        warnings.append(
-            f"{r.text}: {len(strange)} files left out, their names do not match "
-            f"pattern '{pattern.name}': {some(strange)}"
-        )
-    if listing.litter:
-        names_of = some([path.name for path in listing.litter])
-        warnings.append(f"{r.text}: {len(listing.litter)} files are no images, left: {names_of}")
     used = {file.path for files in kept.values() for file in files}
     return RoundFiles(
         r,
         pattern,
         kept,
         {path: info for path, info in infos.items() if path in used},
-        [*warnings, *_gaps(r, kept)],
+        [*found.warnings(r, pattern), *_litter(r, listing.litter), *_gaps(r, kept)],
         _harmony(r),
     )
+
+
+@dataclass
+class _Sorted:
+    """Images by field; fields that are lost, and why; files whose names say no field."""
+
+    fields: dict[FieldKey, list[RoundFile]]
+    lost: dict[FieldKey, str]
+    strange: list[str]
+
+    def leave_out(self, r: Round, selector: FieldSelector) -> None:
+        """Drop the fields that the user excludes."""
+        for key in {*self.fields, *self.lost}:
+            if selector.matches(r.plate, key):
+                self.fields.pop(key, None)
+                self.lost.pop(key, None)
+
+    def warnings(self, r: Round, pattern: NamePattern) -> list[str]:
+        """What was left out."""
+        told = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
+        if self.strange:
+            told.append(
+                f"{r.text}: {len(self.strange)} files left out, their names do not match "
+                f"pattern '{pattern.name}': {some(self.strange)}"
+            )
+        return told
+
+
+def _sort(
+    names: Mapping[Path, str],
+    pattern: NamePattern,
+    infos: Mapping[Path, ImageInfo],
+    broken: Mapping[Path, str],
+) -> _Sorted:
+    """Sort files into fields by their names and the positions in them."""
+    found = _Sorted(defaultdict(list), {}, [])
+    for path, name in names.items():
+        parsed = pattern.parse(name) or _parse_renamed(name)
+        if path in broken and parsed is not None:
+            found.lost[parsed.key] = broken[path]
+            continue
+        named = None if path in broken else name_positions(infos[path], parsed, pattern)
+        if named is None:
+            found.strange.append(path.name)
+            continue
+        for image in named:
+            key = image.parsed.key
+            found.fields[key].append(RoundFile(path, image.parsed, image.position))
+            if not infos[path].positions[image.position].complete:
+                found.lost[key] = f"{path.name} ends before it, the acquisition stopped early"
+    return found
+
+
+def _litter(r: Round, litter: Sequence[Path]) -> list[str]:
+    if not litter:
+        return []
+    names = some([path.name for path in litter])
+    return [f"{r.text}: {len(litter)} files are no images, left: {names}"]
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:

@@ -67,7 +67,9 @@ def plan(context: Context) -> Plan[RenameJob]:
 
     project = context.project
     rounds = list_rounds(project)
-    before = moved_from(undo_log(context.results))  # moving alone makes nothing new
+    before = moved_from(
+        undo_log(context.results), [r.folder for r in rounds]
+    )  # moving alone makes nothing new
     files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
     job = RenameJob(
         inputs=(),
@@ -146,8 +148,10 @@ def undo_log(results: Results) -> Path:
 def undo(context: Context, value: bool, fields: Sequence[str]) -> ActionResult:
     """Give moved files their old names back."""
     from nucprof.raw.renaming import undo_moves
+    from nucprof.raw.rounds import list_rounds
 
-    count = undo_moves(undo_log(context.results))
+    folders = [r.folder for r in list_rounds(context.project)]
+    count = undo_moves(undo_log(context.results), folders)
     context.results.images.unlink(missing_ok=True)  # its paths lead nowhere now
     return ActionResult([f"{count} files have their old names back."])
 

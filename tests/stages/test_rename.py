@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels
 from nucprof.io.tables import read_table
 from nucprof.raw.index import ImageIndex
+from nucprof.raw.renaming import BESIDE
 from nucprof.run.pipeline import Options, Run
 from nucprof.stages import stage
 
@@ -74,7 +76,8 @@ class Plate:
         return ImageIndex.read(self.root / "results" / "images.csv")
 
     def names(self, folder="CP"):
-        return sorted(p.name for p in (self.root / folder).iterdir())
+        """The images of a folder; the list of their old names apart."""
+        return sorted(p.name for p in (self.root / folder).iterdir() if p.name != BESIDE)
 
     def command(self, *words):
         return run_app(build_app(), ["rename", str(self.write()), *words])
@@ -400,6 +403,12 @@ class TestMove:
         assert moved.names("CP") == ["B-02-01.tif", "B-03-01.tif"]
 
     def test_undo_gives_the_old_names_back(self, moved, capsys):
+        assert moved.command("--undo") == 0
+        assert "4 files have their old names back." in capsys.readouterr().out
+        assert snapshot(moved.root) == moved.before
+
+    def test_undo_after_the_results_were_deleted(self, moved, capsys):
+        shutil.rmtree(moved.root / "results")
         assert moved.command("--undo") == 0
         assert "4 files have their old names back." in capsys.readouterr().out
         assert snapshot(moved.root) == moved.before

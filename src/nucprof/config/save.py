@@ -33,7 +33,7 @@ def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
     """
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
     root = path.resolve().parent
-    for plate in document["plates"]:  # type: ignore[union-attr]
+    for plate in document["plates"]:
         for (name, round_name), folder in folders.items():
             if plate["name"] != name:
                 continue

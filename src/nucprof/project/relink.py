@@ -66,11 +66,7 @@ def _named(project: Project, texts: Sequence[str], round_name: str) -> dict[Plac
     found = {}
     for text in texts:
         name, equals, folder = text.rpartition("=")
-        plate, _, own = (
-            ("", "", name) if "/" not in name and not round_name else name.rpartition("/")
-        )
-        if round_name:
-            plate, own = name, round_name
+        plate, own = (name, round_name) if round_name else _split(name)
         held = [p for p in project.plates if plate in ("", p.name)]
         fits = [p for p in held if own == CP_ROUND or own in p.ground_truth]
         if len(fits) != 1:
@@ -81,6 +77,11 @@ def _named(project: Project, texts: Sequence[str], round_name: str) -> dict[Plac
             raise UserError(f"There is no folder {new}.")
         found[fits[0].name, own] = new
     return found
+
+
+def _split(name: str) -> tuple[str, str]:
+    plate, _, round_name = name.rpartition("/")
+    return plate, round_name
 
 
 def _fingerprints(run: Run) -> dict[Path, Fingerprint]:
@@ -121,6 +122,6 @@ def _refuse_others(
     ]
     if other:
         raise UserError(
-            f"{new}: {len(other)} of {len(files)} files hold something else than what was processed: "
-            f"{some(other)}. To process them, edit the folder in the project file."
+            f"{new}: {len(other)} of {len(files)} files hold something else than what was "
+            f"processed: {some(other)}. To process them, edit the folder in the project file."
         )

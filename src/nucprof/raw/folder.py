@@ -40,8 +40,8 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
     """
     if not folder.is_dir():
         raise ProjectError(
-            f"{text}: there is no such folder. If the images are elsewhere now, run: nucprof relink "
-            "PROJECT --cp NEW (or --gt ROUND=NEW)"
+            f"{text}: there is no such folder. If the images are elsewhere now, run: nucprof "
+            "relink PROJECT --cp NEW (or --gt ROUND=NEW)"
         )
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)

@@ -284,7 +284,7 @@ def unpaired(read: Sequence[RoundFiles]) -> list[str]:
     painted = {found.round.plate: found.fields for found in read if found.round.name == CP_ROUND}
     for found in read:
         r, fields = found.round, found.fields
-        if r.name == CP_ROUND:
+        if r.name == CP_ROUND or r.plate not in painted:
             continue
         for missing, of, text in (
             (set(painted[r.plate]) - set(fields), r.name, "left out of what follows"),

@@ -67,9 +67,8 @@ def plan(context: Context) -> Plan[RenameJob]:
 
     project = context.project
     rounds = list_rounds(project)
-    before = moved_from(
-        undo_log(context.results), [r.folder for r in rounds]
-    )  # moving alone makes nothing new
+    folders = [r.folder for r in rounds]
+    before = moved_from(undo_log(context.results), folders)  # moving alone makes nothing new
     files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
     job = RenameJob(
         inputs=(),
@@ -85,7 +84,7 @@ def plan(context: Context) -> Plan[RenameJob]:
         root=project.root,
     )
     listed = (path for paths in files.values() for path in paths)
-    return Plan([job], consulted=(*(r.folder for r in rounds), *listed))
+    return Plan([job], consulted=(*folders, *listed))
 
 
 def _listed(path: Path, name: str) -> ListedFile:

@@ -82,8 +82,10 @@ class _Series:
         series, shape, index = self.series, self.axes.shape, self.axes.index(position, time, z)
         inside = len(series.keyframe.shape)
         lead = shape[: len(shape) - inside]
-        if shape[len(lead) :] != series.keyframe.shape or len(series.pages) != prod(lead):
-            return self.axes.channels_first(series.asarray()[index])  # one block for many planes
+        paged = shape[len(lead) :] == series.keyframe.shape and len(series.pages) == prod(lead)
+        whole = all(isinstance(i, slice) or n == 1 for i, n in zip(index, shape, strict=True))
+        if whole or not paged:
+            return self.axes.channels_first(series.asarray()[index])
         ranges = [
             range(n) if isinstance(i, slice) else (i,) for i, n in zip(index, lead, strict=False)
         ]

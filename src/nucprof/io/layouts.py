@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nucprof.core.markers import UNDEFINED
 from nucprof.errors import UserError
 from nucprof.io.grids import Grid, read_grid
 from nucprof.plate.keys import WellKey, row_letters
@@ -52,6 +53,11 @@ def read_layout(path: Path) -> Layout:
     cultures: dict[WellKey, str] = {}
     for row, column, culture in cells:
         well = _well(path, row, column)
+        if culture == UNDEFINED:
+            raise UserError(
+                f"{path}: well {well}: a culture cannot be called '{UNDEFINED}', which is the "
+                "gate's word for cells of no class; name it, or leave the well empty."
+            )
         if cultures.setdefault(well, culture) != culture:
             raise UserError(
                 f"{path}: well {well} is named twice, '{cultures[well]}' and '{culture}'; keep one "

@@ -57,9 +57,9 @@ def parameters(project: Project, stage: Stage) -> dict[str, Any]:
 
 
 def changed_settings(project: Project, stage: Stage, before: Mapping[str, Any]) -> list[str]:
-    """Settings that decide a stage's result and differ from what they were, keys that are new apart.
+    """Settings that decide a stage's result and differ, as ``segment.pmin 1.0 -> 2.0``.
 
-    Each as ``segment.pmin 1.0 -> 2.0``.
+    A key that did not exist before does not count.
     """
     now = parameters(project, stage)
     deciding = {

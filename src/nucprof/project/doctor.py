@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def conclude(checks: Sequence[Check], project_path: Path | None) -> list[str]:
         return ["To do:", *(f"  {n}. {check.text}" for n, check in enumerate(todo, start=1))]
     if project_path is None:
         return ["The machine is ready. Start a project with: nucprof init --cp FOLDER"]
-    return [f"Ready. Next: nucprof run-all {project_path}"]
+    return [f"Ready. Next: nucprof run-all {shlex.quote(str(project_path))}"]
 
 
 def _machine() -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,5 +192,6 @@ def _commands(target: Path, keys: Mapping[str, Sequence[str]]) -> list[str]:
         flags.append("--projection max")
     if any(key.startswith("time") for held in keys.values() for key in held):
         flags.append("--time 1")
-    first = [f"nucprof rename {target} {' '.join(flags)} --save"] if flags else []
-    return [*first, f"nucprof run-all {target} --dry-run"]
+    path = shlex.quote(str(target))
+    first = [f"nucprof rename {path} {' '.join(flags)} --save"] if flags else []
+    return [*first, f"nucprof run-all {path} --dry-run"]

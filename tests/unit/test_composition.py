@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nucprof.errors import DataError
-from nucprof.learn.composition import CompositionEstimator, _dirichlet, _onto_simplex
+from nucprof.learn.composition import CompositionEstimator
+from nucprof.learn.composition.simplex import dirichlet, onto_simplex
 
 MEAN = np.array([[0.95, 0.05], [0.12, 0.88]])
 
@@ -121,15 +122,15 @@ def test_what_cannot_be_estimated_is_refused():
 def test_dirichlet_draws_have_the_right_moments_even_when_tiny():
     rng = np.random.default_rng(0)
     alpha = np.array([2.0, 6.0])
-    drawn = _dirichlet(np.broadcast_to(alpha, (40_000, 2)), rng)
+    drawn = dirichlet(np.broadcast_to(alpha, (40_000, 2)), rng)
     np.testing.assert_allclose(drawn.mean(axis=0), [0.25, 0.75], atol=0.005)
     assert drawn[:, 0].var() == pytest.approx(0.25 * 0.75 / 9, rel=0.05)
-    tiny = _dirichlet(np.full((100, 2), 1e-6), rng)
+    tiny = dirichlet(np.full((100, 2), 1e-6), rng)
     np.testing.assert_allclose(tiny.sum(axis=1), 1)
 
 
 def test_projection_onto_the_simplex():
     points = np.array([[0.2, 0.8], [1.4, -0.4], [0.5, 0.7], [2.0, 2.0]])
     np.testing.assert_allclose(
-        _onto_simplex(points), [[0.2, 0.8], [1, 0], [0.4, 0.6], [0.5, 0.5]], atol=1e-12
+        onto_simplex(points), [[0.2, 0.8], [1, 0], [0.4, 0.6], [0.5, 0.5]], atol=1e-12
     )

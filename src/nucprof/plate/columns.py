@@ -20,6 +20,8 @@ DENSITY = "Metadata_FieldCellCount"
 """Number of cells in the cell's field."""
 TARGET = "target"
 """The class to learn: taken from TRUE (mixed cultures) or LAYOUT (monocultures)."""
+REFERENCE = "reference"
+"""The culture of a reference well's cells (see :mod:`nucprof.plate.references`), else missing."""
 
 KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]

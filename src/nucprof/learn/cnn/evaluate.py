@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from nucprof.errors import DataError
-from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
-from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
+from nucprof.learn.calibrate import calibrated, calibration_error, fit_prior, fit_temperature
+from nucprof.learn.cnn.augment import Normalise, crop_limits
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.model import CnnModel, CropKind
 from nucprof.learn.cnn.network import architecture_for, build_network, check_network
+from nucprof.learn.cnn.references import ReferenceCrops, reference_limits
 from nucprof.learn.cnn.train import Samples, Trained, TrainingSettings, train_network
 from nucprof.learn.device import predict_logits
 from nucprof.learn.evaluate import (
@@ -31,6 +32,7 @@ from nucprof.learn.evaluate import (
     run_metrics,
     score,
 )
+from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
 from nucprof.learn.split import (
     Culture,
     Unit,
@@ -86,6 +88,7 @@ def evaluate_cnn(
     culture: Culture,
     device: str,
     tested: np.ndarray | None = None,
+    reference: ReferenceCrops | None = None,
     checkpoints: Path | None = None,
     definition: str = "",
     report: Callable[[str], None] = lambda message: None,
@@ -112,6 +115,8 @@ def evaluate_cnn(
         Torch's name of the device.
     tested
         `(N,)` bool: cells of the other culture, to be tested only; None splits all cells.
+    reference
+        Crops of reference wells, needed where intensities are normalised by plate.
     checkpoints
         Folder for the state after every epoch; removed files mean a new start.
     definition
@@ -129,19 +134,24 @@ def evaluate_cnn(
         raise ValueError("cells and crops must correspond row by row")
     job = _Job(
         cells, crops, kind, settings, device, tested,
-        sorted(cells[TARGET].unique()), checkpoints, definition, report,
+        sorted(cells[TARGET].unique()), reference, checkpoints, definition, report,
     )  # fmt: skip
     runs = [job.run(seed, repeat) for seed in settings.seeds for repeat in range(settings.repeats)]
     metrics = combine_runs([run.metrics for run in runs])
     first = runs[0]
+    every = pd.concat([run.predictions for run in runs], ignore_index=True)
+    learnt = cells[attach(cells, first.split, "part") != "test"]
     model = CnnModel(
         first.trained.network, job.architecture, job.classes, kind, settings.image_size,
-        settings.normalise, first.temperature,
+        settings.normalise, first.temperature, first.prior, first.cultures,
         {
             "culture": culture,
             "seed": settings.seeds[0],
             "metrics": metrics,
-            "unseen_wells": confusion_per_well(first.predictions, job.classes),
+            "unseen_wells": confusion_per_well(first_of_each_cell(every), job.classes),
+            "trained_wells": trained_wells(
+                learnt, lambda numbers: crops.rows(learnt.index.to_numpy()[numbers])
+            ),
             "split": first.split.to_dict("records"),
             "training": vars(settings.training),
             "versions": {name: version(name) for name in ("torch", "torchvision")},
@@ -149,7 +159,7 @@ def evaluate_cnn(
     )  # fmt: skip
     return CnnResult(
         metrics,
-        pd.concat([run.predictions for run in runs], ignore_index=True),
+        every,
         pd.concat([run.split for run in runs], ignore_index=True).drop_duplicates(),
         pd.concat([run.history for run in runs], ignore_index=True),
         model,
@@ -169,6 +179,8 @@ class _Outcome:
     history: pd.DataFrame
     trained: Trained
     temperature: float
+    prior: np.ndarray
+    cultures: list[str]
 
 
 class _Job:
@@ -176,11 +188,13 @@ class _Job:
 
     def __init__(
         self, cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings,
-        device: str, tested: np.ndarray | None, classes: list[str], checkpoints: Path | None,
-        definition: str, report: Callable[[str], None],
+        device: str, tested: np.ndarray | None, classes: list[str],
+        reference: ReferenceCrops | None, checkpoints: Path | None, definition: str,
+        report: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.cells, self.crops, self.kind, self.settings = cells, crops, kind, settings
         self.device, self.tested, self.classes = device, tested, classes
+        self.reference = reference
         self.checkpoints, self.definition, self.report = checkpoints, definition, report
         self.architecture = architecture_for(settings.architecture, device)
         if settings.architecture == "auto":
@@ -196,7 +210,7 @@ class _Job:
         part = attach(self.cells, split, "part")
         rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
         train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
-        inputs = self._inputs(part == "train")
+        inputs, cultures = self._inputs(rows["test"])
         trained = train_network(
             self._network(draw), inputs, self._samples(train), self._samples(rows["validation"]),
             self.settings.training, seed=draw, n_classes=len(self.classes),
@@ -204,7 +218,9 @@ class _Job:
             report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
         )  # fmt: skip
         validation = self._logits(trained.network, inputs, rows["validation"])
-        temperature = fit_temperature(validation, self._samples(rows["validation"]).targets)
+        chosen = self._samples(rows["validation"]).targets
+        temperature = fit_temperature(validation, chosen)
+        prior = fit_prior(calibrated(validation, temperature), chosen)
         logits = self._logits(trained.network, inputs, rows["test"])
         likely = calibrated(logits, temperature)
         named = {"part": "test"} | ({"repeat": repeat} if self.settings.repeats > 1 else {})
@@ -232,7 +248,9 @@ class _Job:
             )
         history = pd.DataFrame([vars(epoch) for epoch in trained.history])
         history = history.assign(seed=seed, repeat=repeat)
-        return _Outcome(metrics, frame, split.assign(seed=seed), history, trained, temperature)
+        return _Outcome(
+            metrics, frame, split.assign(seed=seed), history, trained, temperature, prior, cultures
+        )
 
     def _split(self, seed: int) -> pd.DataFrame:
         unit = self.settings.split_unit
@@ -261,12 +279,13 @@ class _Job:
             self.architecture,
         )  # fmt: skip
 
-    def _inputs(self, in_training: pd.Series) -> InputPath:
-        limits = self._crop_limits
+    def _inputs(self, test: pd.DataFrame) -> tuple[InputPath, list[str]]:
+        """The inputs, and the cultures of the reference wells that scale them, if any do."""
+        limits, cultures = self._crop_limits, []
         if limits is None:
             plates = self.cells[PLATE].to_numpy(dtype=str)
-            limits = plate_limits(self.crops, plates, in_training.to_numpy())
-        return InputPath(self.crops, limits, self.settings.image_size, self.device)
+            limits, cultures = reference_limits(self.reference, plates, tested=test)
+        return InputPath(self.crops, limits, self.settings.image_size, self.device), cultures
 
     def _samples(self, rows: pd.DataFrame) -> Samples:
         numbers = rows.index.to_numpy(copy=True)

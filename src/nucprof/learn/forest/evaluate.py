@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
-from nucprof.learn.calibrate import fit_temperature, logits_of
+from nucprof.learn.calibrate import calibrated, fit_prior, fit_temperature, logits_of
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
@@ -28,9 +28,10 @@ from nucprof.learn.forest.fit import (
     predict_proba,
 )
 from nucprof.learn.forest.model import ForestModel
-from nucprof.learn.selection import refuse_erasing_scaling
+from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
+from nucprof.learn.scaling import refuse_erasing_scaling, without_wells
 from nucprof.learn.split import Culture, attach, cv_folds, split_wells
-from nucprof.plate.columns import TARGET, WELL_KEY, in_key_order, require
+from nucprof.plate.columns import PLATE, TARGET, WELL_KEY, in_key_order, require
 
 IMPORTANCE_CELLS = 500
 IMPORTANCE_REPEATS = 3
@@ -55,6 +56,7 @@ def evaluate_forest(
     *,
     culture: Culture,
     test_cells: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> ForestResult:
     """Evaluate a forest on unseen wells, then fit the one to ship on all labelled cells.
@@ -74,6 +76,9 @@ def evaluate_forest(
         What `cells` are from.
     test_cells
         Cells of the other culture, to train on `cells` and test on these; their wells are others.
+    reference
+        Cells of the reference wells of the same plates, with their culture in the column
+        `reference` and the features; needed where features are scaled by plate.
     report
         Called with a line of text at every step done.
 
@@ -86,9 +91,14 @@ def evaluate_forest(
     require(cells, [TARGET, *features])
     cells = in_key_order(cells)
     classes = sorted(cells[TARGET].unique())
+    if reference is not None:
+        tested = [] if test_cells is None else test_cells[PLATE].unique()
+        reference = reference[reference[PLATE].isin({*cells[PLATE].unique(), *tested})]
     runs, predictions, splits, importances, compared = [], [], [], [], []
     for number, seed in enumerate(settings.seeds):
-        job = _Job(list(features), classes, settings, seed, report, importance=number == 0)
+        job = _Job(
+            list(features), classes, settings, seed, reference, report, importance=number == 0
+        )
         if test_cells is not None:
             run, frame, split = job.across(cells, in_key_order(test_cells))
         elif settings.evaluation == "cv":
@@ -104,16 +114,19 @@ def evaluate_forest(
     metrics = combine_runs(runs)
     if test_cells is None:
         metrics["split"] = compared[0] if "not_done" in compared[0] else combine_runs(compared)
-    model, importance = _ship(cells, list(features), classes, settings)
+    model, importance = _ship(cells, list(features), classes, settings, reference)
     every = pd.concat(predictions, ignore_index=True)
     likely = every[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
     truth = np.searchsorted(classes, every["true_condition"].to_numpy(dtype=str))
+    temperature = fit_temperature(logits_of(likely), truth)
     model.metadata |= {
-        "temperature": fit_temperature(logits_of(likely), truth),
+        "temperature": temperature,
+        "prior": fit_prior(calibrated(logits_of(likely), temperature), truth).tolist(),
         "kind": "forest",
         "culture": culture,
         "metrics": metrics,
-        "unseen_wells": confusion_per_well(predictions[0], classes),
+        "unseen_wells": confusion_per_well(first_of_each_cell(every), classes),
+        "trained_wells": trained_wells(cells, lambda numbers: model.values(cells.iloc[numbers])),
     }
     table = _importance_table(importance, importances)
     return ForestResult(metrics, every, pd.concat(splits, ignore_index=True), table, model)
@@ -130,6 +143,7 @@ class _Job:
     classes: list[str]
     settings: ForestSettings
     seed: int
+    reference: pd.DataFrame | None
     report: Callable[[str], None]
     importance: bool
     importances: list[pd.Series] = field(default_factory=list)
@@ -185,7 +199,14 @@ class _Job:
         started = time.perf_counter()
         frames, fits, permuted = [], [], []
         for number, (train, test, where) in enumerate(trials, 1):
-            fitted = fit_forest(train, self.features, self.settings, self.seed, controls=CONTROLS)
+            fitted = fit_forest(
+                train,
+                self.features,
+                self.settings,
+                self.seed,
+                reference=without_wells(self.reference, test),
+                controls=CONTROLS,
+            )
             jobs, scaled = self.settings.n_jobs, fitted.scaler.transform(test)
             likely = predict_proba(fitted.forest, scaled, jobs)
             frames.append(predictions_frame(test, likely, self.classes, seed=self.seed, **where))
@@ -245,13 +266,24 @@ def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int)
 
 
 def _ship(
-    cells: pd.DataFrame, features: list[str], classes: list[str], settings: ForestSettings
+    cells: pd.DataFrame,
+    features: list[str],
+    classes: list[str],
+    settings: ForestSettings,
+    reference: pd.DataFrame | None,
 ) -> tuple[ForestModel, pd.Series]:
     """The model fitted on all labelled cells, with the first seed, and its impurity importance."""
     seed = settings.seeds[0]
-    fitted = fit_forest(cells, features, settings, seed)
+    fitted = fit_forest(cells, features, settings, seed, reference=reference)
     metadata = {"seed": seed, "n_train": fitted.n_train, "shape": vars(fitted.shape)}
-    model = ForestModel(fitted.forest, fitted.scaler.features, settings.scaling, classes, metadata)
+    model = ForestModel(
+        fitted.forest,
+        fitted.scaler.features,
+        settings.scaling,
+        classes,
+        fitted.scaler.cultures,
+        metadata,
+    )
     impurity = pd.Series(fitted.forest.feature_importances_, index=fitted.scaler.features)
     return model, impurity
 

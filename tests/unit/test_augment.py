@@ -121,7 +121,7 @@ def test_a_flat_channel_is_zero_and_not_missing():
 def test_plate_limits_keep_intensity_and_every_culture_counts_alike():
     values = [0.0, 10.0, 10.0, 10.0, 1000.0]
     crops = CropsInMemory(np.stack([np.full((1, 4, 4), v, np.float32) for v in values]))
-    plates, cultures = np.array(["p", "p", "p", "p", "q"]), np.array(list("abbb") + ["a"])
+    plates, cultures = np.array(["p", "p", "p", "p", "q"]), np.array(list("abbba"))
     limits = plate_limits(crops, np.arange(5), plates, cultures)
     # of plate p half the pixels are 0 and half 10, however many wells each culture has
     np.testing.assert_allclose(limits["p"], [[0, 10]])

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError, ModelError
 from nucprof.learn.cnn import evaluate as cnn_evaluate
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
-from nucprof.learn.cnn.model import CropKind, load_cnn
+from nucprof.learn.cnn.model import load_cnn
 from nucprof.learn.cnn.references import ReferenceCrops
 from nucprof.learn.cnn.studies import SomeChannels
 from nucprof.learn.cnn.train import TrainingSettings
@@ -248,7 +249,7 @@ def test_plate_wide_limits_come_from_reference_wells_alone():
         evaluate_cnn(CELLS, CROPS, KIND, QUICK, culture="mixed", device="cpu")
 
 
-def test_channels_are_found_by_name_whatever_their_order(result):
+def test_logits_are_the_same_where_the_channels_are_in_another_order(result):
     model = result.model
     swapped = CropKind(("GFP", "other", "DNA"), "nucleocentric", SIZE, False)
     places = model.check_fits(swapped)

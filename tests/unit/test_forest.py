@@ -232,7 +232,8 @@ def test_a_plate_is_scaled_by_its_reference_wells_whatever_it_holds():
     mono = references(MIXED)
     # 98 of 100 cells are astro: scaled by all cells of its plate, half of them would look neuro
     rare = pd.concat([
-        plate({"E02": BOTH[:1]}, per_class=98, seed=5), plate({"E02": BOTH[1:]}, per_class=2, seed=6),
+        plate({"E02": BOTH[:1]}, per_class=98, seed=5),
+        plate({"E03": BOTH[1:]}, per_class=2, seed=6),
     ])  # fmt: skip
     likely = model.predict_proba(pd.concat([mono, rare]))[len(mono) :]
     assert (likely.argmax(axis=1) == 1).mean() < 0.2

@@ -33,7 +33,7 @@ def test_wells_trained_on_are_known_by_their_first_cell():
 
 
 def test_another_plate_of_the_same_name_is_another_plate():
-    others = VALUES + [[0], [0], [1], [1]]
+    others = VALUES + np.array([[0], [0], [1], [1]])
     same, named = wells_seen(TRAINED, CELLS, lambda numbers: others[numbers])
     assert (same, named) == ({("p1", "B02")}, {("p1", "B03")})
     gone = CELLS.iloc[1:]

@@ -105,8 +105,8 @@ def test_the_shift_of_a_plate_is_corrected_by_its_reference_wells():
     # on the new plate 20% of astro are called neuro: of 100 cells, half of each, 20 / 2 + 49
     cells = predicted([("B02", 240, 60), ("B03", 240, 60), ("C02", 4, 296), ("C03", 4, 296),
                        ("D02", 41, 59)])  # fmt: skip
-    cultures = {("p1", "B02"): "astro", ("p1", "B03"): "astro",
-                ("p1", "C02"): "neuro", ("p1", "C03"): "neuro", ("p1", "D02"): "co-culture"}  # fmt: skip
+    cultures = {("p1", "B02"): "astro", ("p1", "B03"): "astro", ("p1", "C02"): "neuro",
+                ("p1", "C03"): "neuro", ("p1", "D02"): "co-culture"}  # fmt: skip
     references = {well: name for well, name in cultures.items() if name in CLASSES}
     with_own = compositions(
         cells, CLASSES, Known(WELLS, cultures=cultures, references=references),

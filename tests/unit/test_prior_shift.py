@@ -69,7 +69,7 @@ def test_a_well_without_cells_has_no_shares():
 def test_the_prior_of_a_classifier_that_leans_is_found():
     true, probabilities = cells([0.7, 0.3], 4000, np.random.default_rng(3))
     np.testing.assert_allclose(fit_prior(probabilities, true), [0.5, 0.5], atol=0.04)
-    leaning = softmax(np.log(probabilities) + [1.0, 0.0], axis=1)
+    leaning = softmax(np.log(probabilities) + np.array([1.0, 0.0]), axis=1)
     np.testing.assert_allclose(fit_prior(leaning, true), softmax([1.0, 0.0]), atol=0.04)
 
 

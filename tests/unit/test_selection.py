@@ -96,7 +96,7 @@ def test_a_models_features_are_found_whatever_the_order_of_the_channels():
 
 
 def test_a_feature_that_a_table_lacks_is_named():
-    with pytest.raises(ModelError, match="1 feature.*Nuclei_Correlation_Correlation_DNA_Cy3"):
+    with pytest.raises(ModelError, match=r"1 feature.*Nuclei_Correlation_Correlation_DNA_Cy3"):
         find_features(
             ["Nuclei_Correlation_Correlation_DNA_Cy3"], ["Nuclei_Correlation_Correlation_GFP_DNA"]
         )

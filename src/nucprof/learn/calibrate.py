@@ -68,7 +68,7 @@ def fit_prior(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     probabilities
         `(n, K)` calibrated, of cells of wells that the classifier was not trained on.
     targets
-        `(n,)` index of the true class. Where a class is absent, nothing is known, and all are alike.
+        `(n,)` index of the true class. Where a class is absent nothing is known: all are alike.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from nucprof.learn.cnn.model import CnnModel, load_cnn
 from nucprof.learn.composition.prior_shift import at_shares
 from nucprof.learn.forest.model import ForestModel, load_forest
 from nucprof.learn.model_files import FOREST, model_files
-from nucprof.learn.out_of_fold import NEW
+from nucprof.learn.out_of_fold import NEW, Rows, first_of_each_cell, replace_seen, wells_seen
 from nucprof.plate.columns import CELL, PLATE, WELL
 
 UNCERTAIN = "uncertain"
@@ -23,6 +24,57 @@ def load_classifier(folder: Path) -> ForestModel | CnnModel:
     """Load whichever model the folder holds."""
     (first, *_) = model_files(folder)
     return load_forest(first) if first.name == FOREST else load_cnn(folder)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Calibrated probabilities `(n, K)`, and where each row comes from, `(n,)`."""
+
+    probabilities: np.ndarray
+    source: np.ndarray
+    seen: set[tuple[str, str]]
+    """Wells (plate, well) that the model was trained on."""
+    warnings: list[str]
+
+
+def with_evaluation(
+    model: ForestModel | CnnModel,
+    probabilities: np.ndarray,
+    cells: pd.DataFrame,
+    rows: Rows,
+    evaluated: pd.DataFrame | None,
+) -> Predicted:
+    """Put the evaluation's predictions in the place of those of cells that were trained on.
+
+    Parameters
+    ----------
+    model
+        The classifier.
+    probabilities
+        `(n, K)` its own, calibrated.
+    cells
+        Plate, well and key of the n cells.
+    rows
+        What the classifier saw of them.
+    evaluated
+        `predictions.csv` of its evaluation; None where it came without.
+    """
+    same, named = wells_seen(model.metadata["trained_wells"], cells, rows)
+    kept = None
+    if evaluated is not None and same:
+        kept = first_of_each_cell(evaluated)
+        columns = [f"p_{name}" for name in model.classes]
+        kept[columns] = model.calibrate_evaluation(kept[columns].to_numpy(dtype=float))
+    found, source = replace_seen(probabilities, cells, same, kept, model.classes)
+    warnings = []
+    if named:
+        plate, well = min(named)
+        warnings.append(
+            f"{len(named)} wells, e.g. {plate}/{well}, have the names of wells that the model was "
+            "trained on and hold other cells: they count as new. If they are the same wells, "
+            "segmented or measured anew, train again"
+        )
+    return Predicted(found, source, same, warnings)
 
 
 def prediction_table(

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import ModelError
 from nucprof.io.files import atomic, read_json, write_json
 from nucprof.learn.calibrate import calibrated
@@ -26,16 +27,6 @@ from nucprof.learn.device import autocast, memory_format, predict_logits
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 
 SCHEMA = 2
-
-
-@dataclass(frozen=True)
-class CropKind:
-    """What the crops show: a model is applied only to crops of its own kind."""
-
-    channels: tuple[str, ...]
-    region: str
-    patch_size: int
-    masked: bool
 
 
 @dataclass
@@ -112,6 +103,10 @@ class CnnModel:
     def probabilities(self, inputs: InputPath) -> np.ndarray:
         """Calibrated class probabilities `(N, K)` of all crops."""
         return calibrated(self.logits(inputs), self.temperature)
+
+    def calibrate_evaluation(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated, of the probabilities that `predictions.csv` holds: they are so already."""
+        return probabilities
 
     def logits(self, inputs: InputPath, *, batch_size: int = 256) -> np.ndarray:
         """Logits `(N, K)` of all crops."""

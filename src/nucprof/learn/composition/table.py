@@ -223,8 +223,8 @@ def cautions(composition: pd.DataFrame) -> list[str]:
         lines.append(
             f"no reference wells on plate(s) {', '.join(without)}: whether the classifier errs "
             "there as it did where it was trained is not known, and the intervals only allow for "
-            "an ordinary difference between plates; name wells of known culture in the layout or "
-            "in [reference]"
+            "an ordinary difference between plates; give the plate a layout that names wells of "
+            "one class"
         )
     few = composition[composition["reference_wells"] < FEW_WELLS]
     if len(few):

@@ -46,6 +46,10 @@ class ForestModel:
         """Probabilities `(n, K)` that mean what they say, of the forest's votes."""
         return calibrated(logits_of(probabilities), self.metadata["temperature"])
 
+    def calibrate_evaluation(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated, of the probabilities that `predictions.csv` holds: the forest's votes."""
+        return self.calibrate(probabilities)
+
     def values(self, cells: pd.DataFrame) -> np.ndarray:
         """The model's features `(n_cells, n_features)` of a feature table, unscaled."""
         return cells[find_features(self.features, cells.columns)].to_numpy(dtype=float)

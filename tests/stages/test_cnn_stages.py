@@ -11,6 +11,7 @@ from nucprof.config import Project
 from nucprof.core.crops import extract_crops
 from nucprof.core.labels import ObjectIndex
 from nucprof.errors import DataError, ModelError, UserError
+from nucprof.io.digest import canonical, digest
 from nucprof.io.images import write_image, write_labels
 from nucprof.io.results import Results
 from nucprof.io.stacks import write_stack
@@ -20,6 +21,7 @@ from nucprof.learn.cnn import evaluate as cnn_evaluate
 from nucprof.learn.cnn.train import TrainingSettings
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.plate.sources import Source
 from nucprof.stages import embed as embed_stage
 from nucprof.stages import gradcam, predict, train_cnn, train_rf
 
@@ -40,7 +42,7 @@ def make_context(tmp_path, *, name="default", **sections):
         }}, "embed": {"method": "pca"}, "execution": {"device": "cpu"}} | sections,
     )  # fmt: skip
     done = {("p1", field): SimpleNamespace(status="done") for field in FIELDS}
-    image = [(str(tmp_path / "image.tif"), 0)]
+    image = [Source(tmp_path / "image.tif")]
     return SimpleNamespace(
         project=project, results=Results(tmp_path / "results"), name=name,
         entries=lambda stage: done, images=SimpleNamespace(sources=lambda *a: image),
@@ -95,7 +97,7 @@ def run(stage, context):
     summary = stage.finish(context, plan, [SimpleNamespace(record=outcome.record)])
     assert summary.lines
     assert all(path.is_file() for path in summary.outputs)
-    json.dumps(outcome.record)
+    json.dumps(canonical(outcome.record))
     return summary
 
 
@@ -257,10 +259,10 @@ def test_cells_without_a_crop_are_named(plate, tmp_path):
 def test_what_decides_a_network_is_in_its_definition(tmp_path):
     context = make_context(tmp_path)
     write_plate(context, tmp_path)
-    params = train_cnn.plan(context).jobs[0].params
+    usual = digest(train_cnn.plan(context).jobs[0])
     other = make_context(tmp_path, execution={"device": "cuda"})
-    assert {k: v for k, v in params.items() if k != "settings"} == {
-        k: v for k, v in train_cnn.plan(other).jobs[0].params.items() if k != "settings"
-    }
-    seeds = make_context(tmp_path, train={"seeds": [1]})
-    assert params != train_cnn.plan(seeds).jobs[0].params
+    assert digest(train_cnn.plan(other).jobs[0]) == usual
+    network = {"architecture": "resnet18", "image_size": 32, "epochs": 2, "batch_size": 16,
+               "learning_rate": 1e-3}  # fmt: skip
+    seeds = make_context(tmp_path, train={"cnn": network, "seeds": [1]})
+    assert digest(train_cnn.plan(seeds).jobs[0]) != usual

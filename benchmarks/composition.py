@@ -37,7 +37,7 @@ def coverage(args: argparse.Namespace) -> None:
     for regime in REGIMES:
         if args.only not in regime.name:
             continue
-        found = cover(regime, experiments=args.experiments, wells=args.wells, bootstrap=500)
+        found = cover(regime, experiments=args.experiments, wells=args.wells, bootstrap=300)
         print(
             f"| {regime.name} | {found.population:.3f} | {found.imaged:.3f} | "
             f"{found.width:.3f}, {found.imaged_width:.3f} | {found.bias:+.4f} | "

@@ -95,7 +95,6 @@ class Coverage:
     bias: float
     error: float
     emq_error: float
-    naive_error: float
 
 
 def simulate(
@@ -158,6 +157,5 @@ def cover(
                 found.adjusted[last] - shares[last],
                 abs(found.adjusted[last] - shares[last]),
                 abs(emq[last] - shares[last]),
-                abs(found.naive[last] - shares[last]),
             ))  # fmt: skip
     return Coverage(*np.mean(rows, axis=0))

@@ -21,7 +21,7 @@ import numpy as np
 
 from nucprof.learn.composition.sampler import sample
 
-PLATE_SCALE, WELL_SCALE, OWN_SCALE = 0.5, 1.0, 0.5
+PLATE_SCALE, WELL_SCALE, OWN_SCALE = 0.5, 1.2, 0.4
 """Scales of the half-normal priors of omega, tau and sigma, in log-odds."""
 
 

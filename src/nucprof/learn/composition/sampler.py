@@ -20,10 +20,10 @@ from nucprof.core.features._compile import compiled
 
 PSEUDOCOUNT = 0.5
 """Of every entry of an average row: Jeffreys' prior."""
-BURN_IN = 1000
+BURN_IN = 600
 THIN = 4
 _MEAN, _PLATE, _WELL, _OWN, _ALONG, _STILL, _HANDED = 0, 1, 2, 3, 4, 7, 10
-_BLOCKS = 13
+_BLOCKS = 15
 _ADAPT_EVERY = 50
 _ACCEPTED = 0.4
 
@@ -322,6 +322,9 @@ def _hand_over(data, state, walk):
         for p in range(state[1].shape[0]):
             _plate_to_wells(data, state, walk, p, j)
         _mean_to_plates(state, walk, j)
+        _mean_to_wells(state, walk, j)
+        for w in range(state[2].shape[0]):
+            _well_to_own(data, state, walk, w, j)
         for i in range(state[0].shape[0]):
             if i != j:
                 _mean_to_own(data, state, walk, i, j)
@@ -368,6 +371,40 @@ def _mean_to_plates(state, walk, j):
             plate[p, j] -= delta
     else:
         _shift_mean(mean, j, -delta)
+
+
+@compiled
+def _mean_to_wells(state, walk, j):
+    mean, well, scales = state[0], state[2], state[4]
+    delta = _step(walk, _HANDED + 3)
+    gain = 0.0
+    for i in range(len(mean)):
+        gain -= _prior_of_row(mean, i)
+    _shift_mean(mean, j, delta)
+    for i in range(len(mean)):
+        gain += _prior_of_row(mean, i)
+    for w in range(len(well)):
+        gain -= ((well[w, j] - delta) ** 2 - well[w, j] ** 2) / scales[1] ** 2
+    if _taken(gain, walk, _HANDED + 3):
+        for w in range(len(well)):
+            well[w, j] -= delta
+    else:
+        _shift_mean(mean, j, -delta)
+
+
+@compiled
+def _well_to_own(data, state, walk, w, j):
+    totals, well, own, scales = data[1], state[2], state[3], state[4]
+    delta = _step(walk, _HANDED + 4)
+    gain = -((well[w, j] + delta) ** 2 - well[w, j] ** 2) / scales[1] ** 2
+    for i in range(own.shape[1]):
+        if totals[w, i] > 0:
+            gain -= ((own[w, i, j] - delta) ** 2 - own[w, i, j] ** 2) / scales[2] ** 2
+    if _taken(gain, walk, _HANDED + 4):
+        well[w, j] += delta
+        for i in range(own.shape[1]):
+            if totals[w, i] > 0:
+                own[w, i, j] -= delta
 
 
 @compiled

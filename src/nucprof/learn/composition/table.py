@@ -22,6 +22,8 @@ FEW_WELLS = 4
 """With fewer reference wells of a class nobody can tell how much wells differ."""
 ENOUGH_WELLS = 12
 """With so many reference wells on its plate a reference well is not judged without itself."""
+MOST_TRAINED_ON = 0.05
+"""With a larger share of cells that the model was trained on a well is warned of."""
 NO_REFERENCE = "no reference well on this plate"
 
 
@@ -57,6 +59,11 @@ class _Reference:
     counts: np.ndarray
     plate: int
 
+    @property
+    def of_one_class(self) -> bool:
+        """Whether all its cells are taken to be of one class."""
+        return bool((self.counts.sum(axis=1) > 0).sum() == 1)
+
 
 _HERE = 0
 """Number of the plate at hand among the plates of its reference wells."""
@@ -75,7 +82,8 @@ def compositions(
     All cells count, by their most likely class: leaving the uncertain ones out would leave out more
     of the class that is harder to tell. Where a plate has reference wells of its own, their cells,
     whose class is known, tell how the plate differs from those that the errors were learnt on. A
-    reference well is judged by the others, where these hold every class.
+    reference well of one culture is judged by the others, where these hold every class: by itself
+    it would be pure.
 
     Parameters
     ----------
@@ -117,12 +125,13 @@ def _of_plate(
     references = _references(plate, cells, classes, known)
     prior = np.full(len(classes), 1 / len(classes)) if known.prior is None else known.prior
     here = {reference.well for reference in references if reference.plate == _HERE}
+    pure = {reference.well for reference in references if reference.of_one_class}
     of_all = _estimator(references, bootstrap, seed)
     rows = []
     for well, own in cells.groupby("well", sort=True):
         key = (plate, str(well))
         used, estimator = references, of_all
-        if key in here and len(here) < ENOUGH_WELLS:
+        if key in here & pure and len(here) < ENOUGH_WELLS:
             others = [reference for reference in references if reference.well != key]
             if _hold_all(others):
                 used, estimator = others, _estimator(others, bootstrap, seed)
@@ -235,7 +244,7 @@ def cautions(composition: pd.DataFrame) -> list[str]:
             "differ is then an assumption, not a measurement"
         )
     seen = composition.drop_duplicates(["plate", "well"])
-    seen = seen[seen["n_trained_on"] > 0]
+    seen = seen[seen["n_trained_on"] > MOST_TRAINED_ON * seen["n_cells"]]
     if len(seen):
         lines.append(
             f"{int(seen['n_trained_on'].sum())} cells of {len(seen)} wells, e.g. "

@@ -211,4 +211,5 @@ STAGE = Stage(
     record=PredictRecord,
     skip=_skip,
     named=True,
+    version=2,
 )

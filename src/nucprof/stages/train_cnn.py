@@ -256,4 +256,5 @@ STAGE = Stage(
     record=NetworkRecord,
     skip=disabled("train.cnn"),
     named=True,
+    version=2,
 )

@@ -181,4 +181,5 @@ STAGE = Stage(
     record=ForestRecord,
     skip=disabled("train.rf"),
     named=True,
+    version=2,
 )

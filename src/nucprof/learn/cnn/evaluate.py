@@ -282,8 +282,9 @@ class _Job:
 
     def _inputs(self, test: pd.DataFrame) -> tuple[InputPath, list[str]]:
         """The inputs, and the cultures of the reference wells that scale them, if any do."""
-        limits, cultures = self._crop_limits, []
-        if limits is None:
+        if self._crop_limits is not None:
+            limits, cultures = self._crop_limits, list[str]()
+        else:
             plates = self.cells[PLATE].to_numpy(dtype=str)
             limits, cultures = reference_limits(self.reference, plates, tested=test)
         return InputPath(self.crops, limits, self.settings.image_size, self.device), cultures

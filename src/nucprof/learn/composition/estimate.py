@@ -111,13 +111,13 @@ class CompositionEstimator:
         adjusted = onto_simplex((naive @ self._inverse)[None])[0]
         called = dirichlet(np.broadcast_to(counts + PRIOR, shape), rng)
         drawn = np.einsum("nj,nji->ni", called, self._inverses)
-        low, high = np.clip(np.percentile(drawn, LIMITS, axis=0), 0, 1)
+        low, high = np.clip(_limits(drawn), 0, 1)
         # Where fewer cells are called a class than errors alone should give, all draws are below 0:
         # no interval is narrower than a classifier without errors would give.
         faultless = dirichlet(np.broadcast_to(adjusted * n_cells + PRIOR, shape), rng)
-        least, most = np.percentile(faultless, LIMITS, axis=0)
+        least, most = _limits(faultless)
         imaged = self._imaged(counts, onto_simplex(drawn), rng)
-        imaged_low, imaged_high = np.percentile(imaged, LIMITS, axis=0)
+        imaged_low, imaged_high = _limits(imaged)
         return Composition(
             naive,
             adjusted,
@@ -140,3 +140,8 @@ class CompositionEstimator:
         of_called /= np.maximum(of_called.sum(axis=2, keepdims=True), 1e-300)
         cells = rng.multinomial(np.broadcast_to(counts, of_called.shape[:2]), of_called)
         return np.asarray(cells.sum(axis=1) / counts.sum())
+
+
+def _limits(drawn: np.ndarray) -> np.ndarray:
+    """Quantiles `(2, K)` of `(n, K)` draws that a further draw exceeds as often as they say."""
+    return np.asarray(np.percentile(drawn, LIMITS, axis=0, method="weibull"))

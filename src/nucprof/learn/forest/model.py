@@ -52,7 +52,8 @@ class ForestModel:
 
     def values(self, cells: pd.DataFrame) -> np.ndarray:
         """The model's features `(n_cells, n_features)` of a feature table, unscaled."""
-        return cells[find_features(self.features, cells.columns)].to_numpy(dtype=float)
+        found = find_features(self.features, list(cells.columns))
+        return np.asarray(cells[found], dtype=float)
 
     def predict_proba(self, cells: pd.DataFrame, *, n_jobs: int = 1) -> np.ndarray:
         """Class probabilities `(n_cells, n_classes)` of the cells of a feature table.

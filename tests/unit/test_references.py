@@ -41,3 +41,7 @@ def test_what_cannot_be_meant_is_refused():
         find(culture=["astro"], wells=["B02"])
     with pytest.raises(UserError, match="'astro' is not a well"):
         find(wells=["astro"])
+    for well in ("rep9/B02", "rep2/C02"):
+        with pytest.raises(UserError, match=f"no plate has a well '{well}' in its layout"):
+            find(wells=[well])
+    assert find(wells=["G07"])["rep3"]  # a plate without a layout may hold any well

@@ -41,13 +41,15 @@ def reference_wells(
     Raises
     ------
     UserError
-        If both wells and cultures are named, a culture occurs in no layout, or a text is no well.
+        If both wells and cultures are named, a culture or well occurs in no layout, or a text is
+        no well.
     """
     cultures = {plate: dict(layout.cultures if layout else {}) for plate, layout in layouts.items()}
     if wells and culture:
         raise UserError("[reference] has both wells and culture; give one of them.")
     if wells:
         named = [_plate_and_well(text) for text in wells]
+        _check(wells, named, layouts)
         return {
             plate: {
                 well: known.get(well, UNNAMED) for wanted, well in named if wanted in (None, plate)
@@ -66,6 +68,21 @@ def reference_wells(
         plate: {well: name for well, name in known.items() if name in wanted_cultures}
         for plate, known in cultures.items()
     }
+
+
+def _check(
+    texts: Sequence[str],
+    named: Sequence[tuple[str | None, WellKey]],
+    layouts: Mapping[str, Layout | None],
+) -> None:
+    """Refuse a well of no plate, and one that every layout it could be in leaves empty."""
+    for text, (plate, well) in zip(texts, named, strict=True):
+        searched = [layouts[name] for name in layouts if plate in (None, name)]
+        if not any(layout is None or layout.culture(well) for layout in searched):
+            raise UserError(
+                f"reference.wells: no plate has a well '{text}' in its layout; a well is written "
+                "like B02, or with its plate like rep1/B02."
+            )
 
 
 def _plate_and_well(text: str) -> tuple[str | None, WellKey]:

@@ -23,6 +23,9 @@ TARGET = "target"
 REFERENCE = "reference"
 """The culture of a reference well's cells (see :mod:`nucprof.plate.references`), else missing."""
 
+REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
+"""Where a crop shows the image, in pixels of the crop, the last two exclusive."""
+
 KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]
 

@@ -175,8 +175,9 @@ def _features(
     network = job.network
     model = load_cnn(network.folder)
     channels = model.check_fits(network.crops)
-    crops = open_cells_crops(cells, network.index, channels)
-    reference = open_reference_crops(network.references, network.index, channels)
+    masked = network.crops.masked
+    crops = open_cells_crops(cells, network.index, channels, masked=masked)
+    reference = open_reference_crops(network.references, network.index, channels, masked=masked)
     device = resolve_device(network.device)
     inputs = model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device, reference)
     values = model.embed(inputs)

@@ -154,6 +154,7 @@ def measure_field(
             channels,
             region,
             textures=settings.textures,
+            texture_set=settings.texture_set,
             texture_background=settings.texture_background,
             patch_size=settings.patch_size,
         )
@@ -168,6 +169,7 @@ def measure_field(
                 centroids,
                 channels,
                 textures=settings.textures,
+                texture_set=settings.texture_set,
                 patch_size=settings.patch_size,
             )
             continue
@@ -290,4 +292,5 @@ STAGE = Stage(
     work=work,
     finish=finish,
     record=FeaturesRecord,
+    version=2,
 )

@@ -140,12 +140,12 @@ def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
         return with_evaluation(
             model, own, cells, lambda numbers: model.values(cells.iloc[numbers]), evaluated
         )
-    channels = model.check_fits(job.crops)
-    crops = open_cells_crops(cells, job.table, channels)
+    channels, masked = model.check_fits(job.crops), job.crops.masked
+    crops = open_cells_crops(cells, job.table, channels, masked=masked)
     plates = cells[PLATE].to_numpy(dtype=str)
     reference = None
     if model.normalise == "plate":
-        reference = open_reference_crops(job.references, job.table, channels)
+        reference = open_reference_crops(job.references, job.table, channels, masked=masked)
     inputs = model.inputs(crops, plates, resolve_device(job.device), reference)
     return with_evaluation(model, model.probabilities(inputs), cells, crops.rows, evaluated)
 

@@ -15,6 +15,7 @@ from nucprof.learn.cells import (
     choose_cells,
     classifier_outputs,
     describe_metrics,
+    few_wells,
     gate_table,
     training_of,
     write_evaluation,
@@ -53,7 +54,7 @@ class ForestJob(Job):
 
 @dataclass(frozen=True)
 class ForestRecord:
-    """The culture that was learnt from, and the number of features."""
+    """The culture that was learned from, and the number of features."""
 
     culture: str
     features: int
@@ -66,6 +67,8 @@ def plan(context: Context) -> Plan[ForestJob]:
     features = results.features(CP_ROUND)
     gate = gate_table(results) if project.has_ground_truth else None
     references = references_of(project) if project.train.rf.scaling == "plate" else None
+    training = training_of(project)
+    outputs = classifier_outputs(folder, MODEL, strata=training.density_strata)
     extra = (folder / "importance.csv", folder / "importance.png")
     job = ForestJob(
         inputs=(
@@ -73,9 +76,9 @@ def plan(context: Context) -> Plan[ForestJob]:
             *([gate] if gate else []),
             *(references.files if references else ()),
         ),
-        outputs=(*classifier_outputs(folder, MODEL).values(), *extra),
+        outputs=(*outputs.values(), *extra),
         settings=project.train.rf,
-        training=training_of(project),
+        training=training,
         features=features,
         gate=gate,
         references=references,
@@ -120,7 +123,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     )
     folder = job.folder
     write_evaluation(
-        classifier_outputs(folder, MODEL),
+        classifier_outputs(folder, MODEL, strata=training.density_strata),
         result.metrics,
         result.predictions,
         result.split,
@@ -137,10 +140,11 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
         )
     with atomic(folder / MODEL) as path:
         result.model.save(path)
-    return Outcome(ForestRecord(culture, len(features)), warnings=_warnings(settings))
+    record = ForestRecord(culture, len(features))
+    return Outcome(record, warnings=[*few_wells(result.metrics), *_erasing(settings)])
 
 
-def _warnings(settings: ForestSettings) -> list[str]:
+def _erasing(settings: ForestSettings) -> list[str]:
     if settings.scaling != "well":
         return []
     return [
@@ -159,11 +163,13 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     metrics = read_json(folder / "metrics.json")
+    quality, chance = describe_metrics(metrics)
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"random forest ({record.culture} culture): {describe_metrics(metrics)}",
+            f"random forest ({record.culture} culture): {quality}",
+            chance,
             f"look at {folder / 'confusion.png'}",
         ],
     )

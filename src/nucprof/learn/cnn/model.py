@@ -27,6 +27,7 @@ from nucprof.learn.cnn.references import ReferenceCrops, reference_limits
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 
 SCHEMA = 2
+"""2: real pixels alone give the percentiles, of reference wells where they are a plate's."""
 
 
 @dataclass
@@ -171,8 +172,13 @@ def load_cnn(folder: Path) -> CnnModel:
         if not path.is_file():
             raise ModelError(f"there is no {path}; train a network with `nucprof train cnn`")
     about = read_json(description)
-    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+    if not isinstance(about, dict) or about.get("schema") not in (1, SCHEMA):
         raise ModelError(f"{description} is no network of nucprof's (schema {SCHEMA})")
+    if about["schema"] == 1 and about["crops"]["masked"]:
+        raise ModelError(
+            f"{description} is of a version that normalised masked crops by the zeros around the "
+            "cell; train it again with `nucprof train cnn`"
+        )
     if hashlib.sha256(weights.read_bytes()).hexdigest() != about["weights_sha256"]:
         raise ModelError(f"{weights} and {description} do not belong together; train again")
     try:

@@ -244,6 +244,25 @@ class GateSettings(Section):
         return read
 
 
+class ReferenceSettings(Section):
+    """Wells of known culture, with which the others of their plate are compared."""
+
+    wells: list[str] = setting(
+        [], "reference wells, e.g. B02 (of every plate) or rep1/B02", flag="reference_wells"
+    )
+    culture: list[str] = setting(
+        [],
+        "cultures whose wells are reference wells; default the layout's monocultures",
+        flag="reference_culture",
+    )
+
+    @field_validator("culture", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        """Accept one name beside a list of names."""
+        return [value] if isinstance(value, str) else value
+
+
 class ForestSettings(Section):
     """The random forest."""
 
@@ -253,7 +272,11 @@ class ForestSettings(Section):
     )
     regions: list[str] = setting([], "compartments used; default all")
     channels: list[str] = setting([], "channels used; default all")
-    scaling: Literal["none", "plate", "well"] = setting("none", "z-score of the features")
+    scaling: Literal["none", "plate", "well"] = setting(
+        "none",
+        "z-score of the features: plate by the plate's reference wells; well by a well's own cells "
+        "(published), which erases what wells hold: no composition",
+    )
     drop_redundant: bool = setting(False, "drop one of each pair of features with r > 0.95")
 
 
@@ -273,7 +296,8 @@ class CnnSettings(Section):
     schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
     patience: int = setting(15, "epochs without a better validation loss before stopping", ge=1)
     normalise: Literal["crop", "plate"] = setting(
-        "crop", "percentiles of each crop and channel (published), or of the plate's channel"
+        "crop",
+        "percentiles of each crop and channel (published), or of the plate's reference wells",
     )
     pretrained: Path | None = setting(
         None, "file of ImageNet weights (.pth), where you have one", decides=False

@@ -113,9 +113,12 @@ class StarDistBackend:
         -------
         ``(H, W)`` int32, 0 = background, nuclei 1..n; all 0 for a constant image.
         """
+        return self.segment_unit(percentile_normalize(image, self.pmin, self.pmax))
+
+    def segment_unit(self, unit: FloatImage) -> Labels:
+        """Segment a plane ``(H, W)`` that is normalised already, or a part of one."""
         from threadpoolctl import threadpool_limits
 
-        unit = percentile_normalize(image, self.pmin, self.pmax)
         if unit.size == 0 or not unit.any():
             return np.zeros(unit.shape, np.int32)
         with threadpool_limits(limits=self.threads, user_api="openmp"):

@@ -3,7 +3,7 @@
     python benchmarks/masks.py scale DATA [--part validation]     measured against true diameters
     python benchmarks/masks.py plates                             scales of simulated odd plates
     python benchmarks/masks.py sparse DATA [--fields 60]          few nuclei, or none, a field
-    python benchmarks/masks.py haze BBBC013                       objects dimmer than Otsu's threshold
+    python benchmarks/masks.py haze BBBC013                       objects dimmer than Otsu's limit
 
 DATA holds ``images/*.tif`` and ``masks/*.tif`` as for ``segmentation.py``; each image counts as a
 plate of its own. BBBC013 is the folder of that set's images.
@@ -48,9 +48,9 @@ def scale(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             count = len(np.unique(mask)) - 1
             print(f"{name}: {found.diameter_px:.1f} px, true {true:.1f}, {count} nuclei")
     off = np.abs(np.log(ratios))
-    result = {"images": len(ratios), "unknown": unknown,
-              **{f"off by more than {f}": int((off > np.log(f)).sum()) for f in (1.3, 1.5, 2)},
-              "seconds an image": round((time.perf_counter() - begin) / max(1, len(ratios)), 2)}  # fmt: skip
+    seconds = (time.perf_counter() - begin) / max(1, len(ratios))
+    result = {"images": len(ratios), "unknown": unknown, "seconds an image": round(seconds, 2)}
+    result |= {f"off by more than {f}": int((off > np.log(f)).sum()) for f in (1.3, 1.5, 2)}
     print(result)
     return result
 
@@ -108,9 +108,8 @@ def plates(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from nucprof.segmentation.plate_scale import measure_scale
 
     result = {}
-    print(
-        "| plate | true px | measured px | scale | fields measured, agreeing |\n|---|---|---|---|---|"
-    )
+    print("| plate | true px | measured px | scale | fields measured, agreeing |")
+    print("|---|---|---|---|---|")
     for name, (images, true) in odd_plates(np.random.default_rng(0)).items():
         found = measure_scale(folder, images)
         result[name] = {"true": true, "px": found.diameter_px, "scale": found.scale}

@@ -48,7 +48,7 @@ def scores(
             backend.nms_thresh = nms
             keep = probs > prob
             found = backend.draw(probs[keep], dists[keep], centres[keep], back, unit.shape)
-            rows = matching(field.labels, found, thresh=OVERLAPS)
+            rows = matching(field.labels, found.labels, thresh=OVERLAPS)
             counts[prob, nms] += [[r.tp, r.fp, r.fn] for r in rows]
     tables = {key: c.T for key, c in counts.items()}
     f1 = {key: 2 * t / (2 * t + p + n) for key, (t, p, n) in tables.items()}

@@ -86,10 +86,9 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     ring = np.where(enclosed, floor, ring)
     # Grey levels are whole numbers: a ring of one level is not without noise.
     least = 1 / 12 if plane.dtype.kind in "iu" else np.finfo(np.float32).tiny
-    variance = np.where(enclosed, np.median(variance[~enclosed]) if (~enclosed).any() else least,
-                        variance)  # fmt: skip
-    error = np.sqrt(np.maximum(variance, least) * (1 / np.maximum(index.areas, 1) +
-                                                   1 / np.maximum(pixels, RING_PIXELS)))  # fmt: skip
+    usual = float(np.median(variance[~enclosed])) if not enclosed.all() else least
+    variance = np.maximum(np.where(enclosed, usual, variance), least)
+    error = np.sqrt(variance * (1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS)))
     step = inside - ring
     above = inside - floor
     contrast = np.where(above > 0, step / np.where(above > 0, above, 1), 0.0)

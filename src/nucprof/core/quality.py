@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -192,8 +193,8 @@ def unevenness(plane: NDArray, labels: NDArray, step: float) -> float:
         return 0.0
     rows, cols = (np.linspace(0, n, _PARTS + 1).astype(int) for n in plane.shape)
     medians = []
-    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
-        for left, right in zip(cols[:-1], cols[1:], strict=True):
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(cols):
             part = np.s_[top:bottom:2, left:right:2]
             free = plane[part][labels[part] == 0]
             if free.size:

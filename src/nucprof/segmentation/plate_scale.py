@@ -202,7 +202,7 @@ class _Search:
         scale = self.canonical / start
         backend = StarDistBackend(self.folder, scale=scale, threads=self.threads)
         window = busiest_window(self.unit, int(ENOUGH_PX / scale), start)
-        labels = clear_border(backend.segment_unit(self.unit[window]))[0]
+        labels = clear_border(backend.segment_scored(self.unit[window]).labels)[0]
         found = measure_evidence(self.image[window], labels)
         diameters = np.sqrt(4 / np.pi * found.areas)
         # The network has sizes it cannot know at this scale wrong.

@@ -6,9 +6,6 @@ shows it as one line; anything that is not a :class:`NucprofError` is a bug and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 
 class NucprofError(Exception):
     """Base of all errors that nucprof raises on purpose."""
@@ -41,10 +38,11 @@ class FieldError(NucprofError):
 class FieldExcluded(NucprofError):
     """One field leaves the pipeline for a stated reason; a warning, not a failure.
 
-    ``record`` is what the stage's tables say of the field all the same.
+    ``record`` is what the stage's tables say of the field all the same: an instance of the stage's
+    record, or None.
     """
 
-    def __init__(self, reason: str, message: str, record: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, reason: str, message: str, record: object = None) -> None:
         super().__init__(message)
         self.reason = reason
-        self.record = dict(record or {})
+        self.record = record

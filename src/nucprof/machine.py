@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import psutil
+from nucprof.errors import UserError
 
 
 def cores() -> int:
@@ -21,4 +21,31 @@ def thread_share() -> int:
 
 def available_memory() -> int:
     """Bytes of memory that could be taken now without swapping."""
+    import psutil  # slow to import, and `nucprof --help` does not need it
+
     return int(psutil.virtual_memory().available)
+
+
+def resolve_device(setting: str) -> str:
+    """Torch's name of the device that `execution.device` asks for.
+
+    `auto` takes a GPU where there is one (CUDA, then Apple's), else the CPU.
+
+    Raises
+    ------
+    UserError
+        If the device asked for is not here, naming those that are.
+    """
+    import torch
+
+    here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    if setting == "auto":
+        return here[0] if here else "cpu"
+    wanted = "cuda:0" if setting == "cuda" else setting
+    if wanted != "cpu" and wanted not in here:
+        raise UserError(
+            f"execution.device = {setting!r}: this machine offers {', '.join(['cpu', *here])}; "
+            "use one of these, or auto"
+        )
+    return wanted

@@ -1,67 +1,93 @@
-"""A stage whose jobs do what their parameters say.
-
-Importing this module makes it known as ``nucprof.stages.fake``. A :class:`Do` among a job's
-parameters imports it in worker processes too, because pickle does.
-"""
+"""A stage whose jobs do what they are told; worker processes import it by its name."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nucprof.errors import FieldError, FieldExcluded, UserError
-from nucprof.stages.base import Drop, Job, Outcome, Plan, Stage
-
-STAGE = Stage("fake", "Do as told", ("segment",), (), ("fake/",))
-sys.modules["nucprof.stages.fake"] = sys.modules[__name__]
+from nucprof.io.digest import WHERE_IT_RUNS
+from nucprof.stages.base import Drop, Job, Outcome, Plan, Stage, Summary, needs
 
 
-@dataclass(frozen=True)
-class Do:
+@dataclass(frozen=True, kw_only=True)
+class FakeJob(Job):
     """What a job does; ``marker`` is a file by which it knows that it ran before, or may go on."""
 
     what: str = "write"
-    marker: str = ""
+    value: Any = None
+    marker: str = dataclasses.field(default="", metadata=WHERE_IT_RUNS)
 
 
-def plan(context) -> Plan:
+@dataclass(frozen=True)
+class FakeRecord:
+    value: Any = None
+    threads: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Score:
+    score: float
+
+
+def plan(context) -> Plan[FakeJob]:
     return context.planned
 
 
-def work(job: Job) -> Outcome:
-    do: Do = job.params["do"]
-    if do.what == "wait":
-        while not Path(do.marker).exists():
+def work(job: FakeJob) -> Outcome[FakeRecord]:
+    if job.what == "wait":
+        while not Path(job.marker).exists():
             time.sleep(0.01)
-    if do.what in ("write", "wait"):
+    if job.what in ("write", "wait"):
         for path in job.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{job.name} {job.params.get('value', '')}")
-    elif do.what == "raise":
+            path.write_text(f"{job.name} {job.value or ''}")
+    elif job.what == "raise":
         raise ZeroDivisionError("as told")
-    elif do.what == "unreadable":
+    elif job.what == "unreadable":
         raise FieldError("x.tif cannot be read")
-    elif do.what == "exclude":
-        raise FieldExcluded("no_partner", "no partner", {"score": 0.5})
-    elif do.what == "user":
+    elif job.what == "exclude":
+        raise FieldExcluded("no_partner", "no partner", Score(0.5))
+    elif job.what == "user":
         raise UserError("the settings do not fit")
-    elif do.what == "exit":
+    elif job.what == "exit":
         os._exit(1)
-    elif do.what == "kill":
+    elif job.what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif do.what == "die once":
-        if not Path(do.marker).exists():
-            Path(do.marker).touch()
+    elif job.what == "interrupt":
+        raise KeyboardInterrupt
+    elif job.what == "die once":
+        if not Path(job.marker).exists():
+            Path(job.marker).touch()
             os._exit(1)
-    elif do.what == "threads":
-        return Outcome({"threads": os.environ["OMP_NUM_THREADS"], "pid": os.getpid()})
+    elif job.what == "threads":
+        return Outcome(FakeRecord(threads=os.environ["OMP_NUM_THREADS"], pid=os.getpid()))
     return Outcome(
-        {"value": job.params.get("value")},
+        FakeRecord(job.value),
         objects=[3, 1, 2, 70000],
         dropped=[Drop(job.plate, job.field, "border", [70000, 2])],
         warnings=["careful"],
     )
+
+
+def finish(context, plan, entries) -> Summary:
+    return Summary()
+
+
+STAGE = Stage(
+    name="fake",
+    help="Do as told",
+    sections=("segment",),
+    needs=needs(),
+    makes=("fake/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=FakeRecord,
+)

@@ -12,7 +12,7 @@ import pytest
 from nucprof.config.models import GateSettings
 from nucprof.errors import DataError, ProjectError
 from nucprof.stages import gate
-from nucprof.stages.base import WHOLE, Job
+from nucprof.stages.gate import GateJob
 
 CULTURES = ["astro"] * 3 + ["neuro"] * 3 + ["co-culture"] * 4
 EDU = [900.0, 1000, 1100, 40, 60, 50, 800, 30, 850, 20]
@@ -39,7 +39,7 @@ def table(**columns: list[float]) -> pd.DataFrame:
 
 @pytest.fixture
 def job(tmp_path: Path):
-    def make(settings: GateSettings) -> Job:
+    def make(settings: GateSettings) -> GateJob:
         tables = {"CP": tmp_path / "CP.parquet", "R": tmp_path / "GT_R.parquet"}
         table(Nuclei_AreaShape_Area=[200.0] * 9 + [5]).to_parquet(tables["CP"])
         markers = table(
@@ -47,10 +47,15 @@ def job(tmp_path: Path):
         )
         # another order of rows: the join is by key
         markers.sample(frac=1, random_state=1).to_parquet(tables["R"])
-        params = {"settings": settings, "markers": {"EdU": "R", "BrdU": "R"},
-                  "compartment": "Nuclei"}  # fmt: skip
-        return Job(*WHOLE, tuple(tables.values()), (), params,
-                   {"tables": tables, "folder": tmp_path / "gate"})  # fmt: skip
+        return GateJob(
+            inputs=tuple(tables.values()),
+            outputs=(),
+            settings=settings,
+            markers={"EdU": "R", "BrdU": "R"},
+            compartment="Nuclei",
+            tables=tables,
+            folder=tmp_path / "gate",
+        )
 
     return make
 
@@ -64,7 +69,7 @@ def test_auto_gate(job, tmp_path: Path) -> None:
     assert gated(tmp_path) == ["astro"] * 3 + ["neuro"] * 3 + [
         "astro", "neuro", "undefined", "undefined",
     ]  # fmt: skip
-    assert outcome.record["classes"] == {"astro": 4, "neuro": 4, "undefined": 2}
+    assert outcome.record.classes == {"astro": 4, "neuro": 4, "undefined": 2}
     data = pd.read_csv(tmp_path / "gate" / "GT_data.csv")
     assert list(data.columns[:2]) == ["plate", "ROI_img_name"]
     cutoffs = json.loads((tmp_path / "gate" / "cutoffs.json").read_text())

@@ -7,8 +7,9 @@ from scipy import ndimage as ndi
 from nucprof.config import load_project
 from nucprof.io.files import read_json
 from nucprof.io.images import write_image
+from nucprof.plate.sources import Source
 from nucprof.run.pipeline import Run
-from nucprof.segmentation import scale_file as segment_scale
+from nucprof.segmentation import plate_scale
 from nucprof.segmentation.plate_scale import measure_plate
 from nucprof.segmentation.weights import canonical_diameter, resolve_model
 from nucprof.stages import segment, stage
@@ -43,9 +44,9 @@ def test_the_scale_brings_nuclei_to_the_size_that_the_network_knows(tmp_path):
     for seed in range(3):
         path = tmp_path / f"B-02-{seed:02d}.tif"
         write_image(path, discs(13, seed)[None])
-        planes[path.stem] = (str(path), 0)
+        planes[path.stem] = Source(path)
     (tmp_path / "cut.tif").write_bytes(b"II*\0")
-    planes["Z-09-01"] = (str(tmp_path / "cut.tif"), 0)  # will fail by itself, not here
+    planes["Z-09-01"] = Source(tmp_path / "cut.tif")  # will fail by itself, not here
     found = measure_plate(MODEL, planes, pmin=1, pmax=99, threads=1)
     assert found["nuclear_diameter_px"] == pytest.approx(13, rel=0.2)
     assert found["canonical_diameter_px"] == canonical_diameter(MODEL)
@@ -76,14 +77,15 @@ def measured(monkeypatch):
         calls.append(sorted(planes))
         return {"scale": 1.5, "nuclear_diameter_px": 18.0, "fields": []}
 
-    monkeypatch.setattr(segment_scale, "measure_plate", measure)
+    monkeypatch.setattr(plate_scale, "measure_plate", measure)
     return calls
 
 
 def prepare(project, plates=("rep1", "rep2"), **flags):
     run = Run(load_project(project, {"segment": flags}))
-    jobs = [job for job in segment.plan(run).jobs if job.plate in plates]
-    segment.prepare(run, jobs)
+    plan = segment.plan(run)
+    jobs = [job for job in plan.jobs if job.plate in plates]
+    segment.prepare(run, plan, jobs)
     return jobs
 
 
@@ -91,14 +93,15 @@ def test_every_plate_is_measured_once_on_all_its_fields(project, measured):
     every = [f"B-{column:02d}-01" for column in range(2, 14)]
     jobs = prepare(project, plates=("rep1",))
     assert measured == [every]
-    segment.prepare(Run(load_project(project)), jobs[3:4])
+    run = Run(load_project(project))
+    segment.prepare(run, segment.plan(run), jobs[3:4])
     assert len(measured) == 1
     jobs = prepare(project)
     assert len(measured) == 2  # the other plate
     for job in jobs:
-        assert job.runtime["scale"] in job.inputs
-        assert job.runtime["scale"].name == f"scale-{job.plate}.json"
-        assert read_json(job.runtime["scale"])["scale"] == 1.5
+        assert job.scale in job.inputs
+        assert job.scale.name == f"scale-{job.plate}.json"
+        assert read_json(job.scale)["scale"] == 1.5
 
 
 def test_it_is_measured_again_when_the_network_sees_the_plate_differently(project, measured):
@@ -113,4 +116,4 @@ def test_it_is_measured_again_when_the_network_sees_the_plate_differently(projec
 def test_nothing_is_measured_where_nothing_has_to_be(project, measured, flags):
     jobs = prepare(project, **flags)
     assert not measured
-    assert all(job.runtime["scale"] is None for job in jobs)
+    assert all(job.scale is None for job in jobs)

@@ -189,7 +189,7 @@ class TestIndex:
         plate.sections["rename"] = {"extension": ".tiff"}
         plate.run()
         sources = plate.index().sources("p", "B-02-01", "CP", ["DNA"])
-        assert Path(sources[0][0]).suffix == ".tiff"
+        assert sources[0].path.suffix == ".tiff"
 
     def test_a_pattern_of_ones_own(self, plate):
         write(plate.cp, {"scan row2 col11 f3.tif": (1, 2)})
@@ -212,7 +212,7 @@ class TestIndex:
         assert result.summary.counts == {"fields": {"p/CP": 16, "p/GT": 16}}
         assert result.summary.warnings == []
         sources = plate.index().sources("p", "D-02-01", "GT", ["treated"])
-        assert [number for _, number in sources] == [2]
+        assert [source.plane for source in sources] == [2]
 
 
 class TestFilesPerChannel:
@@ -355,8 +355,8 @@ class TestLink:
         assert sorted(p.name for p in folder.iterdir()) == ["AA-03-02.tif", "B-02-01.tif"]
         assert (folder / "B-02-01.tif").samefile(plate.cp / jobs("B02"))
         assert snapshot(plate.root) == before
-        ((path, _),) = plate.index().sources("p", "B-02-01", "CP", ["DNA"])
-        assert Path(path) == folder / "B-02-01.tif"
+        (source,) = plate.index().sources("p", "B-02-01", "CP", ["DNA"])
+        assert source.path == folder / "B-02-01.tif"
 
     def test_files_per_channel_keep_their_channel(self, plate):
         write(plate.cp, {"A01_s1_w1.tif": 1, "A01_s1_w2.tif": 2})
@@ -423,7 +423,7 @@ class TestMove:
         moved.sections = {}
         assert moved.run().status == "done"
         sources = moved.index().sources("p", "B-03-01", "CP", ["DNA"])
-        assert Path(sources[0][0]).name == jobs("B03")
+        assert sources[0].path.name == jobs("B03")
 
     @pytest.mark.parametrize("words", ["DAPI", "DAPI-FITC", "DAPI,FITC"])
     def test_words_in_a_name_do_not_count_where_the_planes_do(self, plate, words):

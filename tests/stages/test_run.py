@@ -214,14 +214,14 @@ class TestFailures:
     def test_a_bug_fails_its_field_with_a_traceback_in_the_journal(self, call, plate, monkeypatch):
         import nucprof.stages.crop as module
 
-        work = module.work
+        read = module.read_sources
 
-        def fail(job):
+        def fail(job, *rest):
             if job.field == "B-03-01":
                 raise ZeroDivisionError("a bug")
-            return work(job)
+            return read(job, *rest)
 
-        monkeypatch.setattr(module, "work", fail)
+        monkeypatch.setattr(module, "read_sources", fail)
         assert call("run-all", "--until", "crop", "--keep-going")[0] == 1
         run = Run(load_project(plate.project))
         entry = run.entries("crop")["p", "B-03-01"]
@@ -231,17 +231,17 @@ class TestFailures:
     def test_an_interrupted_stage_goes_on_at_the_field(self, call, plate, monkeypatch):
         import nucprof.stages.crop as module
 
-        work = module.work
+        read = module.read_sources
         begun = []
 
-        def interrupt(job):
+        def interrupt(job, *rest):
             begun.append(job.field)
             if len(begun) == 2:
                 raise KeyboardInterrupt
-            return work(job)
+            return read(job, *rest)
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "work", interrupt)
+            patch.setattr(module, "read_sources", interrupt)
             status, _, err = call("run-all", "--until", "features")
         assert status == 130
         assert "What was finished is kept" in err

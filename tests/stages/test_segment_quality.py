@@ -192,7 +192,7 @@ def test_preview_of_a_field_that_cannot_be_read(plate, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--mode", "cells"], "does not find cells: choose cellpose or propagate or labels"),
+        (["--mode", "cells"], "does not find cells: choose cellpose or labels or propagate"),
         (["--backend", "propagate"], "does not find nuclei"),
     ],
 )

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nucprof.config.models import SegmentSettings
+from nucprof.config.segmenters import SegmentSettings, own_settings, unused_keys
 from nucprof.errors import ModelError, ProjectError
-from nucprof.segmentation import backends, weights
+from nucprof.segmentation import choose, weights
+from nucprof.segmentation.backends.base import Planes, Request
 
 
 @pytest.mark.parametrize(
@@ -24,9 +25,17 @@ from nucprof.segmentation import backends, weights
         ({"backend": "labels", "mode": "cells"}, True, "labels", None),
     ],
 )
-def test_defaults_by_mode_and_machine(given, gpu, backend, model):
-    settings = backends.complete(SegmentSettings(**given), gpu=gpu)
-    assert (settings.backend, settings.model) == (backend, model)
+def test_defaults_by_mode_and_machine(given, gpu, backend, model, monkeypatch):
+    monkeypatch.setattr(choose, "resolve_device", lambda device: "cuda:0" if gpu else "cpu")
+    settings = SegmentSettings(**given)
+    segmenter = choose.choose_segmenter(settings, "auto")
+    own = own_settings(settings, segmenter.settings)
+    assert (segmenter.name, choose.model_name(segmenter, own)) == (backend, model)
+
+
+def test_the_device_asked_for_decides_and_not_the_machine(monkeypatch):
+    monkeypatch.setattr(choose, "resolve_device", lambda device: "cuda:0")
+    assert choose.choose_segmenter(SegmentSettings(mode="cells"), "cpu").name == "propagate"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +44,7 @@ def test_defaults_by_mode_and_machine(given, gpu, backend, model):
 )
 def test_backend_that_does_not_find_what_is_asked(mode, backend):
     with pytest.raises(ProjectError, match=f'"{backend}" does not find {mode}'):
-        backends.complete(SegmentSettings(mode=mode, backend=backend), gpu=False)
+        choose.choose_segmenter(SegmentSettings(mode=mode, backend=backend), "cpu")
 
 
 @pytest.fixture
@@ -53,7 +62,9 @@ def nothing_here(tmp_path, monkeypatch):
 
 
 def find(models_dir, **given):
-    return backends.find_model(backends.complete(SegmentSettings(**given), gpu=False), models_dir)
+    settings = SegmentSettings(**given)
+    segmenter = choose.choose_segmenter(settings, "cpu")
+    return choose.find_model(segmenter, own_settings(settings, segmenter.settings), models_dir)
 
 
 def test_bundled_model_needs_no_download(nothing_here):
@@ -95,9 +106,14 @@ def load_cellpose(monkeypatch, **given):
     from nucprof.segmentation import cellpose
 
     monkeypatch.setattr(cellpose, "CellposeBackend", CellposeDouble)
-    monkeypatch.setattr(backends, "_LOADED", {})
-    settings = backends.complete(SegmentSettings(backend="cellpose", **given), gpu=True)
-    return backends.load(backends.Request(settings, Path("w"), 1.0, "cuda:1", 1))
+    monkeypatch.setattr(choose, "_LOADED", {})
+    return load("cellpose", Path("w"), "cuda:1", **given)
+
+
+def load(backend, model, device, **given):
+    settings = SegmentSettings(backend=backend, **given)
+    own = own_settings(settings, choose.segmenters()[backend].settings)
+    return choose.load(backend, Request(own, settings.mode, model, 1.0, device, 1))
 
 
 def test_cellpose_is_told_every_setting(monkeypatch):
@@ -119,7 +135,7 @@ def test_a_scale_is_cellposes_diameter(monkeypatch, given, diameter):
 
 
 def test_cellpose_sees_the_planes_of_its_mode(monkeypatch):
-    planes = backends.Planes(np.zeros((3, 4)), np.ones((3, 4)))
+    planes = Planes(np.zeros((3, 4)), np.ones((3, 4)))
     cells = load_cellpose(monkeypatch, mode="cells")
     found = cells.segment(planes)
     assert found.nuclei is None
@@ -128,19 +144,18 @@ def test_cellpose_sees_the_planes_of_its_mode(monkeypatch):
     assert cyto is planes.cyto
     assert nuclei is planes.nuclei
     alone = load_cellpose(monkeypatch)
-    assert alone.segment(backends.Planes(planes.nuclei)).cells is None
+    assert alone.segment(Planes(planes.nuclei)).cells is None
     assert alone.network.seen[0][1] is None
 
 
 def test_one_backend_is_held_at_a_time(monkeypatch):
     first = load_cellpose(monkeypatch, diameter=20.0)
-    held = dict(backends._LOADED)
-    settings = backends.complete(SegmentSettings(backend="cellpose", diameter=20.0), gpu=True)
-    assert backends.load(backends.Request(settings, Path("w"), 1.0, "cuda:1", 1)) is first
-    assert held == backends._LOADED
-    backends.load(backends.Request(settings, Path("v"), 1.0, "cuda:1", 1))
-    assert list(backends._LOADED.values()) != [first]
-    assert len(backends._LOADED) == 1
+    held = dict(choose._LOADED)
+    assert load("cellpose", Path("w"), "cuda:1", diameter=20.0) is first
+    assert held == choose._LOADED
+    load("cellpose", Path("v"), "cuda:1", diameter=20.0)
+    assert list(choose._LOADED.values()) != [first]
+    assert len(choose._LOADED) == 1
 
 
 def test_watershed_is_told_its_threshold_and_diameter():
@@ -152,10 +167,15 @@ def test_watershed_is_told_its_threshold_and_diameter():
     dots += np.random.default_rng(0).integers(0, 20, dots.shape, dtype=np.uint16)
     sizes = {}
     for threshold in ("otsu", "local"):
-        settings = SegmentSettings(backend="watershed", threshold=threshold, diameter=13)
-        backend = backends.load(backends.Request(settings, None, 1.0, "cpu", 1))
-        labels = backend.segment(backends.Planes(dots)).labels("nuclei")
+        backend = load("watershed", None, "cpu", threshold=threshold, diameter=13)
+        labels = backend.segment(Planes(dots)).labels("nuclei")
         areas = np.bincount(labels.ravel())
         sizes[threshold] = areas[labels[20::40, 20::40]].ravel()
     np.testing.assert_allclose(sizes["local"], 13 * 13, rtol=0.25)
     assert sizes["otsu"].max() > 1000  # half of the image is above one threshold
+
+
+def test_keys_of_other_backends_are_told():
+    settings = SegmentSettings(backend="watershed", batch_size=3, diameter=20, pmin=1)
+    own = choose.segmenters()["watershed"].settings
+    assert unused_keys(settings, own) == ["batch_size"]  # pmin is left at its default

@@ -89,18 +89,18 @@ def test_model_is_passed_as_an_existing_file(library, file, monkeypatch):
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True)])
 def test_bfloat16_where_the_gpu_has_it(library, file, monkeypatch, capability, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     CellposeBackend(file, device="auto")
-    assert Recorder.made.options["device"] == torch.device("cuda")
+    assert Recorder.made.options["device"] == torch.device("cuda:0")
     assert Recorder.made.options["use_bfloat16"] is expected
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_device_that_is_not_there_is_refused(library, file, device, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(UserError, match=rf'device = "{device}".*no such device'):
+    with pytest.raises(UserError, match=rf"device = '{device}': this machine offers cpu;"):
         CellposeBackend(file, device=device)
 
 

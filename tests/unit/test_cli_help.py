@@ -19,6 +19,8 @@ from nucprof.config import load_project
 from nucprof.demo.plate import write_demo
 from nucprof.errors import UserError
 from nucprof.io.images import read_image
+from nucprof.project import doctor
+from nucprof.segmentation import choose
 
 
 def call(capsys, *words):
@@ -326,6 +328,16 @@ class TestDoctor:
         assert "4 x 60 x 70 uint16" in out
         assert "results need about" in out
         assert set(project.parent.rglob("*")) == before
+
+    @pytest.mark.parametrize(("gpu", "backend"), [(True, "cellpose"), (False, "propagate")])
+    def test_whole_cells_are_found_by_what_the_machine_has(
+        self, capsys, project, monkeypatch, gpu, backend
+    ):
+        monkeypatch.setattr(choose, "resolve_device", lambda device: "cuda:0" if gpu else "cpu")
+        monkeypatch.setattr(doctor, "find_model", lambda *rest: Path("w"))
+        text = project.read_text().replace('backend = "watershed"', 'mode = "cells"')
+        project.write_text(text)
+        assert f"segmentation by {backend}" in call(capsys, "doctor", project)[1]
 
     def test_a_wrong_project(self, capsys, project):
         project.write_text(project.read_text() + "pmn = 1\n")

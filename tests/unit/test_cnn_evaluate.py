@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import ModelError
 from nucprof.learn.cnn import evaluate as cnn_evaluate
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
-from nucprof.learn.cnn.model import CropKind, load_cnn
+from nucprof.learn.cnn.model import load_cnn
 from nucprof.learn.cnn.train import TrainingSettings
 from nucprof.learn.split import split_wells
 from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL

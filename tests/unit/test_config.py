@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from nucprof.config import Project, load_project
 from nucprof.config.example import example
 from nucprof.config.load import merge
-from nucprof.config.models import Section
+from nucprof.config.setting import Section
 from nucprof.errors import ProjectError
 
 if sys.version_info >= (3, 11):

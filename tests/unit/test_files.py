@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nucprof.errors import UserError
 from nucprof.io import files
-from nucprof.io.files import Fingerprint, atomic, read_json, sha256, write_json, write_text
+from nucprof.io.digest import sha256
+from nucprof.io.files import Fingerprint, atomic, read_json, write_json, write_text
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from nucprof.core.crops import resize_mask
 from nucprof.errors import ModelError
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.gradcam import (
@@ -12,7 +13,6 @@ from nucprof.learn.cnn.gradcam import (
     attention_maps,
     choose_crops,
     layer_to_explain,
-    resize_mask,
 )
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network

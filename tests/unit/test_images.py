@@ -19,6 +19,7 @@ from nucprof.io.images import (
     write_image,
     write_labels,
 )
+from nucprof.plate.sources import Source
 
 H, W = 23, 31  # neither is the other, nor a number of channels
 
@@ -337,32 +338,32 @@ class TestRealTraps:
 
 class TestChannels:
     def test_planes_of_one_file_in_the_order_asked_for(self, tmp_path):
-        path = str(save(tmp_path / "a.tif", stack(4), photometric="minisblack"))
-        found = read_channels([(path, 2), (path, 0)])
+        path = save(tmp_path / "a.tif", stack(4), photometric="minisblack")
+        found = read_channels([Source(path, 2), Source(path, 0)])
         np.testing.assert_array_equal(found, stack(4)[[2, 0]])
 
     def test_one_file_per_channel(self, tmp_path):
-        paths = [str(save(tmp_path / f"{c}.tif", stack(3)[c])) for c in range(3)]
-        found = read_channels([(paths[1], 0), (paths[2], 0)])
+        paths = [save(tmp_path / f"{c}.tif", stack(3)[c]) for c in range(3)]
+        found = read_channels([Source(paths[1], 0), Source(paths[2], 0)])
         np.testing.assert_array_equal(found, stack(3)[1:])
 
     def test_channels_of_different_size_are_refused(self, tmp_path):
-        a = str(save(tmp_path / "a.tif", stack(1)[0]))
-        b = str(save(tmp_path / "b.tif", stack(1)[0][:-1]))
+        a = save(tmp_path / "a.tif", stack(1)[0])
+        b = save(tmp_path / "b.tif", stack(1)[0][:-1])
         with pytest.raises(
             FieldError, match=r"The channels differ in size: \[\(22, 31\), \(23, 31\)\]"
         ):
-            read_channels([(a, 0), (b, 0)])
+            read_channels([Source(a, 0), Source(b, 0)])
 
     def test_a_plane_that_the_file_no_longer_has(self, tmp_path):
-        path = str(save(tmp_path / "a.tif", stack(2), photometric="minisblack"))
+        path = save(tmp_path / "a.tif", stack(2), photometric="minisblack")
         with pytest.raises(FieldError, match=r"a\.tif holds 2 planes"):
-            read_channels([(path, 0), (path, 2)])
+            read_channels([Source(path, 0), Source(path, 2)])
 
     def test_channels_of_different_type_become_one_type(self, tmp_path):
-        a = str(save(tmp_path / "a.tif", stack(1, "uint8")[0]))
-        b = str(save(tmp_path / "b.tif", stack(1, "uint16")[0] + 1000))
-        found = read_channels([(a, 0), (b, 0)])
+        a = save(tmp_path / "a.tif", stack(1, "uint8")[0])
+        b = save(tmp_path / "b.tif", stack(1, "uint16")[0] + 1000)
+        found = read_channels([Source(a, 0), Source(b, 0)])
         assert found.dtype == np.uint16
         assert found[1, 0, 0] == 1000
 

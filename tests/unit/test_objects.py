@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.images import write_labels
-from nucprof.segmentation.labels import find_masks, read_masks
-from nucprof.segmentation.objects import settle_cells, settle_nuclei
+from nucprof.segmentation.backends.base import Planes
+from nucprof.segmentation.backends.labels import LabelsSettings, Masks, find_masks
+from nucprof.segmentation.objects import clean_cells, clean_nuclei
 from nucprof.segmentation.planes import combine_channels, split_planes
 
 
@@ -28,12 +29,12 @@ def dropped(objects):
 
 def test_nuclei_at_the_border_leave_where_asked():
     nuclei = boxes((5, 0, 3, 8, 9), (70000, 10, 10, 20, 20))
-    gone = settle_nuclei(nuclei, drop_border=True)
+    gone = clean_nuclei(nuclei, drop_border=True)
     assert gone.ids.tolist() == [5, 70000]
     assert dropped(gone) == {"border": [5]}
     assert gone.kept == 1
     np.testing.assert_array_equal(gone.masks["nuclei"], np.where(nuclei == 5, 0, nuclei))
-    kept = settle_nuclei(nuclei, drop_border=False)
+    kept = clean_nuclei(nuclei, drop_border=False)
     assert dropped(kept) == {}
     assert kept.kept == 2
     np.testing.assert_array_equal(kept.masks["nuclei"], nuclei)
@@ -42,7 +43,7 @@ def test_nuclei_at_the_border_leave_where_asked():
 def test_cells_and_nuclei_under_the_cells_label():
     cells = boxes((3, 2, 2, 18, 18), (70000, 5, 25, 20, 40), (8, 22, 5, 30, 12), (9, 0, 45, 10, 60))
     nuclei = boxes((1, 6, 6, 12, 12), (2, 8, 28, 14, 36), (4, 2, 48, 6, 52), (6, 33, 30, 38, 36))
-    found = settle_cells(cells, nuclei, NOTHING, drop_border=True)
+    found = clean_cells(cells, nuclei, NOTHING, drop_border=True)
     # Nucleus 4 belongs to cell 9 at the border and leaves with it; nucleus 6 has no cell.
     assert dropped(found) == {"border": [9], "no_nucleus": [8], "no_cell": [70001]}
     assert found.ids.tolist() == [3, 8, 9, 70000, 70001]
@@ -60,7 +61,7 @@ def test_without_a_nuclei_mask_the_stain_decides():
     rng = np.random.default_rng(0)
     stain = rng.normal(100, 3, cells.shape)
     stain[6:12, 6:12] += 900
-    found = settle_cells(cells, None, stain, drop_border=True)
+    found = clean_cells(cells, None, stain, drop_border=True)
     assert dropped(found) == {"no_nucleus": [4]}
     assert set(np.unique(found.masks["nuclei"])) == {0, 3}
 
@@ -72,7 +73,7 @@ def test_objects_in_are_kept_plus_dropped(seed, drop_border):
     names = np.array([0, 0, 2, 3, 300, 65536], np.uint32)
     cells = np.kron(rng.choice(names, (5, 6)), np.ones((4, 4), np.uint32))
     nuclei = np.kron(rng.choice(names, (10, 12)), np.ones((2, 2), np.uint32))
-    found = settle_cells(cells, nuclei, np.zeros(cells.shape), drop_border=drop_border)
+    found = clean_cells(cells, nuclei, np.zeros(cells.shape), drop_border=drop_border)
     kept = set(np.unique(found.masks["cells"]).tolist()) - {0}
     assert kept == set(np.unique(found.masks["nuclei"]).tolist()) - {0}
     gone = [label for labels in found.dropped.values() for label in labels.tolist()]
@@ -84,7 +85,7 @@ def test_objects_in_are_kept_plus_dropped(seed, drop_border):
 
 def test_a_field_without_cells():
     empty = np.zeros((9, 9), np.uint16)
-    found = settle_cells(empty, empty, empty, drop_border=True)
+    found = clean_cells(empty, empty, empty, drop_border=True)
     assert found.kept == len(found.ids) == 0
     assert not found.masks["cells"].any()
 
@@ -115,12 +116,16 @@ def test_nuclei_on_one_channel_are_seen_as_they_are():
     np.testing.assert_allclose(two, combine_channels(image), atol=1e-6)
 
 
+def read_masks(found, name, mode, shape):
+    return Masks(mode).segment(Planes(np.zeros(shape), None, name, found))
+
+
 @pytest.mark.parametrize(
     "where", ["rep1/cells/B-02-01.tif", "cells/B-02-01.tiff", "rep1/B-02-01.tif", "B-02-01.tif"]
 )
 def test_masks_made_elsewhere_are_found(tmp_path, where):
     write_labels(tmp_path / where, boxes((3, 1, 1, 4, 4)))
-    found = find_masks(tmp_path, "rep1", "B-02-01", "cells")
+    found = find_masks(LabelsSettings(path=tmp_path), "rep1", "B-02-01", "cells")
     assert found["cells"] == tmp_path / where
     read = read_masks(found, "rep1/B-02-01", "cells", (40, 60))
     assert read.nuclei is None  # a mask without a folder of its kind is of the mode's
@@ -130,13 +135,14 @@ def test_masks_made_elsewhere_are_found(tmp_path, where):
 def test_masks_of_both_kinds(tmp_path):
     for kind, label in (("nuclei", 1), ("cells", 5)):
         write_labels(tmp_path / kind / "B-02-01.tif", boxes((label, 1, 1, 4, 4)))
-    read = read_masks(find_masks(tmp_path, "p", "B-02-01", "cells"), "p/B-02-01", "cells", (40, 60))
+    found = find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "cells")
+    read = read_masks(found, "p/B-02-01", "cells", (40, 60))
     assert (read.labels("nuclei").max(), read.labels("cells").max()) == (1, 5)
-    assert set(find_masks(tmp_path, "p", "B-02-01", "nuclei")) == {"nuclei"}
+    assert set(find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "nuclei")) == {"nuclei"}
 
 
 def test_a_missing_mask_leaves_the_field_out_and_a_wrong_one_fails_it(tmp_path):
-    found = find_masks(tmp_path, "p", "B-02-01", "nuclei")
+    found = find_masks(LabelsSettings(path=tmp_path), "p", "B-02-01", "nuclei")
     with pytest.raises(FieldExcluded, match=r"p/B-02-01 has no mask .*B-02-01\.tif"):
         read_masks(found, "p/B-02-01", "nuclei", (40, 60))
     write_labels(found["nuclei"], boxes((3, 1, 1, 4, 4)))

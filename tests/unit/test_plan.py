@@ -11,14 +11,16 @@ import pytest
 
 from nucprof.config import Project
 from nucprof.io import files
-from nucprof.io.files import Fingerprint, sha256
+from nucprof.io.digest import canonical, digest, sha256
+from nucprof.io.files import Fingerprint
 from nucprof.io.results import Results
 from nucprof.run import plan as planning
-from nucprof.run.definition import canonical, digest, job_definition, parameters, table_definition
+from nucprof.run.definition import FORM, job_definition, parameters, table_definition
 from nucprof.run.executor import perform
 from nucprof.run.manifest import StageRecord
+from nucprof.run.places import Places
 from nucprof.run.plan import assess
-from nucprof.stages.base import Job, Plan
+from nucprof.stages.base import Plan
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -35,8 +37,9 @@ def project(folder, **segment):
 class World:
     """Three fields of a stage, run and written down as the pipeline does."""
 
-    def __init__(self, folder, stage, do):
-        self.folder, self.stage, self.do = folder, stage, do
+    def __init__(self, folder, fake):
+        self.folder, self.stage, self.fake = folder, fake.STAGE, fake
+        self.places = Places(folder, folder / "results")
         self.raw = [folder / "raw" / f"{n}.tif" for n in range(3)]
         self.layout = folder / "layout.csv"
         self.table = folder / "results" / "table.csv"
@@ -54,13 +57,14 @@ class World:
     def context(self):
         made = project(self.folder, **self.settings)
         jobs = [
-            Job(
-                "p",
-                f"A-01-{n + 1:02d}",
-                (raw,),
-                (self.folder / "results" / f"{n}.out",),
-                {"do": self.do(what), "pmin": made.segment.pmin},
-                {"workers": os.urandom(4)},  # where it runs is no part of the definition
+            self.fake.FakeJob(
+                plate="p",
+                field=f"A-01-{n + 1:02d}",
+                inputs=(raw,),
+                outputs=(self.folder / "results" / f"{n}.out",),
+                what=what,
+                value=made.segment.pmin,
+                marker=str(os.urandom(4)),  # where it runs is no part of the definition
             )
             for n, (raw, what) in enumerate(zip(self.raw, self.told, strict=True))
         ]
@@ -69,7 +73,9 @@ class World:
         return types.SimpleNamespace(project=made, results=results, planned=planned)
 
     def assess(self, **options):
-        return assess(self.stage, self.context, self.record, self.journal, **options)
+        return assess(
+            self.stage, self.context, self.record, self.journal, places=self.places, **options
+        )
 
     def reasons(self, **options):
         return {job.field: why for job, _, why in self.assess(**options).stale}
@@ -78,7 +84,7 @@ class World:
         context = self.context
         assessment = self.assess()
         for job, definition, _ in assessment.stale:
-            self.journal[job.key] = perform("fake", job, definition)
+            self.journal[job.key] = perform(self.fake.work, job, definition)
         self.table.write_text("table")
         held = [e for e in self.journal.values() if e.status != "failed"]
         definition = table_definition(self.stage, context.planned, held, [sha256(self.layout)])
@@ -93,9 +99,9 @@ class World:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(HELPERS)
-    from fake_stage import STAGE, Do
+    import fake_stage
 
-    return World(tmp_path, STAGE, Do)
+    return World(tmp_path, fake_stage)
 
 
 @pytest.fixture
@@ -111,6 +117,10 @@ def later(path, content=None):
     if content is not None:
         path.write_text(content)
     os.utime(path, ns=(before + 10**10, before + 10**10))
+
+
+def definition(world, job):
+    return job_definition(world.stage, job, world.places)
 
 
 ALL = ["A-01-01", "A-01-02", "A-01-03"]
@@ -266,7 +276,39 @@ class TestDefinition:
 
     def test_where_a_job_runs_is_no_part_of_it(self, world):
         here = world.context.planned.jobs[0]
-        there = dataclasses.replace(here, runtime={"device": "cuda"})
-        assert job_definition(world.stage, here) == job_definition(world.stage, there)
+        there = dataclasses.replace(here, marker="cuda")
+        assert definition(world, here) == definition(world, there)
         other = dataclasses.replace(here, outputs=(Path("elsewhere"),))
-        assert job_definition(world.stage, here) != job_definition(world.stage, other)
+        assert definition(world, here) != definition(world, other)
+
+    def test_a_file_that_was_moved_is_the_same_file(self, world):
+        here = world.context.planned.jobs[0]
+        there = dataclasses.replace(here, inputs=(Path("elsewhere.tif"),))
+        assert definition(world, here) == definition(world, there)
+
+    def test_a_moved_project_is_the_same_project(self, world):
+        here = world.context.planned.jobs[0]
+        (out,) = here.outputs
+        moved = dataclasses.replace(here, outputs=(Path("/new/results") / out.name,))
+        places = Places(Path("/new"), Path("/new/results"))
+        assert job_definition(world.stage, moved, places) == definition(world, here)
+
+    def test_a_field_at_its_default_counts_like_one_that_does_not_exist(self):
+        @dataclasses.dataclass
+        class Before:
+            size: int
+
+        @dataclasses.dataclass
+        class After:
+            size: int
+            added: str = "as ever"
+
+        assert digest(Before(3)) == digest(After(3))
+        assert digest(Before(3)) != digest(After(3, "new"))
+
+    def test_one_of_an_earlier_form_says_why_its_job_is_done_again(self, done):
+        for key, entry in done.journal.items():
+            older = entry.definition.removeprefix(f"{FORM}:")
+            done.journal[key] = dataclasses.replace(entry, definition=older)
+        why = "an earlier version of nucprof made it, and recorded less of what decides it"
+        assert done.reasons() == dict.fromkeys(ALL, why)

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
 from nucprof.learn.cnn import studies
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.evaluate import CnnSettings
-from nucprof.learn.cnn.model import CropKind
 from nucprof.learn.cnn.studies import SomeChannels, channel_ablation, learning_curve
 
 KIND = CropKind(("DNA", "GFP", "Cy5"), "nucleocentric", 4, False)

@@ -9,6 +9,9 @@ from nucprof.cli import models_commands, project_commands
 from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
 
+#: Help of commands of two words, by the first.
+GROUPS = {"train": "Train and evaluate a classifier on wells it has not seen."}
+
 
 def build_app() -> typer.Typer:
     """Build the application from the stage declarations."""
@@ -23,17 +26,16 @@ def build_app() -> typer.Typer:
     app.callback()(_root)
     project_commands.add_to(app)
     models_commands.add_to(app)
-    train = typer.Typer(
-        help="Train and evaluate a classifier on wells it has not seen.", no_args_is_help=True
-    )
+    groups: dict[str, typer.Typer] = {}
     for stage in STAGES:
-        if stage.name.startswith("train-"):
-            train.command(stage.name.removeprefix("train-"), help=_help(stage))(
-                stage_command(stage)
-            )
-        elif stage.name != "report":
-            app.command(stage.name, help=_help(stage))(stage_command(stage))
-    app.add_typer(train, name="train")
+        *group, name = stage.command.split()
+        owner = app
+        for word in group:
+            if word not in groups:
+                groups[word] = typer.Typer(help=GROUPS[word], no_args_is_help=True)
+                app.add_typer(groups[word], name=word)
+            owner = groups[word]
+        owner.command(name, help=_help(stage))(stage_command(stage))
     app.command("run-all", help="Run all stages in order, skipping what is up to date.")(
         run_all_command()
     )

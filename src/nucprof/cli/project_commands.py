@@ -58,9 +58,23 @@ def demo(
     if not run:
         print(f"Next: nucprof run-all {plate.project}")
         return 0
-    from nucprof.project.demo_run import run_demo
+    from nucprof.cli.console import ConsoleReporter, configure_logging
+    from nucprof.config import load_project
+    from nucprof.project.demo import run_demo
 
-    return run_demo(plate)
+    configure_logging(verbose=False)
+    project = load_project(plate.project)
+    reporter = ConsoleReporter(logs=project.project.output / "logs")
+    try:
+        found = run_demo(plate, project, reporter)
+        if found is not None:
+            reporter.say("Compared with what is true of the demo plate:")
+            for line in found:
+                reporter.say(f"  {line}")
+        reporter.say(f"Results: {project.project.output}")
+    finally:
+        reporter.close()
+    return 1 if found is None else 0
 
 
 def doctor(project: Path = typer.Argument(None, help="a project file to check as well")) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from nucprof.run.lock import locked
 from nucprof.run.pipeline import Options, Run, chosen_stages
 from nucprof.run.reporter import StageResult
 from nucprof.stages import STAGES, Stage
+from nucprof.stages.base import StageOption
 
 FAILED = 1
 
@@ -29,14 +29,13 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     given = call.flags(stage.sections)
     project = load_project(call.project, given)
     overrides = overridden(stage, call.project, project, given)
-    if call.values.get("undo"):
-        return _undo(project, call)
     run, reporter = _open(call, project, overrides)
     try:
         if call.values["dry_run"]:
             return _dry_run([stage], run, reporter)
-        if call.values.get("preview") is not None:
-            return _preview(call, run, reporter, overrides)
+        for option in stage.options:
+            if call.values[option.variable] not in (None, False):
+                return _act(stage, option, call, run, reporter, overrides)
         _warn_of_stale(reporter, stage, run)
         with locked(run.results.lock, f"nucprof {stage.command}"):
             result = run.run_stage(stage)
@@ -52,25 +51,25 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     return FAILED if result.failed else 0
 
 
-def _preview(call: Call, run: Run, reporter: ConsoleReporter, overrides: Mapping[str, Any]) -> int:
-    from nucprof.project.preview import preview_segmentation
-
-    with locked(run.results.lock, "nucprof segment --preview"):
-        preview = preview_segmentation(run, call.values["preview"])
-    for line in preview.choices:
+def _act(
+    stage: Stage,
+    option: StageOption,
+    call: Call,
+    run: Run,
+    reporter: ConsoleReporter,
+    overrides: Mapping[str, Any],
+) -> int:
+    """Do what an option of the command asks for in place of running the stage."""
+    with locked(run.results.lock, f"nucprof {stage.command} {option.flag}"):
+        found = option.action(run, call.values[option.variable], run.options.fields)
+    for line in found.lines:
         reporter.say(line)
-    failed = False
-    for entry, path in preview.fields:
-        name = f"{entry.plate}/{entry.field}"
-        if entry.status == "done":
-            reporter.say(f"{name}: {entry.record['cells']} {run.project.mask_kind}, {path}")
-        else:
-            failed = failed or entry.status == "failed"
-            reporter.fail(f"{name}: {entry.message.splitlines()[0]}")
+    for line in found.failures:
+        reporter.fail(line)
     if overrides:
         _say_permanent(call, reporter, overrides)
-    reporter.say(f"Nothing else was changed. Next: nucprof segment {call.project}")
-    return FAILED if failed else 0
+    reporter.say(f"Next: nucprof {stage.command} {call.project}")
+    return FAILED if found.failures else 0
 
 
 def run_all(call: Call) -> int:
@@ -164,7 +163,7 @@ def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
     needed = {stage.name}
     for earlier in reversed(STAGES):
         if earlier.name in needed:
-            needed |= set(earlier.needs)
+            needed |= set(earlier.needs(run.project))
     for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
         if state.startswith(WILL_RUN) and run.entries(earlier.name):
             reporter.warn(
@@ -178,16 +177,3 @@ def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:
     after = STAGES[names.index(stage.name) + 1 :]
     if after:
         reporter.say(f"Next: nucprof {after[0].command} {path}")
-
-
-def _undo(project: Project, call: Call) -> int:
-    from nucprof.io.results import Results
-    from nucprof.raw.renaming import undo_moves
-    from nucprof.stages.rename import undo_log
-
-    results = Results(project.project.output)
-    with locked(results.lock, "nucprof rename --undo"):
-        count = undo_moves(undo_log(results))
-        results.images.unlink(missing_ok=True)  # its paths lead nowhere now
-    print(f"{count} files have their old names back.", file=sys.stdout)
-    return 0

@@ -31,25 +31,13 @@ def stage_command(stage: Stage) -> Callable[..., int]:
     extra = [
         run_option("save", False, bool, "write the flags given into the project file", "--save")
     ]
-    if stage.name.startswith("train") or stage.name == "predict":
+    if stage.named:
         extra.append(
             run_option("name", "default", str, "name under which the results are kept", "--name")
         )
-    if stage.name == "rename":
-        extra.append(
-            run_option("undo", False, bool, "give moved files their old names back", "--undo")
-        )
-
-    if stage.name == "segment":
-        extra.append(
-            run_option(
-                "preview",
-                None,
-                int | None,
-                "segment this many fields aside and draw their outlines, to choose settings",
-                "--preview",
-            )
-        )
+    for option in stage.options:
+        default, kind = (False, bool) if option.type is bool else (None, option.type | None)
+        extra.append(run_option(option.variable, default, kind, option.help, option.flag))
 
     def body(call: Call) -> int:
         from nucprof.cli.running import run_stage_command

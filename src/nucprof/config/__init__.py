@@ -1,7 +1,32 @@
-"""The project file and its models."""
+"""The project file and its models.
 
-from nucprof.config.load import load_project
-from nucprof.config.models import Section
-from nucprof.config.project import Project
+Names are resolved on first use: a segmentation backend imports its settings' base from here while
+the project's model, which is made of all backends' settings, does not exist yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nucprof.config.load import load_project
+    from nucprof.config.project import Project
+    from nucprof.config.setting import Section
 
 __all__ = ["Project", "Section", "load_project"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_project":
+        from nucprof.config.load import load_project
+
+        return load_project
+    if name == "Project":
+        from nucprof.config.project import Project
+
+        return Project
+    if name == "Section":
+        from nucprof.config.setting import Section
+
+        return Section
+    raise AttributeError(name)

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from nucprof.config.models import Section
 from nucprof.config.project import Project
+from nucprof.config.setting import Section
 
 _WIDTH = 100
 _HEAD = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from nucprof.config import checks
@@ -44,7 +44,7 @@ def load_project(
     """
     values = read_toml(path)
     try:
-        environment = EnvSettingsSource(Project)()
+        environment = _environment()
         project = Project(**merge(values, environment, flags or {}))
     except ValidationError as error:
         lines = [_explain(dict(item), path, values, flags or {}) for item in error.errors()]
@@ -52,11 +52,21 @@ def load_project(
     except SettingsError as error:
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
-    project = _absolute(project, path.resolve().parent)
+    root = path.resolve().parent
+    project = _absolute(project, root).at(root)
     checks.check_names(project, path)
     if check_folders:
         checks.check_folders(project, path)
     return project
+
+
+def _environment() -> dict[str, Any]:
+    """Settings from the environment, e.g. ``NUCPROF_SEGMENT__PMIN``."""
+
+    class Sections(BaseSettings, Project):  # only the fields are needed, to know which are nested
+        model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__")
+
+    return EnvSettingsSource(Sections)()
 
 
 def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,33 +8,13 @@ where it has one, a unit; unknown keys are errors.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
-Auto = Literal["auto"]
-# Names become folder and file names on every operating system.
-SafeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+from nucprof.config.setting import Auto, SafeName, Section, setting
+
 Sample = int | Literal["max", "unequal", "oversampling"]
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    unit: str | None = None,
-    flag: str | None = None,
-    **kwargs: Any,
-) -> Any:
-    """Declare a setting: its default, description, unit and, where unusual, its flag."""
-    extra: dict[str, Any] = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
-    return Field(default, description=description, json_schema_extra=extra or None, **kwargs)
-
-
-class Section(BaseModel):
-    """A section of the project file: frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class ProjectSection(Section):
@@ -90,51 +70,19 @@ class RenameSettings(Section):
     )
 
 
-class SegmentSettings(Section):
+class SegmentBase(Section):
     """How nuclei or whole cells are found."""
 
     mode: Literal["nuclei", "cells"] = setting("nuclei", "what is segmented and classified")
-    backend: Literal["stardist", "cellpose", "watershed", "propagate", "labels"] | None = setting(
+    backend: str | None = setting(
         None,
         "segmentation method; default stardist for nuclei, and for cells cellpose with a GPU, "
         "propagate without",
     )
-    model: str | None = setting(
-        None, "name or folder of the weights; default nucprof-fluo (stardist), cpsam (cellpose)"
-    )
     channels: list[str] = setting(
         [], "channels segmented; default the nuclear one for nuclei, all for cells"
     )
-    pmin: float = setting(1.0, "lower percentile of the normalisation", unit="%", ge=0, lt=100)
-    pmax: float = setting(99.0, "upper percentile of the normalisation", unit="%", gt=0, le=100)
-    scale: Auto | float = setting(
-        "auto", "enlargement before the network sees the image; auto is measured once per plate"
-    )
-    prob_thresh: float | None = setting(
-        None, "object probability threshold; default the model's own (published: 0.6)", gt=0, lt=1
-    )
-    nms_thresh: float | None = setting(
-        None,
-        "overlap allowed between objects; default the model's own (published: 0.3)",
-        gt=0,
-        lt=1,
-    )
-    diameter: float | None = setting(
-        None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
-    )
-    threshold: Literal["otsu", "local"] = setting(
-        "otsu", "watershed: one threshold, or above the background of the place for uneven light"
-    )
-    flow_threshold: float = setting(0.4, "cellpose: largest allowed flow error", ge=0)
-    cellprob_threshold: float = setting(0.0, "cellpose: cell probability threshold (logit)")
-    batch_size: int = setting(8, "cellpose: tiles per step", ge=1)
-    max_reach_px: float = setting(
-        30.0, "propagate: furthest distance of a cell's outline from its nucleus", unit="px", gt=0
-    )
-    augment: bool = setting(False, "cellpose: average over flipped tiles (slower)")
     clear_border: bool = setting(True, "drop objects that touch the image border")
-    path: Path | None = setting(None, "labels backend: folder of label images made elsewhere")
-    download: bool = setting(False, "fetch a missing named model from the internet")
 
 
 class AlignSettings(Section):
@@ -185,14 +133,18 @@ class FeatureSettings(Section):
     """Handcrafted features."""
 
     regions: list[Compartment] = setting(
-        [], "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells"
+        [],
+        "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells",
+        decides=False,  # what is measured under the mode in force does
     )
     textures: bool = setting(True, "measure grey-level co-occurrence")
     patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
     texture_background: Literal["exclude", "include"] = setting(
-        "exclude", "whether pixel pairs outside the object count (the published scripts include)"
+        "exclude",
+        "whether pixel pairs outside the object count (the published scripts include)",
+        when={"textures": [True]},
     )
-    csv: bool = setting(False, "also write the tables as .csv")
+    csv: bool = setting(False, "also write the tables as .csv", decides=False)
 
 
 class GateSettings(Section):
@@ -227,7 +179,7 @@ class GateSettings(Section):
 class ForestSettings(Section):
     """The random forest."""
 
-    enabled: bool = setting(True, "train a forest")
+    enabled: bool = setting(True, "train a forest", decides=False)
     evaluation: Literal["cv", "split"] = setting(
         "cv", "cv: every cell predicted once, its well unseen; split: 60/10/30 of the wells"
     )
@@ -240,7 +192,7 @@ class ForestSettings(Section):
 class CnnSettings(Section):
     """The convolutional network."""
 
-    enabled: bool = setting(True, "train a network")
+    enabled: bool = setting(True, "train a network", decides=False)
     architecture: str = setting(
         "auto", "torchvision classification network; auto: resnet50 with a GPU, else resnet18"
     )
@@ -255,8 +207,10 @@ class CnnSettings(Section):
     normalise: Literal["crop", "plate"] = setting(
         "crop", "percentiles of each crop and channel (published), or of the plate's channel"
     )
-    pretrained: Path | None = setting(None, "file of ImageNet weights (.pth), where you have one")
-    compile: bool = setting(False, "use torch.compile")
+    pretrained: Path | None = setting(
+        None, "file of ImageNet weights (.pth), where you have one", decides=False
+    )
+    compile: bool = setting(False, "use torch.compile", decides=False)
     repeats: int = setting(1, "trainings per seed, each from other random weights", ge=1)
     sizes: list[int] = setting([], "learning curve: training cells per class of each point")
     ablate: Literal["none", "channels"] = setting(
@@ -287,32 +241,36 @@ class TrainSettings(Section):
 class EmbedSettings(Section):
     """Embeddings and their map."""
 
-    enabled: bool = setting(True, "make embeddings")
+    enabled: bool = setting(True, "make embeddings", decides=False)
     source: Literal["cnn", "features"] = setting("cnn", "the network's features, or handcrafted")
     method: Literal["umap", "pca"] = setting("umap", "projection to two dimensions")
     scaling: Literal["none", "plate"] = setting("none", "z-score of the features per plate")
-    model: str = setting("default", "name of the trained network")
+    model: str = setting("default", "name of the trained network", decides=False)
     map: Path | None = setting(
-        None, "map.npz of another run, to place these cells on its map; default a map of their own"
+        None,
+        "map.npz of another run, to place these cells on its map; default a map of their own",
+        decides=False,
     )
-    csv: bool = setting(False, "also write embeddings.csv")
+    csv: bool = setting(False, "also write embeddings.csv", decides=False)
 
 
 class GradcamSettings(Section):
     """Where the network looks."""
 
-    enabled: bool = setting(True, "make Grad-CAM maps")
+    enabled: bool = setting(True, "make Grad-CAM maps", decides=False)
     per_class: int = setting(10, "crops shown per class", ge=1)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops are shown"
     )
-    model: str = setting("default", "name of the trained network")
+    model: str = setting("default", "name of the trained network", decides=False)
 
 
 class PredictSettings(Section):
     """A saved model applied to this project's cells."""
 
-    model: Path | None = setting(None, "folder of a trained model (forest or network)")
+    model: Path | None = setting(
+        None, "folder of a trained model (forest or network)", decides=False
+    )
     confidence: float = setting(
         0.0, "cells whose calibrated confidence is below this are called uncertain", ge=0, lt=1
     )
@@ -322,11 +280,18 @@ class PredictSettings(Section):
 class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
-    workers: int | Auto = setting("auto", "processes; auto from cores and memory")
+    workers: int | Auto = setting("auto", "processes; auto from cores and memory", decides=False)
     device: str = setting(
-        "auto", "auto, cpu, cuda, cuda:N or mps", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"
+        "auto",
+        "auto, cpu, cuda, cuda:N or mps",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        decides=False,
     )
-    scheduler: str | None = setting(None, "address of a Dask cluster, e.g. tcp://host:8786")
+    scheduler: str | None = setting(
+        None, "address of a Dask cluster, e.g. tcp://host:8786", decides=False
+    )
     models_dir: Path | None = setting(
-        None, "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR"
+        None,
+        "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR",
+        decides=False,
     )

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from nucprof.config import models as m
+from nucprof.config.segmenters import SegmentSettings
 from nucprof.plate.keys import CP_ROUND
 
 ENV_PREFIX = "NUCPROF_"
 
 
-class Project(BaseSettings):
+class Project(BaseModel):
     """A project: everything that a stage may ask for.
 
     Precedence: flags > environment (``NUCPROF_SEGMENT__PMIN``) > file > defaults.
     Paths are absolute after :func:`load_project`.
     """
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     project: m.ProjectSection = Field(description="the project as a whole")
     plates: list[m.PlateSection] = Field(description="the plates", min_length=1)
     channels: m.ChannelsSection = Field(description="the channels")
     rename: m.RenameSettings = Field(default_factory=m.RenameSettings)
-    segment: m.SegmentSettings = Field(default_factory=m.SegmentSettings)
+    segment: SegmentSettings = Field(default_factory=SegmentSettings)
     align: m.AlignSettings = Field(default_factory=m.AlignSettings)
     crop: m.CropSettings = Field(default_factory=m.CropSettings)
     features: m.FeatureSettings = Field(default_factory=m.FeatureSettings)
@@ -43,17 +38,18 @@ class Project(BaseSettings):
     predict: m.PredictSettings = Field(default_factory=m.PredictSettings)
     execution: m.ExecutionSettings = Field(default_factory=m.ExecutionSettings)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values as :func:`load_project` merged them, and from nowhere else."""
-        return (init_settings,)
+    _root: Path | None = PrivateAttr(default=None)
+
+    @property
+    def root(self) -> Path:
+        """The folder of the project file."""
+        return self._root or self.project.output.parent
+
+    def at(self, root: Path) -> Project:
+        """The same project, its file lying in `root`."""
+        placed = self.model_copy()
+        placed._root = root
+        return placed
 
     def round_channels(self, round_name: str) -> list[str]:
         """Channels of a round, in file order; ``CP`` is the Cell Painting round."""
@@ -66,6 +62,11 @@ class Project(BaseSettings):
         """Names of the ground-truth rounds that at least one plate has, in the file's order."""
         used = {name for plate in self.plates for name in plate.ground_truth}
         return [name for name in self.channels.ground_truth if name in used]
+
+    def rounds_of(self, plate: str) -> list[str]:
+        """Names of the ground-truth rounds of one plate, in the file's order."""
+        held = next(p.ground_truth for p in self.plates if p.name == plate)
+        return [name for name in self.channels.ground_truth if name in held]
 
     @property
     def has_ground_truth(self) -> bool:

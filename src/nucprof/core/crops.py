@@ -118,3 +118,12 @@ def _check(
         raise FieldError(f"the mask is {labels.shape}, but its image is {image.shape[1:]}")
     if len(start) != len(ids):
         raise FieldError(f"{len(ids)} ids, but {len(start)} centroids")
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """Nearest neighbour to `size` x `size`, the shorter side padded as the crop's was."""
+    side = max(mask.shape)
+    missing = [side - n for n in mask.shape]
+    square = np.pad(mask, [(gap // 2, gap - gap // 2) for gap in missing])
+    rows = np.minimum(((np.arange(size) + 0.5) * side / size).astype(int), side - 1)
+    return np.asarray(square[np.ix_(rows, rows)], dtype=bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nucprof.errors import UserError
+from nucprof.io.digest import sha256
 
 _RETRIES = 6
 _FIRST_PAUSE_S = 0.05
@@ -70,22 +70,6 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path} is damaged ({error}). Move it away; what it describes is then made again."
         ) from None
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if _HAS_DIGEST else _digest(file)
-
-
-_HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from nucprof.core.labels import smallest_labels
 from nucprof.errors import FieldError
 from nucprof.io.files import atomic
+from nucprof.plate.sources import Source
 
 # Its complaints about broken files reach the user as our errors, and not twice.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -210,27 +211,32 @@ def read_image(path: Path) -> np.ndarray:
     return image
 
 
-def read_channels(sources: Sequence[tuple[str, int]]) -> np.ndarray:
-    """Read channels from ``(path, plane)`` pairs into one ``(C, H, W)`` array.
+def read_channels(sources: Sequence[Source]) -> np.ndarray:
+    """Read channels into one ``(C, H, W)`` array.
 
-    Every file is opened once, read and closed. Channels that differ in size are a
-    :class:`FieldError`.
+    Every file is opened once, read and closed.
+
+    Raises
+    ------
+    FieldError
+        Channels differ in size, or a file lacks a plane.
     """
-    files = {path: read_image(Path(path)) for path in dict.fromkeys(path for path, _ in sources)}
+    files = {path: read_image(path) for path in dict.fromkeys(s.path for s in sources)}
     sizes = {image.shape[1:] for image in files.values()}
     if len(sizes) > 1:
-        raise FieldError(f"The channels differ in size: {sorted(sizes)} in {sorted(files)}.")
-    for path, plane in sources:
-        if plane >= len(files[path]):
+        names = ", ".join(sorted(map(str, files)))
+        raise FieldError(f"The channels differ in size: {sorted(sizes)} in {names}.")
+    for source in sources:
+        if source.plane >= len(files[source.path]):
             raise FieldError(
-                f"{path} holds {len(files[path])} planes, plane {plane + 1} was asked for; "
-                "run 'nucprof rename' again to list the files."
+                f"{source.path} holds {len(files[source.path])} planes, plane {source.plane + 1} "
+                "was asked for; run 'nucprof rename' again to list the files."
             )
     if len(files) == 1:
         image = next(iter(files.values()))
-        planes = [plane for _, plane in sources]
+        planes = [source.plane for source in sources]
         return image if planes == list(range(len(image))) else image[planes]
-    return np.stack([files[path][plane] for path, plane in sources])
+    return np.stack([files[source.path][source.plane] for source in sources])
 
 
 def write_image(path: Path, image: np.ndarray, channels: Sequence[str] = ()) -> None:

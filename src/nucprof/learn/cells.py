@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nucprof.config import Project
+from nucprof.config.models import Sample
 from nucprof.io.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Culture = Literal["mixed", "mono"]
+Unit = Literal["well", "plate"]
 
 
 def gate_table(results: Results) -> Path:
@@ -41,34 +43,62 @@ def add_true_class(cells: pd.DataFrame, gate: Path | None) -> pd.DataFrame:
 
 
 def choose_cells(
-    cells: pd.DataFrame, *, culture: str, test_culture: str, targets: Sequence[str], mixed_name: str
+    cells: pd.DataFrame, training: Training
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, Culture]:
     """Cells to train on, cells of another culture to test on (or None), the former's culture."""
     from nucprof.learn.split import select_culture
 
-    chosen: Any = culture
-    train, found = select_culture(cells, culture=chosen, mixed_name=mixed_name, targets=targets)
-    if test_culture in ("same", found):
+    mixed_name = training.mixed_name
+    chosen: Any = training.culture
+    train, found = select_culture(
+        cells, culture=chosen, mixed_name=mixed_name, targets=training.targets
+    )
+    if training.test_culture in ("same", found):
         return train, None, found
-    other: Any = test_culture
+    other: Any = training.test_culture
     test, _ = select_culture(
         cells, culture=other, mixed_name=mixed_name, targets=sorted(train["target"].unique())
     )
     return train, test, found
 
 
-def training_params(project: Project) -> dict[str, Any]:
-    """What decides which cells are learnt from; part of a classifier's definition."""
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Which cells are learned from, and how they are split: what `[train]` says.
+
+    Attributes
+    ----------
+    gated : bool
+        Whether the true classes come from the gate.
+    mixed_name : str
+        The layout's word for mixed wells.
+    """
+
+    gated: bool
+    targets: tuple[str, ...]
+    culture: str
+    test_culture: str
+    mixed_name: str
+    sample: Sample
+    seeds: tuple[int, ...]
+    split_unit: Unit
+    density_strata: int
+
+
+def training_of(project: Project) -> Training:
+    """What a project says of the training of every classifier."""
     train = project.train
-    return {
-        "targets": train.targets,
-        "culture": train.culture,
-        "test_culture": train.test_culture,
-        "sample": train.sample,
-        "seeds": train.seeds,
-        "split_unit": train.split_unit,
-        "mixed_name": project.gate.mixed_culture,
-    }
+    return Training(
+        gated=project.has_ground_truth,
+        targets=tuple(train.targets),
+        culture=train.culture,
+        test_culture=train.test_culture,
+        mixed_name=project.gate.mixed_culture,
+        sample=train.sample,
+        seeds=tuple(train.seeds),
+        split_unit=train.split_unit,
+        density_strata=train.density_strata,
+    )
 
 
 def write_evaluation(

@@ -10,31 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nucprof.errors import UserError
 from nucprof.learn.cnn.inputs import InputPath
-
-
-def resolve_device(setting: str) -> str:
-    """Torch's name of the device that `execution.device` asks for.
-
-    `auto` takes a GPU where there is one (CUDA, then Apple's), else the CPU.
-
-    Raises
-    ------
-    UserError
-        If the device asked for is not here, naming those that are.
-    """
-    here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    here += ["mps"] if torch.backends.mps.is_available() else []
-    if setting == "auto":
-        return here[0] if here else "cpu"
-    wanted = "cuda:0" if setting == "cuda" else setting
-    if wanted != "cpu" and wanted not in here:
-        raise UserError(
-            f"execution.device = {setting!r}: this machine offers {', '.join(['cpu', *here])}; "
-            "use one of these, or auto"
-        )
-    return wanted
 
 
 def memory_format(device: str) -> Any:

@@ -26,3 +26,8 @@ def model_files(folder: Path) -> tuple[Path, ...]:
         f"predict.model: there is no trained model in {folder}; it is a folder that "
         "`nucprof train rf` or `nucprof train cnn` wrote, e.g. results/train/cnn/default"
     )
+
+
+def is_forest(folder: Path) -> bool:
+    """Whether a folder holds a forest."""
+    return (folder / FOREST).is_file()

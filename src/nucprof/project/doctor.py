@@ -13,13 +13,15 @@ from pathlib import Path
 import psutil
 
 from nucprof.config import Project, load_project
+from nucprof.config.by_mode import crop_kind
+from nucprof.config.segmenters import broken_segmenters, own_settings
 from nucprof.errors import NucprofError
 from nucprof.io.images import describe
 from nucprof.machine import available_memory, cores
 from nucprof.plate.keys import CP_ROUND
 from nucprof.raw.rounds import image_files, list_rounds
 from nucprof.run.executor import worker_count
-from nucprof.segmentation import backends
+from nucprof.segmentation.choose import choose_segmenter, find_model
 
 _GB = 1e9
 _ENOUGH_MEMORY = 8 * _GB
@@ -71,6 +73,8 @@ def _libraries() -> Iterator[Check]:
             yield Check("ok", f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             yield Check("FAIL", f"{name} is not installed; run: pip install nucprof")
+    for reason in broken_segmenters().values():
+        yield Check("warn", reason)
     if util.find_spec("torch"):
         import torch
 
@@ -93,9 +97,10 @@ def _libraries() -> Iterator[Check]:
 
 
 def _project(project: Project) -> Iterator[Check]:
-    settings = backends.complete(project.segment, gpu=False)
-    model = backends.find_model(settings, project.execution.models_dir)
-    yield Check("ok", f"segmentation by {settings.backend}" + (f", model {model}" if model else ""))
+    segmenter = choose_segmenter(project.segment, project.execution.device)
+    own = own_settings(project.segment, segmenter.settings)
+    model = find_model(segmenter, own, project.execution.models_dir)
+    yield Check("ok", f"segmentation by {segmenter.name}" + (f", model {model}" if model else ""))
     pixels = raw = fields = 0.0
     for r in list_rounds(project):
         paths = image_files(r, project.rename)
@@ -122,7 +127,7 @@ def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:
         truth = sum(len(c) for c in project.channels.ground_truth.values())
         aligned = raw * truth / (painted + truth)
     cells = pixels / 1e6 * _CELLS_PER_MEGAPIXEL
-    size = project.crop.patch_size or (192 if project.mask_kind == "cells" else 60)
+    size = crop_kind(project).patch_size
     crops = cells * len(project.channels.cell_painting) * size * size * 2
     need = aligned + crops + cells * _TABLE_BYTES_PER_CELL + pixels * _MASK_BYTES_PER_PIXEL
     folder = project.project.output

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from nucprof.config.models import RenameSettings, SafeName
+from nucprof.config.models import RenameSettings
+from nucprof.config.setting import SafeName
 from nucprof.errors import ProjectError, UserError
 from nucprof.io.files import write_text
 from nucprof.io.tables import read_layout
@@ -79,7 +80,7 @@ def write_project(
         plate = _plate_name(folder, number, painted)
         held = {CP_ROUND: folder, **by_plate[number]}
         for round_name, place in held.items():
-            files = read_round(Round(plate, round_name, str(place), ()), RenameSettings())
+            files = read_round(Round(plate, round_name, place, ()), RenameSettings())
             lines.append(
                 f"{plate}, {round_name}: {len(files.fields)} fields, names like "
                 f"'{files.pattern.example}'"

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import nucprof
 from nucprof.config import Project
 from nucprof.errors import UserError
+from nucprof.io.digest import digest
 from nucprof.io.files import write_json
 from nucprof.io.results import Results
-from nucprof.run.definition import digest
 from nucprof.stages import STAGES
 from nucprof.stages.base import Stage
 
@@ -110,7 +110,7 @@ def _states(stages: Iterable[Stage], run: Run) -> list[tuple[Stage, State]]:
     running: set[str] = set()
     for stage in stages:
         reason = stage.skip(run.project)
-        before = [name for name in stage.needs if name in running]
+        before = [name for name in stage.needs(run.project) if name in running]
         if reason:
             state = State(f"not needed ({reason})", set())
         elif before:

@@ -6,8 +6,11 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
 from nucprof.io.files import read_json, write_json
+from nucprof.io.results import Results
+from nucprof.raw.rounds import RoundFile, RoundFiles, channel_of_token
 
 
 def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict[Path, Path]:
@@ -81,3 +84,20 @@ def undo_moves(log: Path) -> int:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+
+
+def target_name(
+    found: RoundFiles, file: RoundFile, alone: bool, settings: RenameSettings, results: Results
+) -> Path:
+    """Where a file goes in mode link (below the results) or move (in its own folder).
+
+    ``alone``: no other file belongs to its field.
+    """
+    r, key, token = found.round, file.parsed.key, file.parsed.channel
+    info = found.infos.get(file.path)
+    whole = alone if info is None else info.planes > 1
+    suffix = ""
+    if token is not None and len(r.channels) > 1 and not whole:
+        suffix = f"_{channel_of_token(r, token, settings)}"
+    folder = file.path.parent if settings.mode == "move" else results.folder("raw", r.plate, r.name)
+    return folder / f"{key}{suffix}{file.path.suffix.lower()}"

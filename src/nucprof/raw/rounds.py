@@ -20,6 +20,7 @@ from nucprof.plate.patterns import (
     channel_aliases,
     choose_pattern,
 )
+from nucprof.plate.sources import Source
 
 _LISTED = 5  # names shown in a message
 
@@ -30,7 +31,7 @@ class Round:
 
     plate: str
     name: str
-    folder: str
+    folder: Path
     channels: tuple[str, ...]
 
     @property
@@ -50,7 +51,7 @@ class RoundFile:
 def list_rounds(project: Project) -> list[Round]:
     """Every round of every plate, Cell Painting first."""
     return [
-        Round(plate.name, name, str(folder), tuple(project.round_channels(name)))
+        Round(plate.name, name, folder, tuple(project.round_channels(name)))
         for plate in project.plates
         for name, folder in ((CP_ROUND, plate.cell_painting), *plate.ground_truth.items())
     ]
@@ -62,7 +63,7 @@ def image_files(r: Round, settings: RenameSettings) -> list[Path]:
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
     paths = sorted(
         path
-        for path in Path(r.folder).iterdir()
+        for path in r.folder.iterdir()
         if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
     )
     if not paths:
@@ -173,7 +174,7 @@ def assign_channels(
     files: list[RoundFile],
     infos: dict[Path, ImageInfo],
     settings: RenameSettings,
-) -> dict[str, tuple[Path, int]]:
+) -> dict[str, Source]:
     """Tell which file and plane holds each channel of a field.
 
     Raises
@@ -190,20 +191,20 @@ def assign_channels(
         planes = _planes(path, infos, len(r.channels))
         names = infos[path].names if path in infos else ()
         if set(r.channels) <= set(names):
-            return {channel: (path, names.index(channel)) for channel in r.channels}
+            return {channel: Source(path, names.index(channel)) for channel in r.channels}
         if planes != len(r.channels):
             raise ProjectError(
                 f"{r.text}: {path.name} holds {planes} planes, but the project lists "
                 f"{len(r.channels)} channels for {r.name}: {', '.join(r.channels)}."
             )
-        return {channel: (path, plane) for plane, channel in enumerate(r.channels)}
-    assigned: dict[str, tuple[Path, int]] = {}
+        return {channel: Source(path, plane) for plane, channel in enumerate(r.channels)}
+    assigned: dict[str, Source] = {}
     for file in files:
         channel = channel_of_token(r, file.parsed.channel or "", settings)
         if channel in assigned:
             raise ProjectError(
-                f"{r.text}: field {key}: {assigned[channel][0].name} and {file.path.name} are both "
-                f"channel {channel}; correct rename.channel_map."
+                f"{r.text}: field {key}: {assigned[channel].path.name} and {file.path.name} are "
+                f"both channel {channel}; correct rename.channel_map."
             )
         if channel not in r.channels:
             continue
@@ -213,7 +214,7 @@ def assign_channels(
                 f"{r.text}: {file.path.name} holds {planes} planes, but its name says that it is "
                 f"channel {channel} alone. Save it as a single plane."
             )
-        assigned[channel] = (file.path, 0)
+        assigned[channel] = Source(file.path)
     return assigned
 
 

@@ -1,17 +1,19 @@
-"""Which finished jobs still count: those made from what the stages before them now hold."""
+"""Which finished jobs are current: those made from what the stages before them hold now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nucprof.config import Project
 from nucprof.stages.base import WHOLE, Entry, Stage
 
 Journal = Mapping[tuple[str, str], Entry]
 
 
-def holding(
+def current_jobs(
     stages: Sequence[Stage],
+    project: Project,
     journals: Mapping[str, Journal],
     tables: Mapping[str, Mapping[str, Sequence[Any]]],
 ) -> list[tuple[str, Journal]]:
@@ -24,6 +26,8 @@ def holding(
     ----------
     stages : sequence of Stage
         In the order in which they run.
+    project : Project
+        Whose stages they are.
     journals : mapping
         Finished jobs by stage.
     tables : mapping
@@ -32,18 +36,21 @@ def holding(
     Returns
     -------
     list of (str, mapping)
-        Stage and its jobs that count, in order.
+        Stage and its current jobs, in order.
     """
     made: dict[str, Any] = {}
     kept: dict[str, Journal] = {}
     for stage in stages:
         journal = journals[stage.name]
-        before = [name for name in stage.needs if name in kept]
+        before = [name for name in stage.needs(project) if name in kept]
         kept[stage.name] = {
             key: entry
             for key, entry in journal.items()
-            if all(_stands(key, kept[name], journals[name]) for name in before)
-            and all(made.get(path, known[2]) == known[2] for path, known in entry.inputs.items())
+            if all(_is_current(key, kept[name], journals[name]) for name in before)
+            and all(
+                known is None or made.get(path, known[2]) == known[2]
+                for path, known in entry.inputs.items()
+            )
         }
         for entry in kept[stage.name].values():
             made.update({path: known[2] for path, known in entry.outputs.items()})
@@ -51,8 +58,8 @@ def holding(
     return list(kept.items())
 
 
-def _stands(key: tuple[str, str], kept: Journal, journal: Journal) -> bool:
-    """Whether what a job needs of an earlier stage counts; all of it for a job about everything."""
+def _is_current(key: tuple[str, str], kept: Journal, journal: Journal) -> bool:
+    """Whether what a job needs of an earlier stage is current; a job about everything needs all."""
     if key == WHOLE:
         return len(kept) == len(journal)
     return key not in journal or key in kept

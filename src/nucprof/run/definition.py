@@ -1,48 +1,38 @@
-"""Definitions: what decides a result, in a canonical form that can be hashed and compared."""
+"""Definitions: what decides a result, as a hash that can be kept and compared."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from nucprof.config import Project, Section
+from nucprof.io.digest import canonical, digest
+from nucprof.run.places import Places
 from nucprof.stages.base import Entry, Job, Plan, Stage
 
-
-def canonical(value: Any) -> Any:
-    """Turn parameters into plain JSON values; raises TypeError on what has no such form."""
-    if isinstance(value, BaseModel):
-        return canonical(value.model_dump(mode="json"))
-    if is_dataclass(value) and not isinstance(value, type):
-        return canonical(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): canonical(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [canonical(item) for item in value]
-    if isinstance(value, Path):
-        return value.as_posix()
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise TypeError(f"{type(value).__name__} cannot be part of a definition")
+#: Raised when definitions are made another way: what an older one says cannot be compared.
+FORM = 2
 
 
-def digest(value: Any) -> str:
-    """Hash of a canonical value."""
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def job_definition(stage: Stage, job: Job, places: Places) -> str:
+    """What decides a job's result, beside the contents of its inputs.
+
+    Inputs count by their position and outputs by their place below the results, so that a file that
+    is moved or renamed is the same file.
+    """
+    inputs = {path: f"<input {number}>" for number, path in enumerate(job.inputs)}
+
+    def place(path: Path) -> str:
+        return inputs.get(path) or places.write(path)
+
+    return f"{FORM}:{digest([stage.name, stage.version, canonical(job, place)])}"
 
 
-def job_definition(stage: Stage, job: Job) -> str:
-    """What decides a job's result, beside the contents of its inputs."""
-    inputs = sorted(path.as_posix() for path in job.inputs)
-    outputs = sorted(path.as_posix() for path in job.outputs)
-    return digest([stage.name, stage.version, job.key, job.params, inputs, outputs])
+def is_comparable(definition: str) -> bool:
+    """Whether a definition was made as :func:`job_definition` makes them now."""
+    return definition.startswith(f"{FORM}:")
 
 
 def table_definition(stage: Stage, plan: Plan, entries: Sequence[Entry], hashes: list[str]) -> str:
@@ -51,7 +41,7 @@ def table_definition(stage: Stage, plan: Plan, entries: Sequence[Entry], hashes:
         [e.key, e.definition, e.status, sorted(str(f[2]) for f in e.outputs.values())]
         for e in sorted(entries, key=lambda e: e.key)
     ]
-    return digest([stage.name, stage.version, jobs, plan.table_params, hashes])
+    return digest([stage.name, stage.version, jobs, plan.table_settings, hashes])
 
 
 def parameters(project: Project, stage: Stage) -> dict[str, Any]:
@@ -67,9 +57,9 @@ def parameters(project: Project, stage: Stage) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Settings that differ, as ``segment.pmin 1.0 -> 2.0``."""
+    """Settings that differ, as ``segment.pmin 1.0 -> 2.0``; keys that are new do not count."""
     return [
-        f"{key} {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}"
-        for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
+        f"{key} {json.dumps(before[key])} -> {json.dumps(after[key])}"
+        for key in sorted({*before} & {*after})
+        if before[key] != after[key]
     ]

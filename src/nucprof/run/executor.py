@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import multiprocessing
 import os
 import time
@@ -128,7 +127,10 @@ def _dask_executor(address: str) -> Iterator[Executor]:
         yield executor
 
 
-def perform(stage: str, job: Job, definition: str) -> Entry:
+Work = Callable[[Any], Outcome[Any]]
+
+
+def perform(work: Work, job: Job, definition: str) -> Entry:
     """Do one job and tell what became of it. Runs in a worker.
 
     A :class:`UserError` is not about this field alone and is raised; any other error makes the job
@@ -137,9 +139,11 @@ def perform(stage: str, job: Job, definition: str) -> Entry:
     started = time.perf_counter()
     entry = functools.partial(Entry, job.plate, job.field, definition=definition)
     try:
-        module = importlib.import_module(f"nucprof.stages.{stage.replace('-', '_')}")
-        inputs = {str(path): Fingerprint.of(path).to_json() for path in job.inputs if path.exists()}
-        outcome: Outcome = module.work(job)
+        inputs = {
+            str(path): Fingerprint.of(path).to_json() if path.is_file() else None
+            for path in job.inputs
+        }
+        outcome = work(job)
         outputs = {
             str(path): Fingerprint.of(path).to_json() for path in job.outputs if path.exists()
         }
@@ -185,7 +189,7 @@ def _since(started: float) -> float:
 
 
 def run_jobs(
-    pool: Pool, stage: str, jobs: Sequence[tuple[Job, str]], *, stop_early: Callable[[], bool]
+    pool: Pool, work: Work, jobs: Sequence[tuple[Job, str]], *, stop_early: Callable[[], bool]
 ) -> Iterator[Entry]:
     """Run jobs and yield their entries as they finish.
 
@@ -193,8 +197,8 @@ def run_jobs(
     ----------
     pool : Pool
         Where to run.
-    stage : str
-        Name of the stage whose ``work`` is called.
+    work : callable
+        The stage's; a function of a module, so that other processes find it.
     jobs : sequence of (Job, str)
         Jobs and their definitions.
     stop_early : callable
@@ -210,8 +214,8 @@ def run_jobs(
     while waiting:
         suspects: list[tuple[Job, str]] = []
         with pool.open() as executor:
-            yield from _drain(executor, pool.workers * 2, stage, waiting, suspects, stop_early)
-        yield from _one_by_one(pool, stage, suspects)
+            yield from _drain(executor, pool.workers * 2, work, waiting, suspects, stop_early)
+        yield from _one_by_one(pool, work, suspects)
         if stop_early():
             return
 
@@ -219,7 +223,7 @@ def run_jobs(
 def _drain(
     executor: Executor,
     most: int,
-    stage: str,
+    work: Work,
     waiting: deque[tuple[Job, str]],
     suspects: list[tuple[Job, str]],
     stop_early: Callable[[], bool],
@@ -229,7 +233,7 @@ def _drain(
         while waiting and len(flying) < most and not suspects and not stop_early():
             job, definition = waiting.popleft()
             try:
-                flying[executor.submit(perform, stage, job, definition)] = (job, definition)
+                flying[executor.submit(perform, work, job, definition)] = (job, definition)
             except BrokenProcessPool:
                 waiting.appendleft((job, definition))
                 break
@@ -253,7 +257,7 @@ def _worker_died(error: BaseException) -> bool:
     return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
 
 
-def _one_by_one(pool: Pool, stage: str, suspects: list[tuple[Job, str]]) -> Iterator[Entry]:
+def _one_by_one(pool: Pool, work: Work, suspects: list[tuple[Job, str]]) -> Iterator[Entry]:
     """Try jobs again, each by itself, so that a second death has one culprit; it has failed."""
     alone = Pool(1, isolated=True, scheduler=pool.scheduler)
     waiting = deque(suspects)
@@ -261,7 +265,7 @@ def _one_by_one(pool: Pool, stage: str, suspects: list[tuple[Job, str]]) -> Iter
         with alone.open() as executor:
             while waiting:
                 job, definition = waiting.popleft()
-                future = executor.submit(perform, stage, job, definition)
+                future = executor.submit(perform, work, job, definition)
                 error = future.exception()
                 if error is None:
                     yield future.result()

@@ -26,7 +26,7 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
         A stage dropped a cell that was never segmented: a bug, said at once.
     """
     frames = []
-    segmented = next((journal for name, journal in journals if name == "segment"), {})
+    segmented = next((j for _, j in journals if any(e.objects is not None for e in j.values())), {})
     for key, entry in sorted(segmented.items()):
         if entry.objects is None:
             continue

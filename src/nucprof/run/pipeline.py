@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project
 from nucprof.errors import UserError
-from nucprof.io.files import Fingerprint, sha256
+from nucprof.io.digest import sha256
+from nucprof.io.files import Fingerprint
 from nucprof.io.results import Results
-from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey, FieldSelector
-from nucprof.raw.index import ImageIndex
 from nucprof.run import journal
-from nucprof.run.current import holding
+from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
 from nucprof.run.manifest import Manifest, StageRecord, versions
+from nucprof.run.places import Places
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult
 from nucprof.stages import STAGES
-from nucprof.stages.base import Entry, Job, Stage, Summary
+from nucprof.stages import stage as find_stage
+from nucprof.stages.base import Entry, J, Job, Stage, Summary
+
+if TYPE_CHECKING:  # numpy: not where nothing is to be done
+    from nucprof.raw.index import ImageIndex
 
 log = logging.getLogger(__name__)
 
@@ -70,34 +74,62 @@ class Run:
         self.reporter = reporter or Silent()
         self.name = name
         self.manifest = Manifest.read(self.results.manifest)
+        self.places = Places(project.root, self.results.root)
         self._journals: dict[str, dict[tuple[str, str], Entry]] = {}
 
     @cached_property
     def images(self) -> ImageIndex:
         """Which file holds which channel, from ``images.csv``."""
-        return ImageIndex.read(self.results.images)
+        from nucprof.raw.index import ImageIndex
+
+        listed = next(iter(self.entries("rename").values()), None)
+        moved = None
+        if listed is not None and listed.record is not None:
+            moved = Path(listed.record.root), self.project.root
+        return ImageIndex.read(self.results.images, moved)
 
     def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
         """Finished jobs of a stage, from its journal."""
         if stage not in self._journals:
-            self._journals[stage] = journal.read(self.results.journal(self._record_name(stage)))
+            declared = find_stage(stage)
+            path = self.results.journal(self._record_name(declared))
+            self._journals[stage] = journal.read(path, declared.record, self.places)
         return self._journals[stage]
 
-    def device(self) -> str:
-        """The device asked for, resolved by torch."""
-        from nucprof.learn.device import resolve_device
-
-        return resolve_device(self.project.execution.device)
+    def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
+        """Do jobs that are no part of the results; nothing is recorded."""
+        pool = self._pool(stage, [(job, "") for job in jobs])
+        work = [(job, "aside") for job in jobs]
+        yield from run_jobs(pool, stage.work, work, stop_early=lambda: False)
 
     def assess(self, stage: Stage) -> Assessment:
-        """What a stage has to do."""
+        """What a stage has to do; raises :class:`UserError` where an input stage has not run."""
+        self._require_needs(stage)
         return assess(
             stage,
             self,
-            self.manifest.stages.get(self._record_name(stage.name)),
+            self.manifest.stages.get(self._record_name(stage)),
             self.entries(stage.name),
+            places=self.places,
             force=self.options.force,
         )
+
+    def _require_needs(self, stage: Stage) -> None:
+        """Name the command of the first stage that must run before this one and has not."""
+        needed = set(stage.needs(self.project))
+        for earlier in reversed(STAGES):
+            if earlier.name in needed:
+                needed |= set(earlier.needs(self.project))
+        for earlier in STAGES:
+            if (
+                earlier.name in needed
+                and not earlier.skip(self.project)
+                and not self.entries(earlier.name)
+            ):
+                raise UserError(
+                    f"'{earlier.name}' has not run yet; run: nucprof {earlier.command} PROJECT "
+                    "(or nucprof run-all PROJECT)."
+                )
 
     def run_stage(self, stage: Stage) -> StageResult:
         """Run a stage as far as it is stale.
@@ -117,9 +149,8 @@ class Run:
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
         self._forget(stage, assessment.vanished)
-        prepare = getattr(stage.module, "prepare", None)
-        if prepare is not None:
-            prepare(self, [job for job, _ in chosen])
+        if stage.prepare is not None:
+            stage.prepare(self, assessment.plan, [job for job, _ in chosen])
         ran = self._run_jobs(stage, chosen)
         result = self._finish(stage, assessment, ran, record)
         result.seconds = time.perf_counter() - started
@@ -152,13 +183,13 @@ class Run:
 
     # ------------------------------------------------------------------ the steps of a stage
 
-    def _record_name(self, stage: str) -> str:
-        """Models trained under a name of their own have a record of their own."""
-        named = stage.startswith("train") or stage == "predict"
-        return f"{stage}@{self.name}" if named and self.name != "default" else stage
+    def _record_name(self, stage: Stage) -> str:
+        """Results that are kept under a name of their own have a record of their own."""
+        own = stage.named and self.name != "default"
+        return f"{stage.name}@{self.name}" if own else stage.name
 
     def _status(self, stage: Stage) -> str:
-        record = self.manifest.stages.get(self._record_name(stage.name))
+        record = self.manifest.stages.get(self._record_name(stage))
         return record.status if record else ""
 
     def _chosen(self, assessment: Assessment) -> list[tuple[Job, str]]:
@@ -197,38 +228,41 @@ class Run:
         if not vanished:
             return
         for entry in vanished:
-            for path in entry.outputs:
-                if Path(path).is_relative_to(self.results.root):
-                    Path(path).unlink(missing_ok=True)
+            for path in map(Path, entry.outputs):
+                if path.is_relative_to(self.results.root):
+                    path.unlink(missing_ok=True)
             self.entries(stage.name).pop(entry.key)
         self._compact(stage)
 
     def _compact(self, stage: Stage) -> None:
-        path = self.results.journal(self._record_name(stage.name))
+        path = self.results.journal(self._record_name(stage))
         entries = self.entries(stage.name)
-        journal.rewrite(path, [entries[key] for key in sorted(entries)])
+        journal.rewrite(path, [entries[key] for key in sorted(entries)], self.places)
 
     def _run_jobs(self, stage: Stage, jobs: list[tuple[Job, str]]) -> set[tuple[str, str]]:
         """Run jobs, journal each as it finishes, and return the keys of those that ran."""
-        execution = self.project.execution
-        workers = min(worker_count(execution.workers), max(1, len(jobs)))
-        pool = Pool(workers, stage.isolated(self.project), execution.scheduler)
-        if len(jobs) == 1 and not jobs[0][0].field:
-            pool = Pool(1)  # one job about the whole project stays at home
-        path = self.results.journal(self._record_name(stage.name))
+        pool = self._pool(stage, jobs)
+        path = self.results.journal(self._record_name(stage))
         failed = 0
         ran = set()
 
         def stop_early() -> bool:
             return failed > 0 and not self.options.keep_going
 
-        for entry in run_jobs(pool, stage.name, jobs, stop_early=stop_early):
-            journal.append(path, entry)
+        for entry in run_jobs(pool, stage.work, jobs, stop_early=stop_early):
+            journal.append(path, entry, self.places)
             self.entries(stage.name)[entry.key] = entry
             ran.add(entry.key)
             failed += entry.status == "failed"
             self.reporter.job_done(stage, entry)
         return ran
+
+    def _pool(self, stage: Stage, jobs: Sequence[tuple[Job, str]]) -> Pool:
+        execution = self.project.execution
+        if len(jobs) == 1 and not jobs[0][0].field:
+            return Pool(1)  # one job about the whole project runs in this process
+        workers = min(worker_count(execution.workers), max(1, len(jobs)))
+        return Pool(workers, stage.isolated(self.project), execution.scheduler)
 
     def _finish(
         self, stage: Stage, before: Assessment, ran: set[tuple[str, str]], record: StageRecord
@@ -243,7 +277,7 @@ class Run:
         complete = len(held) == len(keys)
         stopped = bool(failed) and not self.options.keep_going
         if not stopped:
-            summary = stage.module.finish(self, before.plan, usable)
+            summary = stage.finish(self, before.plan, usable)
             if complete:
                 record.table_definition = table_definition(
                     stage, before.plan, usable, [sha256(p) for p in before.plan.table_inputs]
@@ -260,7 +294,9 @@ class Run:
             **summary.counts,
         }
         record.models = summary.models
-        record.inputs = {str(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs}
+        record.inputs = {
+            self.places.write(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs
+        }
         record.outputs = {
             self.results.relative(p): Fingerprint.of(p).to_json() for p in summary.outputs
         }
@@ -282,9 +318,11 @@ class Run:
 
     def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
         """Rebuild the ledger from the jobs that still count."""
-        if stage.name == "rename":
+        if not stage.ledger:
             return []
-        from nucprof.run import ledger  # pandas: not where nothing is to be done
+        # pandas: not where nothing is to be done
+        from nucprof.io.tables import write_table
+        from nucprof.run import ledger
 
         stages = [s for s in STAGES if not s.skip(self.project)]
         tables = {
@@ -294,13 +332,13 @@ class Run:
             for name, record in self.manifest.stages.items()
         }
         journals = {s.name: self.entries(s.name) for s in stages}
-        table = ledger.build(holding(stages, journals, tables))
+        table = ledger.build(current_jobs(stages, self.project, journals, tables))
         write_table(self.results.cells, table)
         return ledger.waterfall(table, [s.name for s in STAGES])
 
     def _record(self, stage: Stage, record: StageRecord) -> None:
         self.manifest.project = self.project.project.name
-        self.manifest.stages[self._record_name(stage.name)] = record
+        self.manifest.stages[self._record_name(stage)] = record
         self.manifest.write()
 
     def _untouched(self, stage: Stage) -> StageResult:

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nucprof.io.files import Fingerprint, sha256
-from nucprof.run.definition import differences, job_definition, parameters, table_definition
+from nucprof.io.digest import sha256
+from nucprof.io.files import Fingerprint
+from nucprof.run.definition import (
+    differences,
+    is_comparable,
+    job_definition,
+    parameters,
+    table_definition,
+)
 from nucprof.run.manifest import StageRecord
+from nucprof.run.places import Places
 from nucprof.stages.base import Context, Entry, Job, Plan, Stage
 
 
@@ -51,18 +59,19 @@ def assess(
     record: StageRecord | None,
     journal: Mapping[tuple[str, str], Entry],
     *,
+    places: Places,
     force: bool = False,
 ) -> Assessment:
     """Compare what a stage would do with what it has done.
 
-    Raises :class:`~nucprof.errors.UserError` where an input stage has not run.
+    Raises :class:`~nucprof.errors.UserError` where the stage cannot be planned.
     """
-    plan = stage.module.plan(context)
+    plan = stage.plan(context)
     changed = differences(record.parameters, parameters(context.project, stage)) if record else []
     assessment = Assessment(plan)
     hashes = _Hashes()
     for job in plan.jobs:
-        definition = job_definition(stage, job)
+        definition = job_definition(stage, job, places)
         entry = journal.get(job.key)
         why = "forced" if force else _job_is_stale(job, definition, entry, changed, hashes)
         if why or entry is None:
@@ -101,15 +110,16 @@ def _job_is_stale(
         return "not run yet"
     if entry.status == "failed":
         return "failed last time"
+    if not is_comparable(entry.definition):
+        return "an earlier version of nucprof made it, and recorded less of what decides it"
     if entry.definition != definition:
         return (
             f"settings changed ({', '.join(changed)})"
             if changed
             else "what it is made from changed"
         )
-    for path in job.inputs:
-        known = entry.inputs.get(str(path))
-        if known is None or not Fingerprint(*known).matches(path, hashes):
+    for path, then in zip(job.inputs, entry.inputs.values(), strict=False):
+        if path.exists() if then is None else not Fingerprint(*then).matches(path, hashes):
             return f"input changed: {path}"
     if entry.status == "done":
         for name, known in entry.outputs.items():

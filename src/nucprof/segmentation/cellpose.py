@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nucprof.core.normalize import percentile_normalize
-from nucprof.errors import DataError, ModelError, UserError
+from nucprof.errors import DataError, ModelError
+from nucprof.machine import resolve_device
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,7 @@ class CellposeBackend:
         self.flow_threshold, self.cellprob_threshold = flow_threshold, cellprob_threshold
         self.pmin, self.pmax = pmin, pmax
         self.batch_size = batch_size
-        self.device = _device(device)
+        self.device = torch.device(resolve_device(device))
         self.network = _load(Path(model).resolve(), self.device)
 
     def segment(
@@ -149,21 +150,6 @@ class CellposeBackend:
             log.warning("out of memory: continuing with batches of %d tiles", self.batch_size)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-
-
-def _device(name: str) -> torch.device:
-    """The device of a name; ``auto`` takes a GPU where this process sees one."""
-    import torch
-
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        name = "cuda" if cuda else "mps" if mps else "cpu"
-    if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
-        raise UserError(
-            f'execution.device = "{name}", but torch sees no such device: check the driver and '
-            'that torch was installed for it, or use device = "auto"'
-        )
-    return torch.device(name)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -36,7 +36,7 @@ class Objects:
         return len(self.ids) - sum(len(gone) for gone in self.dropped.values())
 
 
-def settle_nuclei(nuclei: NDArray, *, drop_border: bool) -> Objects:
+def clean_nuclei(nuclei: NDArray, *, drop_border: bool) -> Objects:
     """Take the nuclei of a field, without those at the border where asked.
 
     Parameters
@@ -52,7 +52,7 @@ def settle_nuclei(nuclei: NDArray, *, drop_border: bool) -> Objects:
     return Objects({"nuclei": cleared}, ids, {"border": gone})
 
 
-def settle_cells(
+def clean_cells(
     cells: NDArray, nuclei: NDArray | None, nuclear_plane: NDArray, *, drop_border: bool
 ) -> Objects:
     """Give every cell its nucleus, and take the cells that have one.

@@ -29,6 +29,7 @@ from nucprof.core.scale import (
 )
 from nucprof.errors import FieldError
 from nucprof.io.images import read_channels
+from nucprof.plate.sources import Source
 from nucprof.segmentation.weights import canonical_diameter
 
 #: Fields measured per plate.
@@ -43,7 +44,6 @@ STEPS = 3
 BELIEVED = 2.5
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
-Source = tuple[str, int]
 
 
 def measure_plate(

@@ -2,68 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nucprof.core.sample import evenly_spaced
-from nucprof.io.images import read_channels, read_labels
-from nucprof.io.pictures import write_picture
-from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey
-from nucprof.stages.base import Context, Entry, Job, Plan, Summary
+from nucprof.plate.sources import Source
 
 #: Fields per plate whose overlay is drawn whether flagged or not.
 SAMPLE = 6
 _DIGITS = 6
 
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What the overlay of a field is drawn from: its channels, its masks, and the mode."""
+
+    sources: tuple[Source, ...]
+    masks: tuple[Path, ...]
+    mode: str
+
+
+@dataclass
+class QualityReport:
+    """What was written, how many fields are flagged, and what to tell the user."""
+
+    outputs: list[Path]
+    flagged: int
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
 
 def report_quality(
-    context: Context, plan: Plan, entries: Sequence[Entry], summary: Summary
-) -> None:
-    """Write ``segment/qc.csv`` and the overlays, and tell of fields that stand out."""
+    folder: Path, figures: Mapping[Key, Mapping[str, float]], overlays: Mapping[Key, Overlay]
+) -> QualityReport:
+    """Write ``qc.csv`` and the overlays of a sample of fields and of every flagged one.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    figures : mapping
+        What :func:`nucprof.core.quality.measure_quality` found, by plate and field.
+    overlays : mapping
+        How to draw a field, by plate and field.
+    """
     import pandas as pd
 
     from nucprof.core.quality import RULES
+    from nucprof.io.tables import write_table
 
-    folder = context.results.folder("segment")
     rows: list[dict[str, object]] = []
-    wanted: set[tuple[str, str]] = set()
-    for plate in dict.fromkeys(entry.plate for entry in entries):
-        measured = [e for e in entries if e.plate == plate and "quality" in e.record]
+    wanted: set[Key] = set()
+    for plate in dict.fromkeys(plate for plate, _ in figures):
+        measured = {key: found for key, found in figures.items() if key[0] == plate}
         rows += quality_rows(measured)
-        wanted |= set(evenly_spaced([entry.key for entry in measured], SAMPLE))
+        wanted |= set(evenly_spaced(list(measured), SAMPLE))
     flagged = {(str(row["plate"]), str(row["field"])) for row in rows if row["flag"]}
     columns = ["plate", "well", "site", *(rule.name for rule in RULES), "flag", "reason"]
     write_table(folder / "qc.csv", pd.DataFrame(rows, columns=columns))
-    summary.outputs.append(folder / "qc.csv")
-    write_overlays(folder / "overlays", [j for j in plan.jobs if j.key in wanted | flagged])
-    summary.counts["flagged"] = len(flagged)
-    summary.lines.append(f"look at them: {folder / 'overlays'}")
+    write_overlays(
+        folder / "overlays", {k: o for k, o in overlays.items() if k in wanted | flagged}
+    )
+    report = QualityReport([folder / "qc.csv"], len(flagged))
+    report.lines.append(f"look at them: {folder / 'overlays'}")
     if flagged:
         names = ", ".join("/".join(key) for key in sorted(flagged)[:3])
         more = ", ..." if len(flagged) > 3 else ""
-        summary.warnings.append(
+        report.warnings.append(
             f"{len(flagged)} of {len(rows)} fields stand out ({names}{more}); "
             f"why is in {folder / 'qc.csv'}"
         )
+    return report
 
 
-def quality_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
+def quality_rows(measured: Mapping[Key, Mapping[str, float]]) -> list[dict[str, object]]:
     """Rows of ``qc.csv`` for the fields of one plate, with ``field`` beside the columns."""
     from nucprof.core.quality import RULES, flag_fields
 
     figures = {
-        rule.name: [float(entry.record["quality"][rule.name]) for entry in entries]
-        for rule in RULES
+        rule.name: [float(found[rule.name]) for found in measured.values()] for rule in RULES
     }
     rows: list[dict[str, object]] = []
-    for k, (entry, reasons) in enumerate(zip(entries, flag_fields(figures), strict=True)):
-        key = FieldKey.parse(entry.field)
-        values = {name: round(column[k], _DIGITS) for name, column in figures.items()}
+    for k, (name, reasons) in enumerate(zip(measured, flag_fields(figures), strict=True)):
+        key = FieldKey.parse(name[1])
+        values = {column: round(found[k], _DIGITS) for column, found in figures.items()}
         rows.append(
             {
-                "field": entry.field,
-                "plate": entry.plate,
+                "field": name[1],
+                "plate": name[0],
                 "well": str(key.well),
                 "site": key.site,
                 **values,
@@ -75,30 +105,31 @@ def quality_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
     return rows
 
 
-def write_overlays(folder: Path, jobs: Sequence[Job]) -> None:
+def write_overlays(folder: Path, overlays: Mapping[Key, Overlay]) -> None:
     """Draw the masks of some fields, and remove overlays of others."""
-    wanted = {overlay_path(folder, job) for job in jobs}
+    wanted = {overlay_path(folder, key) for key in overlays}
     for path in folder.glob("*/*.png"):
         if path not in wanted:
             path.unlink()
-    for job in jobs:
-        write_overlay(overlay_path(folder, job), job)
+    for key, overlay in overlays.items():
+        write_overlay(overlay_path(folder, key), overlay)
 
 
-def overlay_path(folder: Path, job: Job) -> Path:
+def overlay_path(folder: Path, key: Key) -> Path:
     """Where the overlay of a field lies."""
-    return folder / job.plate / f"{job.field}.png"
+    return folder / key[0] / f"{key[1]}.png"
 
 
-def write_overlay(path: Path, job: Job) -> None:
-    """Draw the masks that a finished job has written on the images that it read."""
+def write_overlay(path: Path, overlay: Overlay) -> None:
+    """Draw the masks of a field on its image."""
     from nucprof.figures.overlay import CELLS, NUCLEI, draw_overlay
+    from nucprof.io.images import read_channels, read_labels
+    from nucprof.io.pictures import write_picture
     from nucprof.segmentation.planes import split_planes
 
-    sources = [job.params["sources"][name] for name in job.params["channels"]]
-    image = read_channels(sources)
-    nuclei, *cells = (read_labels(mask) for mask in job.outputs)
+    image = read_channels(overlay.sources)
+    nuclei, *cells = (read_labels(mask) for mask in overlay.masks)
     # Nuclei last: a cell that is nothing but its nucleus must be seen to have one.
-    outlines = [*((mask, CELLS) for mask in cells), (nuclei, NUCLEI)]
-    nuclear, cyto = split_planes(image, job.params["settings"].mode)
+    outlines: Sequence = [*((mask, CELLS) for mask in cells), (nuclei, NUCLEI)]
+    nuclear, cyto = split_planes(image, overlay.mode)
     write_picture(path, draw_overlay(nuclear, outlines, cyto))

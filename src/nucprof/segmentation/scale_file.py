@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nucprof.config.models import SegmentSettings
 from nucprof.io.files import read_json, write_json
 from nucprof.machine import cores
-from nucprof.segmentation.plate_scale import measure_plate
-from nucprof.stages.base import Job
+from nucprof.plate.sources import Source
 
 
-def is_measured(settings: SegmentSettings) -> bool:
-    """Whether the scale is measured, and not given or of no use to the backend."""
-    return settings.scale == "auto" and settings.backend in ("stardist", "propagate")
+@dataclass(frozen=True)
+class Measurement:
+    """What decides a plate's scale, beside its images.
+
+    Attributes
+    ----------
+    model : str
+        Hash of the network's weights.
+    channel : str
+        The nuclear channel.
+    pmin, pmax : float
+        Percentiles of the normalisation.
+    """
+
+    model: str
+    channel: str
+    pmin: float
+    pmax: float
 
 
 def scale_path(folder: Path, plate: str) -> Path:
@@ -22,26 +36,40 @@ def scale_path(folder: Path, plate: str) -> Path:
     return folder / f"scale-{plate}.json"
 
 
-def choose_scale(jobs: Sequence[Job]) -> None:
-    """Measure the scale on all fields of one plate, where it is not known already."""
-    path: Path | None = jobs[0].runtime["scale"]
-    settings: SegmentSettings = jobs[0].params["settings"]
-    if path is None or scale_is_known(path, jobs[0]):
+def ensure_scale(
+    path: Path, measurement: Measurement, model: Path, planes: Mapping[str, Source]
+) -> None:
+    """Measure the scale of one plate, where it is not known already.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is kept.
+    measurement : Measurement
+        What decides it.
+    model : Path
+        The network's folder.
+    planes : mapping
+        Field -> its nuclear channel, for all fields of the plate.
+    """
+    from nucprof.segmentation.plate_scale import measure_plate
+
+    if scale_is_known(path, measurement):
         return
-    nuclear = jobs[0].params["channels"][0]
     measured = measure_plate(
-        jobs[0].runtime["model"],
-        {j.field: j.params["sources"][nuclear] for j in jobs if nuclear in j.params["sources"]},
-        pmin=settings.pmin,
-        pmax=settings.pmax,
-        threads=cores(),
+        model, planes, pmin=measurement.pmin, pmax=measurement.pmax, threads=cores()
     )
-    write_json(path, {"definition": _definition(jobs[0]), **measured})
+    write_json(path, {"definition": asdict(measurement), **measured})
 
 
-def scale_is_known(path: Path, job: Job) -> bool:
-    """Whether a file holds the scale that belongs to a job's settings."""
-    return path.is_file() and bool(read_json(path)["definition"] == _definition(job))
+def scale_is_known(path: Path, measurement: Measurement) -> bool:
+    """Whether a file holds the scale that belongs to a measurement."""
+    return path.is_file() and bool(read_json(path)["definition"] == asdict(measurement))
+
+
+def read_scale(path: Path) -> float:
+    """The scale that a file holds."""
+    return float(read_json(path)["scale"])
 
 
 def describe_scale(plate: str, path: Path) -> str:
@@ -50,13 +78,3 @@ def describe_scale(plate: str, path: Path) -> str:
     size = held["nuclear_diameter_px"]
     nuclei = f"nuclei of about {size} px" if size else "no nuclei to measure"
     return f"plate {plate}: {nuclei}, images scaled by {held['scale']}"
-
-
-def _definition(job: Job) -> dict[str, object]:
-    settings: SegmentSettings = job.params["settings"]
-    return {
-        "model": job.params["model"],
-        "channel": job.params["channels"][0],
-        "pmin": settings.pmin,
-        "pmax": settings.pmax,
-    }

@@ -14,8 +14,6 @@ import os
 import re
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -367,6 +365,9 @@ def _unpack(archive: Path, into: Path) -> Path:
 
 def _download(url: str, file: Path, progress: Progress | None) -> str:
     """Store what is at ``url`` and return its SHA-256."""
+    import urllib.error
+    import urllib.request
+
     digest = hashlib.sha256()
     done = 0
     try:

@@ -1,52 +1,63 @@
 """What a stage is, and the little that it knows of the world around it.
 
-A stage is declared as data (:class:`Stage`) and implemented by a module with three functions:
+A stage is declared as data (:class:`Stage`), with three functions:
 
 ``plan(context) -> Plan``
     Resolve inputs: one :class:`Job` per field (or a single job).
 ``work(job) -> Outcome``
-    Do one job. Runs in any process; gets paths and parameters, returns a small record.
+    Do one job. Runs in any process; gets a typed job, returns a small typed record.
 ``finish(context, plan, entries) -> Summary``
     Write the stage's tables from the records of all finished jobs.
 
-A module may also have ``prepare(context, jobs)``, called once before any job runs.
+A stage may also have ``prepare(context, plan, jobs)``, called once before any job runs.
+
+What decides a result stands in the job: every field of a job is hashed, but for those whose
+metadata is :data:`~nucprof.io.digest.WHERE_IT_RUNS`. Inputs are hashed by content and outputs by
+their place below the results, so that a moved project stays up to date.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default  # `field` is what a job is about
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from nucprof.config import Project
-from nucprof.errors import UserError
+from nucprof.errors import FieldExcluded
 from nucprof.io.results import Results
-from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
+from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.plate.layout import Layout
+from nucprof.plate.sources import Source
 
-if TYPE_CHECKING:  # pandas would slow `nucprof --help`
+if TYPE_CHECKING:  # numpy and pandas would slow `nucprof --help`
+    import numpy as np
+
     from nucprof.raw.index import ImageIndex
 
 WHOLE = ("", "")  # plate and field of a job that is about no single field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One unit of work: usually a field.
+    """One unit of work: usually a field. Stages add what else decides their result.
 
-    ``params`` decide the result and are hashed; ``runtime`` (device, threads) do not.
+    Attributes
+    ----------
+    plate, field : str
+        What the job is about; both empty for the whole project.
+    inputs : tuple of Path
+        Files that are read, in an order that has a meaning: the content of each one decides.
+    outputs : tuple of Path
+        Files that are written.
     """
 
-    plate: str
-    field: str
+    plate: str = ""
+    field: str = ""
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
-    params: Mapping[str, Any]
-    runtime: Mapping[str, Any] = default(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -60,6 +71,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class NoRecord:
+    """The record of a stage whose jobs have nothing to tell."""
+
+
+J = TypeVar("J", bound=Job)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
 class Drop:
     """Cells that leave the pipeline at this stage, and why."""
 
@@ -70,18 +90,21 @@ class Drop:
 
 
 @dataclass
-class Outcome:
+class Outcome(Generic[R]):
     """What a job hands back: what the tables need, and what happened to which cells."""
 
-    record: dict[str, Any] = default(default_factory=dict)
+    record: R
     objects: Sequence[int] | None = None
     dropped: list[Drop] = default(default_factory=list)
     warnings: list[str] = default(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A finished job, as the journal holds it; ``status`` is done, excluded or failed."""
+class Entry(Generic[R]):
+    """A finished job, as the journal holds it; ``status`` is done, excluded or failed.
+
+    ``inputs`` are fingerprints by path in the job's order, None for a file that was not there.
+    """
 
     plate: str
     field: str
@@ -89,11 +112,11 @@ class Entry:
     definition: str
     reason: str = ""
     message: str = ""
-    record: Mapping[str, Any] = default(default_factory=dict)
+    record: R | None = None
     objects: str | None = None
     dropped: Sequence[tuple[str, str, str, str]] = ()
     warnings: Sequence[str] = ()
-    inputs: Mapping[str, Sequence[Any]] = default(default_factory=dict)
+    inputs: Mapping[str, Sequence[Any] | None] = default(default_factory=dict)
     outputs: Mapping[str, Sequence[Any]] = default(default_factory=dict)
     seconds: float = 0.0
 
@@ -104,24 +127,29 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[J]):
     """The jobs of a stage, and what its tables depend on beside them.
 
-    ``consulted``: files and folders that decide the jobs and are not among their inputs.
+    ``table_inputs`` and ``table_settings`` decide the tables alone. ``consulted`` are files and
+    folders that decide which jobs there are and are not among their inputs.
     """
 
-    jobs: Sequence[Job]
+    jobs: Sequence[J]
     table_inputs: tuple[Path, ...] = ()
-    table_params: Mapping[str, Any] = default(default_factory=dict)
+    table_settings: Mapping[str, str | int | bool] = default(default_factory=dict)
     consulted: tuple[Path, ...] = ()
+
+
+Count = int | float | str | None
+Counts = dict[str, Count | dict[str, int]]
 
 
 @dataclass
 class Summary:
-    """What a stage wrote and counted; ``show`` lists what the user should look at."""
+    """What a stage wrote and counted, and what it tells the user."""
 
     outputs: list[Path] = default(default_factory=list)
-    counts: dict[str, Any] = default(default_factory=dict)
+    counts: Counts = default(default_factory=dict)
     lines: list[str] = default(default_factory=list)
     warnings: list[str] = default(default_factory=list)
     models: dict[str, str] = default(default_factory=dict)
@@ -138,8 +166,8 @@ class Context(Protocol):
         """Finished jobs of an earlier stage."""
         ...
 
-    def device(self) -> str:
-        """Torch's name of the device that the project asks for, resolved."""
+    def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
+        """Do jobs that are no part of the results, e.g. for a preview; nothing is recorded."""
         ...
 
     @cached_property
@@ -148,52 +176,38 @@ class Context(Protocol):
         ...
 
 
-def require(context: Context, *stages: str) -> None:
-    """Raise :class:`UserError` naming the command of the first of these stages that has not run."""
-    for stage in stages:
-        if not context.entries(stage):
-            raise UserError(
-                f"'{stage}' has not run yet; run: nucprof {stage.replace('-', ' ')} PROJECT "
-                "(or nucprof run-all PROJECT)."
-            )
+@dataclass(frozen=True)
+class ActionResult:
+    """What an action tells: lines to print, and of what failed."""
+
+    lines: list[str]
+    failures: list[str] = default(default_factory=list)
 
 
-def survivors(context: Context, stage: str) -> list[tuple[str, str]]:
-    """Fields that an earlier stage finished and did not exclude, sorted."""
-    upstream = ("rename", "segment", "align")
-    require(context, *upstream[: upstream.index(stage) + 1])
-    done = context.entries(stage)
-    selector = FieldSelector(tuple(context.project.project.exclude))
-    return sorted(
-        key
-        for key, entry in done.items()
-        if entry.status == "done" and not selector.matches(key[0], FieldKey.parse(key[1]))
-    )
+class Action(Protocol):
+    """What an option of a stage's command does in place of running the stage.
+
+    Raises an error of :mod:`nucprof.errors` where it cannot.
+    """
+
+    def __call__(self, context: Context, value: Any, fields: Sequence[str]) -> ActionResult:
+        """Act: ``value`` is the option's, ``fields`` those of ``--fields``."""
+        ...
 
 
-def fields_with_masks(context: Context) -> list[tuple[str, str]]:
-    """Fields whose cells are still in: after alignment where there is ground truth."""
-    return survivors(context, "align" if context.project.has_ground_truth else "segment")
+@dataclass(frozen=True)
+class StageOption:
+    """An option that only one stage's command has: its flag, type, help text and action."""
 
+    flag: str
+    type: type
+    help: str
+    action: Action
 
-def mask_path(context: Context, kind: str, plate: str, field_name: str) -> Path:
-    """The mask that later stages use: the aligned one where there is ground truth."""
-    results = context.results
-    if context.project.has_ground_truth:
-        return results.aligned_mask(plate, kind, field_name)
-    return results.mask(plate, kind, field_name)
-
-
-def layouts(project: Project) -> dict[str, Layout]:
-    """Layout by plate; plates without one are absent."""
-    from nucprof.io.tables import read_layout
-
-    return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
-
-
-def layout_paths(project: Project) -> tuple[Path, ...]:
-    """Files of the layouts."""
-    return tuple(plate.layout for plate in project.plates if plate.layout)
+    @property
+    def variable(self) -> str:
+        """The Python name of the option's value."""
+        return self.flag.removeprefix("--").replace("-", "_")
 
 
 @dataclass(frozen=True)
@@ -208,14 +222,24 @@ class Stage:
         One line.
     sections : tuple of str
         Dotted names of its settings in the project file.
-    needs : tuple of str
-        Stages whose results it reads.
+    needs : callable
+        Names the stages whose results it reads. The only place where this is said.
     makes : tuple of str
         What it writes, for the help text.
+    plan, work, finish, prepare : callable
+        See the module.
+    record : type
+        Of the record in an outcome and a journal entry.
     skip : callable
         Says why a project does not need the stage, or None.
     isolated : callable
         Whether its work needs processes of its own (TensorFlow).
+    named : bool
+        Whether results are kept under a name (``--name``).
+    options : tuple of StageOption
+        Options of its command beside the settings.
+    ledger : bool
+        Whether its jobs decide which cells there are.
     version : int
         Raised when the same settings give another result.
     """
@@ -223,10 +247,18 @@ class Stage:
     name: str
     help: str
     sections: tuple[str, ...]
-    needs: tuple[str, ...]
+    needs: Callable[[Project], tuple[str, ...]]
     makes: tuple[str, ...]
+    plan: Callable[[Context], Plan[Any]]
+    work: Callable[[Any], Outcome[Any]]
+    finish: Callable[[Context, Any, Sequence[Entry[Any]]], Summary]
+    prepare: Callable[[Context, Any, Sequence[Any]], None] | None = None
+    record: type = NoRecord
     skip: Callable[[Project], str | None] = lambda project: None
     isolated: Callable[[Project], bool] = lambda project: False
+    named: bool = False
+    options: tuple[StageOption, ...] = ()
+    ledger: bool = True
     version: int = 1
 
     @property
@@ -234,27 +266,73 @@ class Stage:
         """The command's words: ``train rf``."""
         return self.name.replace("-", " ")
 
-    @property
-    def module(self) -> Any:
-        """The module that implements the stage, imported now."""
-        return importlib.import_module(f"nucprof.stages.{self.name.replace('-', '_')}")
+
+def needs(*names: str) -> Callable[[Project], tuple[str, ...]]:
+    """Stages that every project needs beforehand."""
+    return lambda project: names
 
 
-__all__ = [
-    "CP_ROUND",
-    "WHOLE",
-    "Context",
-    "Drop",
-    "Entry",
-    "Job",
-    "Outcome",
-    "Plan",
-    "Stage",
-    "Summary",
-    "fields_with_masks",
-    "layout_paths",
-    "layouts",
-    "mask_path",
-    "require",
-    "survivors",
-]
+def disabled(section: str) -> Callable[[Project], str | None]:
+    """Skip a stage whose section says ``enabled = false``."""
+
+    def skip(project: Project) -> str | None:
+        enabled = project.section(section).model_dump()["enabled"]
+        return None if enabled else f"{section}.enabled is false"
+
+    return skip
+
+
+def without_ground_truth(project: Project) -> str | None:
+    """Skip a stage that has nothing to do without a ground-truth round."""
+    return None if project.has_ground_truth else "the project has no ground-truth round"
+
+
+def fields_with_masks(context: Context) -> list[tuple[str, str]]:
+    """Fields whose cells are still in: after alignment where there is ground truth."""
+    return survivors(context, "align" if context.project.has_ground_truth else "segment")
+
+
+def survivors(context: Context, stage: str) -> list[tuple[str, str]]:
+    """Fields that an earlier stage finished and did not exclude, sorted."""
+    selector = FieldSelector(tuple(context.project.project.exclude))
+    return sorted(
+        key
+        for key, entry in context.entries(stage).items()
+        if entry.status == "done" and not selector.matches(key[0], FieldKey.parse(key[1]))
+    )
+
+
+def mask_path(context: Context, kind: str, plate: str, field_name: str) -> Path:
+    """The mask that later stages use: the aligned one where there is ground truth."""
+    results = context.results
+    if context.project.has_ground_truth:
+        return results.aligned_mask(plate, kind, field_name)
+    return results.mask(plate, kind, field_name)
+
+
+def read_sources(job: Job, sources: Mapping[str, Source], channels: Sequence[str]) -> np.ndarray:
+    """Read a field's channels, ``(C, H, W)``.
+
+    Raises
+    ------
+    FieldExcluded
+        A channel has no file.
+    """
+    from nucprof.io.images import read_channels
+
+    missing = [name for name in channels if name not in sources]
+    if missing:
+        raise FieldExcluded("no_channel", f"{job.name} has no file for channel {missing[0]}.")
+    return read_channels([sources[name] for name in channels])
+
+
+def layouts(project: Project) -> dict[str, Layout]:
+    """Layout by plate; plates without one are absent."""
+    from nucprof.io.tables import read_layout
+
+    return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
+
+
+def layout_paths(project: Project) -> tuple[Path, ...]:
+    """Files of the layouts."""
+    return tuple(plate.layout for plate in project.plates if plate.layout)

@@ -3,97 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from nucprof.config import Project
-from nucprof.core.labels import ObjectIndex
-from nucprof.errors import ProjectError
-from nucprof.io.images import read_channels, read_labels
-from nucprof.io.stacks import write_single_crops, write_stack
-from nucprof.io.tables import concatenate, write_table
+from nucprof.config.by_mode import crop_kind
 from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
+from nucprof.plate.sources import Source
 from nucprof.stages.base import (
     Context,
     Entry,
     Job,
     Outcome,
     Plan,
+    Stage,
     Summary,
     fields_with_masks,
     mask_path,
+    needs,
+    read_sources,
 )
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True, kw_only=True)
+class CropJob(Job):
+    """One field; ``sources`` lacks a channel that has no file."""
+
+    region: str
+    size: int
+    masked: bool
+    channels: tuple[str, ...]
+    sources: dict[str, Source]
+    mask: Path
+    export: bool
 
 
-def crop_geometry(project: Project) -> tuple[str, int, bool]:
-    """Region, size in pixels and whether pixels outside the object are set to 0."""
-    settings = project.crop
-    region = settings.region or ("cell" if project.mask_kind == "cells" else "nucleocentric")
-    if region == "cell" and project.mask_kind != "cells":
-        raise ProjectError("crop.region = cell needs whole cells: set segment.mode = cells.")
-    size = settings.patch_size or (192 if region == "cell" else 60)
-    masked = settings.masked if settings.masked is not None else region != "nucleocentric"
-    return region, size, masked
+@dataclass(frozen=True)
+class CropRecord:
+    """Crops of a field, and how many of them reach over the image's edge."""
+
+    crops: int
+    padded: int
 
 
-def plan(context: Context) -> Plan:
+def plan(context: Context) -> Plan[CropJob]:
     """One job per field whose cells are still in."""
     project, results = context.project, context.results
-    region, size, masked = crop_geometry(project)
-    folder = results.crops(region, size)
-    channels = project.round_channels(CP_ROUND)
+    kind = crop_kind(project)
+    folder = results.crops(kind.region, kind.patch_size)
     jobs = []
     for plate, field in fields_with_masks(context):
-        held = context.images.channels[plate, field, CP_ROUND]
-        mask = mask_path(context, "cells" if region == "cell" else "nuclei", plate, field)
-        files = dict.fromkeys(Path(path) for path, _ in held.values())
-        part = results.part("crop", f"{region}_{size}", plate, field)
+        sources = context.images.channels[plate, field, CP_ROUND]
+        mask = mask_path(context, "cells" if kind.region == "cell" else "nuclei", plate, field)
+        files = dict.fromkeys(source.path for source in sources.values())
+        part = results.part("crop", f"{kind.region}_{kind.patch_size}", plate, field)
         jobs.append(
-            Job(
-                plate,
-                field,
-                (*files, mask),
-                (folder / plate / f"{field}.tif", part),
-                {
-                    "region": region,
-                    "size": size,
-                    "masked": masked,
-                    "channels": channels,
-                    "export": project.crop.export_tiff,
-                },
-                {"sources": context.images.sources(plate, field, CP_ROUND, channels)},
+            CropJob(
+                plate=plate,
+                field=field,
+                inputs=(*files, mask),
+                outputs=(folder / plate / f"{field}.tif", part),
+                region=kind.region,
+                size=kind.patch_size,
+                masked=kind.masked,
+                channels=kind.channels,
+                sources=sources,
+                mask=mask,
+                export=project.crop.export_tiff,
             )
         )
-    return Plan(jobs, table_params={"region": region, "size": size})
+    return Plan(jobs)
 
 
-def work(job: Job) -> Outcome:
+def work(job: CropJob) -> Outcome[CropRecord]:
     """Cut the crops of one field."""
+    import numpy as np
     import pandas as pd
 
     from nucprof.core.crops import extract_crops
+    from nucprof.core.labels import ObjectIndex
+    from nucprof.io.images import read_labels
+    from nucprof.io.stacks import write_single_crops, write_stack
+    from nucprof.io.tables import write_table
 
-    size, mask = job.params["size"], job.inputs[-1]
     stack_path, part = job.outputs
-    labels = read_labels(mask)
+    labels = read_labels(job.mask)
     objects = ObjectIndex.of(labels)
     crops, padded = extract_crops(
-        read_channels(job.runtime["sources"]),
+        read_sources(job, job.sources, job.channels),
         labels,
         objects.ids,
         objects.centroids,
-        size,
-        masked=job.params["masked"],
+        job.size,
+        masked=job.masked,
     )
-    write_stack(stack_path, crops, job.params["channels"])
+    write_stack(stack_path, crops, job.channels)
     field = FieldKey.parse(job.field)
     names = [cell_key(field, label) for label in objects.ids.tolist()]
-    if job.params["export"]:
+    if job.export:
         write_single_crops(stack_path.with_suffix(""), names, crops)
     write_table(
         part,
@@ -110,18 +116,36 @@ def work(job: Job) -> Outcome:
             }
         ),
     )
-    return Outcome({"crops": len(names), "padded": int(np.sum(padded))})
+    return Outcome(CropRecord(len(names), int(np.sum(padded))))
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(context: Context, plan: Plan[CropJob], entries: Sequence[Entry[CropRecord]]) -> Summary:
     """Write the index table."""
-    region, size = plan.table_params["region"], plan.table_params["size"]
+    from nucprof.io.tables import concatenate
+
+    kind = crop_kind(context.project)
     done = {entry.key for entry in entries if entry.status == "done"}
-    index = context.results.crops(region, size) / "index.parquet"
+    index = context.results.crops(kind.region, kind.patch_size) / "index.parquet"
     count = concatenate((job.outputs[1] for job in plan.jobs if job.key in done), index)
-    padded = sum(entry.record.get("padded", 0) for entry in entries)
+    padded = sum(entry.record.padded for entry in entries if entry.record)
     return Summary(
         [index],
         {"crops": count, "padded": padded},
-        [f"{count} crops of {size} x {size} px ({region}), {padded} padded at the image's edge"],
+        [
+            f"{count} crops of {kind.patch_size} x {kind.patch_size} px ({kind.region}), "
+            f"{padded} padded at the image's edge"
+        ],
     )
+
+
+STAGE = Stage(
+    name="crop",
+    help="Cut one patch per cell",
+    sections=("crop",),
+    needs=needs("segment", "align"),
+    makes=("crops/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=CropRecord,
+)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucprof.io.files import atomic, sha256
-from nucprof.io.tables import read_table, write_table
+from nucprof.config import Project
+from nucprof.config.by_mode import CropKind, crop_kind
+from nucprof.config.models import EmbedSettings
+from nucprof.io.digest import WHERE_IT_RUNS, sha256
 from nucprof.learn.cells import add_true_class, gate_table
-from nucprof.learn.cnn.crop_table import (
-    crop_files,
-    crop_folder,
-    crop_kind,
-    open_cells_crops,
-    trained_network,
-)
+from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, trained_network
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 from nucprof.plate.keys import CP_ROUND
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
+from nucprof.stages.base import (
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Stage,
+    Summary,
+    disabled,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,67 +44,89 @@ METADATA = [
 ]
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True)
+class Network:
+    """A trained network and the crops that it sees; ``index`` is the crops' index table."""
+
+    crops: CropKind
+    index: Path
+    folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedJob(Job):
+    """All cells; ``network`` is None for handcrafted features."""
+
+    settings: EmbedSettings
+    seed: int
+    features: Path
+    gate: Path | None
+    network: Network | None
+    folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class EmbedRecord:
+    """Cells on the map, and the number of features behind it."""
+
+    cells: int
+    features: int
+
+
+def plan(context: Context) -> Plan[EmbedJob]:
     """One job: all cells, labelled or not."""
     project, results = context.project, context.results
-    settings, gated = project.embed, project.has_ground_truth
-    by_network = settings.source == "cnn"
-    require(
-        context,
-        "features",
-        *(["gate"] if gated else []),
-        *(["crop"] if by_network else []),
-    )
+    settings = project.embed
     folder = results.folder("embed")
-    inputs = [results.features(CP_ROUND), *([gate_table(results)] if gated else [])]
-    if by_network:
+    features = results.features(CP_ROUND)
+    gate = gate_table(results) if project.has_ground_truth else None
+    inputs = [features, *([gate] if gate else [])]
+    network = None
+    if settings.source == "cnn":
         trained = trained_network(results, settings.model)
-        inputs += [trained / DESCRIPTION, trained / WEIGHTS, *crop_files(project, results)]
+        crops = crop_files(project, results)
+        inputs += [trained / DESCRIPTION, trained / WEIGHTS, *crops]
+        network = Network(crop_kind(project), crops[0], trained, project.execution.device)
     names = ["embeddings.parquet", "umap.csv", "umap.png"]
     if settings.map is None:
         names.append("map.npz")
     else:
         inputs.append(settings.map)
     names += ["embeddings.csv"] if settings.csv else []
-    job = Job(
-        *WHOLE,
-        tuple(inputs),
-        tuple(folder / name for name in names),
-        {
-            "settings": settings,
-            "seed": project.project.seed,
-            "gated": gated,
-            "crops": vars(crop_kind(project)) if by_network else None,
-        },
-        {
-            "folder": folder,
-            "trained": trained if by_network else None,
-            "index": crop_folder(project, results) / "index.parquet",
-            "kind": crop_kind(project) if by_network else None,
-            "device": project.execution.device,
-        },
+    job = EmbedJob(
+        inputs=tuple(inputs),
+        outputs=tuple(folder / name for name in names),
+        settings=settings,
+        seed=project.project.seed,
+        features=features,
+        gate=gate,
+        network=network,
+        folder=folder,
     )
     return Plan([job])
 
 
-def work(job: Job) -> Outcome:
+def work(job: EmbedJob) -> Outcome[EmbedRecord]:
     """Embed, map, write."""
+    from nucprof.io.tables import read_table, write_table
     from nucprof.learn.embedding import fit_map, load_map, scale_by_plate
     from nucprof.plate.columns import PLATE, in_key_order
 
-    settings, folder = job.params["settings"], job.runtime["folder"]
-    table = read_table(job.inputs[0])
-    cells = in_key_order(add_true_class(table, job.inputs[1] if job.params["gated"] else None))
+    settings, folder = job.settings, job.folder
+    cells = in_key_order(add_true_class(read_table(job.features), job.gate))
     known = load_map(settings.map) if settings.map else None
     values, names, weights = _features(job, cells, known)
     if settings.scaling == "plate":
         values = scale_by_plate(values, cells[PLATE].to_numpy(dtype=str))
-    about_map = {"source": settings.source, "scaling": settings.scaling, "features": names}
-    about_map["weights"] = weights
+    about_map = {
+        "source": settings.source,
+        "scaling": settings.scaling,
+        "features": names,
+        "weights": weights,
+    }
     if known is None:
-        fitted, places = fit_map(
-            values, method=settings.method, seed=job.params["seed"], metadata=about_map
-        )
+        fitted, places = fit_map(values, method=settings.method, seed=job.seed, metadata=about_map)
         fitted.save(folder / "map.npz")
     else:
         fitted = known
@@ -108,34 +137,34 @@ def work(job: Job) -> Outcome:
     first, second = f"{fitted.method}_1", f"{fitted.method}_2"
     write_table(folder / "umap.csv", about.assign(**{first: places[:, 0], second: places[:, 1]}))
     _draw(folder / "umap.png", about, places, fitted.axis_names, settings.source)
-    return Outcome({"cells": len(cells), "features": len(names)})
+    return Outcome(EmbedRecord(len(cells), len(names)))
 
 
 def _features(
-    job: Job, cells: pd.DataFrame, known: Map | None
+    job: EmbedJob, cells: pd.DataFrame, known: Map | None
 ) -> tuple[np.ndarray, list[str], str]:
     """Values `(n, D)` and names of the features that are mapped, and the network's hash."""
-    if job.params["settings"].source == "features":
+    if job.network is None:
         from nucprof.learn.selection import choose_features, informative
-        from nucprof.plate.columns import require as require_columns
+        from nucprof.plate.columns import require
 
         if known is not None and known.metadata.get("source") == "features":
             names = known.metadata["features"]
-            require_columns(cells, names)
+            require(cells, names)
         else:
             names = informative(cells, choose_features(list(cells.columns)), drop_redundant=False)
         return cells[names].to_numpy(dtype=float), names, ""
     from nucprof.learn.cnn.model import load_cnn
-    from nucprof.learn.device import resolve_device
+    from nucprof.machine import resolve_device
     from nucprof.plate.columns import PLATE
 
-    model = load_cnn(job.runtime["trained"])
-    channels = model.check_fits(job.runtime["kind"])
-    crops = open_cells_crops(cells, job.runtime["index"], channels)
-    device = resolve_device(job.runtime["device"])
+    network = job.network
+    model = load_cnn(network.folder)
+    crops = open_cells_crops(cells, network.index, model.check_fits(network.crops))
+    device = resolve_device(network.device)
     values = model.embed(model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device))
     names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]
-    return values, names, sha256(job.runtime["trained"] / WEIGHTS)
+    return values, names, sha256(network.folder / WEIGHTS)
 
 
 def _about(cells: pd.DataFrame) -> pd.DataFrame:
@@ -144,21 +173,26 @@ def _about(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[[name for name in kept if name in cells]].reset_index(drop=True)
 
 
-def _write_embeddings(job: Job, about: pd.DataFrame, values: np.ndarray, names: list[str]) -> None:
+def _write_embeddings(
+    job: EmbedJob, about: pd.DataFrame, values: np.ndarray, names: list[str]
+) -> None:
     import numpy as np
     import pandas as pd
 
+    from nucprof.io.tables import write_table
+
     features = pd.DataFrame(values.astype(np.float32), columns=names)
     table = pd.concat([about, features], axis=1)
-    write_table(job.runtime["folder"] / "embeddings.parquet", table)
-    if job.params["settings"].csv:
-        write_table(job.runtime["folder"] / "embeddings.csv", table)
+    write_table(job.folder / "embeddings.parquet", table)
+    if job.settings.csv:
+        write_table(job.folder / "embeddings.csv", table)
 
 
 def _draw(
     path: Path, about: pd.DataFrame, places: np.ndarray, axes: tuple[str, str], source: str
 ) -> None:
     from nucprof.figures import plots
+    from nucprof.io.files import atomic
 
     panels: dict[str, Any] = {}
     if "true_condition" in about:
@@ -175,16 +209,44 @@ def _draw(
         )
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(
+    context: Context, plan: Plan[EmbedJob], entries: Sequence[Entry[EmbedRecord]]
+) -> Summary:
     """Tell what was mapped."""
-    job, record = plan.jobs[0], entries[0].record
-    settings = job.params["settings"]
+    job = plan.jobs[0]
+    settings = job.settings
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
     return Summary(
         list(job.outputs),
-        dict(record),
+        {"cells": record.cells, "features": record.features},
         [
-            f"{settings.method} of {record['features']} features of {record['cells']} cells"
+            f"{settings.method} of {record.features} features of {record.cells} cells"
             + (f", on the map {settings.map}" if settings.map else ""),
-            f"look at {job.runtime['folder'] / 'umap.png'}",
+            f"look at {job.folder / 'umap.png'}",
         ],
     )
+
+
+def _needs(project: Project) -> tuple[str, ...]:
+    by_network = project.embed.source == "cnn"
+    return ("features", "gate", *(("crop", "train-cnn") if by_network else ()))
+
+
+def _skip(project: Project) -> str | None:
+    off = disabled("embed")(project)
+    return off or (disabled("train.cnn")(project) if project.embed.source == "cnn" else None)
+
+
+STAGE = Stage(
+    name="embed",
+    help="Embed every cell and draw the map",
+    sections=("embed",),
+    needs=_needs,
+    makes=("embed/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=EmbedRecord,
+    skip=_skip,
+)

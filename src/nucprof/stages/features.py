@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nucprof.config import Project
+from nucprof.config.by_mode import compartments
 from nucprof.config.models import FeatureSettings
-from nucprof.errors import ProjectError
-from nucprof.io.images import read_channels, read_labels
-from nucprof.io.tables import concatenate, read_table, write_table
 from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey, cell_key
+from nucprof.plate.sources import Source
 from nucprof.stages.base import (
     Context,
     Entry,
     Job,
     Outcome,
     Plan,
+    Stage,
     Summary,
     fields_with_masks,
     layout_paths,
     layouts,
     mask_path,
+    needs,
+    read_sources,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
-def compartments(project: Project) -> list[str]:
-    """Compartments measured; raises :class:`ProjectError` where they need whole cells."""
-    cells = project.mask_kind == "cells"
-    chosen = project.features.regions or (
-        ["Nuclei", "Cytoplasm", "Cells"] if cells else ["Nuclei", "Patch"]
-    )
-    wrong = [name for name in chosen if name in ("Cells", "Cytoplasm") and not cells]
-    if wrong:
-        raise ProjectError(
-            f"features.regions: {wrong[0]} needs whole cells: set segment.mode = cells."
-        )
-    return list(chosen)
+@dataclass(frozen=True)
+class RoundSources:
+    """The channels of one round of a field; ``sources`` lacks a channel that has no file."""
+
+    name: str
+    channels: tuple[str, ...]
+    sources: dict[str, Source]
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class FeaturesJob(Job):
+    """One field, with all its rounds; ``masks`` by kind. There is one output per round."""
+
+    settings: FeatureSettings
+    regions: tuple[str, ...]
+    rounds: tuple[RoundSources, ...]
+    masks: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class FeaturesRecord:
+    """Cells measured in a field."""
+
+    cells: int
+
+
+def plan(context: Context) -> Plan[FeaturesJob]:
     """One job per field, for all its rounds."""
     project, results = context.project, context.results
     kinds = ["nuclei", "cells"] if project.mask_kind == "cells" else ["nuclei"]
@@ -53,56 +67,50 @@ def plan(context: Context) -> Plan:
     jobs = []
     for plate, field in fields_with_masks(context):
         masks = {kind: mask_path(context, kind, plate, field) for kind in kinds}
-        painted = context.images.sources(plate, field, CP_ROUND, project.round_channels(CP_ROUND))
-        rounds = [CP_ROUND, *_rounds_of(project, plate)]
-        images = [results.aligned_image(plate, name, field) for name in rounds[1:]]
-        files = dict.fromkeys(Path(path) for path, _ in painted)
+        rounds = [_painted(context, plate, field)]
+        for name in project.rounds_of(plate):
+            image = results.aligned_image(plate, name, field)
+            channels = tuple(project.round_channels(name))
+            rounds.append(
+                RoundSources(name, channels, {c: Source(image, k) for k, c in enumerate(channels)})
+            )
+        files = dict.fromkeys(source.path for r in rounds for source in r.sources.values())
         jobs.append(
-            Job(
-                plate,
-                field,
-                (*files, *images, *masks.values()),
-                tuple(results.part("features", name, plate, field) for name in rounds),
-                {
-                    "settings": project.features.model_copy(update={"csv": False}),
-                    "regions": regions,
-                    "rounds": {name: project.round_channels(name) for name in rounds},
-                },
-                {
-                    "sources": {
-                        CP_ROUND: painted,
-                        **{
-                            name: [
-                                (str(path), plane)
-                                for plane in range(len(project.round_channels(name)))
-                            ]
-                            for name, path in zip(rounds[1:], images, strict=True)
-                        },
-                    },
-                    "masks": masks,
-                },
+            FeaturesJob(
+                plate=plate,
+                field=field,
+                inputs=(*files, *masks.values()),
+                outputs=tuple(results.part("features", r.name, plate, field) for r in rounds),
+                settings=project.features,
+                regions=regions,
+                rounds=tuple(rounds),
+                masks=masks,
             )
         )
     return Plan(
-        jobs, table_inputs=layout_paths(project), table_params={"csv": project.features.csv}
+        jobs, table_inputs=layout_paths(project), table_settings={"csv": project.features.csv}
     )
 
 
-def _rounds_of(project: Project, plate: str) -> list[str]:
-    held = next(p.ground_truth for p in project.plates if p.name == plate)
-    return [name for name in project.rounds if name in held]
+def _painted(context: Context, plate: str, field: str) -> RoundSources:
+    channels = tuple(context.project.round_channels(CP_ROUND))
+    held = context.images.channels[plate, field, CP_ROUND]
+    return RoundSources(CP_ROUND, channels, {name: held[name] for name in channels if name in held})
 
 
-def work(job: Job) -> Outcome:
+def work(job: FeaturesJob) -> Outcome[FeaturesRecord]:
     """Measure one field in every round."""
-    masks = {kind: read_labels(path) for kind, path in job.runtime["masks"].items()}
+    from nucprof.io.images import read_labels
+    from nucprof.io.tables import write_table
+
+    masks = {kind: read_labels(path) for kind, path in job.masks.items()}
     rows = 0
-    for (name, channels), part in zip(job.params["rounds"].items(), job.outputs, strict=True):
-        image = read_channels(job.runtime["sources"][name])
-        table = measure_field(image, masks, channels, job.params["regions"], job.params["settings"])
+    for r, part in zip(job.rounds, job.outputs, strict=True):
+        image = read_sources(job, r.sources, r.channels)
+        table = measure_field(image, masks, r.channels, job.regions, job.settings)
         rows = len(table["ObjectNumber"])
         write_table(part, field_table(job.plate, FieldKey.parse(job.field), table))
-    return Outcome({"cells": rows})
+    return Outcome(FeaturesRecord(rows))
 
 
 def measure_field(
@@ -129,6 +137,8 @@ def measure_field(
         ``ObjectNumber`` and, for every row, the features; objects are those of ``cells`` where
         there are cells. A compartment that a cell lacks (no cytoplasm) is NaN.
     """
+    import numpy as np
+
     from nucprof.core.features import OBJECT_KEYS, measure_objects, measure_patches
 
     labels = {"Nuclei": masks["nuclei"]}
@@ -168,6 +178,8 @@ def measure_field(
 
 def _by_label(found: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, np.ndarray]:
     """Rows of the wanted labels, NaN where a label has no such compartment."""
+    import numpy as np
+
     from nucprof.core.features import OBJECT_KEYS
 
     ids = found["ObjectNumber"]
@@ -185,6 +197,7 @@ def _by_label(found: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, np.
 
 def field_table(plate: str, field: FieldKey, measured: dict[str, np.ndarray]) -> pd.DataFrame:
     """A field's rows with their metadata, the culture left out."""
+    import numpy as np
     import pandas as pd
 
     from nucprof.core.features import OBJECT_KEYS
@@ -223,8 +236,12 @@ def add_culture(project: Project) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return add
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(
+    context: Context, plan: Plan[FeaturesJob], entries: Sequence[Entry[FeaturesRecord]]
+) -> Summary:
     """Join the fields' parts into one table per round."""
+    from nucprof.io.tables import concatenate, read_table, write_table
+
     project, results = context.project, context.results
     done = {entry.key for entry in entries if entry.status == "done"}
     summary = Summary()
@@ -234,8 +251,8 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
             path
             for job in plan.jobs
             if job.key in done
-            for path, r in zip(job.outputs, job.params["rounds"], strict=True)
-            if r == name
+            for path, r in zip(job.outputs, job.rounds, strict=True)
+            if r.name == name
         ]
         target = results.features(name)
         count = concatenate(parts, target, add)
@@ -261,3 +278,16 @@ def wells_without_culture(project: Project, fields: Sequence[tuple[str, str]]) -
                 "their cells are not trained on"
             )
     return warnings
+
+
+STAGE = Stage(
+    name="features",
+    help="Measure intensity, shape and texture of every cell",
+    sections=("features",),
+    needs=needs("segment", "align"),
+    makes=("features/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=FeaturesRecord,
+)

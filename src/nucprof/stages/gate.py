@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from nucprof.config import Project
 from nucprof.config.models import GateSettings
-from nucprof.core import gating
 from nucprof.errors import DataError, ProjectError
-from nucprof.io.files import atomic, read_json, write_json
-from nucprof.io.tables import read_columns, read_table, write_table
+from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.plate.keys import CP_ROUND
-from nucprof.stages.base import WHOLE, Context, Drop, Entry, Job, Outcome, Plan, Summary, require
+from nucprof.stages.base import (
+    Context,
+    Drop,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Stage,
+    Summary,
+    needs,
+    without_ground_truth,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 KEYS = ["Metadata_Plate", "Metadata_ROI_img_name"]
@@ -32,24 +43,41 @@ METADATA = [
 ]
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class GateJob(Job):
+    """The whole project's cells.
+
+    ``markers`` names the round of each marker, ``tables`` the feature table of each round.
+    """
+
+    settings: GateSettings
+    markers: dict[str, str]
+    compartment: str
+    tables: dict[str, Path]
+    folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """Cells by true class."""
+
+    classes: dict[str, int]
+
+
+def plan(context: Context) -> Plan[GateJob]:
     """One job: the whole project's cells."""
-    require(context, "features")
     project, results = context.project, context.results
     folder = results.folder("gate")
     tables = {name: results.features(name) for name in (CP_ROUND, *project.rounds)}
-    job = Job(
-        *WHOLE,
-        tuple(tables.values()),
-        tuple(
-            folder / name for name in ("GT_data.csv", "cutoffs.json", "counts.csv", "scatter.png")
-        ),
-        {
-            "settings": project.gate,
-            "markers": markers_of(project),
-            "compartment": "Cells" if project.mask_kind == "cells" else "Nuclei",
-        },
-        {"tables": tables, "folder": folder},
+    names = ("GT_data.csv", "cutoffs.json", "counts.csv", "scatter.png")
+    job = GateJob(
+        inputs=tuple(tables.values()),
+        outputs=tuple(folder / name for name in names),
+        settings=project.gate,
+        markers=markers_of(project),
+        compartment="Cells" if project.mask_kind == "cells" else "Nuclei",
+        tables=tables,
+        folder=folder,
     )
     return Plan([job])
 
@@ -64,14 +92,17 @@ def markers_of(project: Project) -> dict[str, str]:
     }
 
 
-def work(job: Job) -> Outcome:
+def work(job: GateJob) -> Outcome[GateRecord]:
     """Gate all cells."""
-    settings: GateSettings = job.params["settings"]
-    folder = job.runtime["folder"]
+    from nucprof.core import gating
+    from nucprof.io.files import write_json
+    from nucprof.io.tables import write_table
+
+    settings, folder = job.settings, job.folder
     cells = read_cells(job)
     removed = cells[_filtered(cells, settings)]
     cells = cells.drop(removed.index).reset_index(drop=True)
-    gate = Gate.of(cells, settings, job.params["markers"])
+    gate = Gate.of(cells, settings, job.markers)
     called = gating.classify(gate.values, gate.cutoffs, gate.classes)
     table = cells[METADATA].assign(true_condition=called)
     table.insert(0, "plate", table["Metadata_Plate"])
@@ -89,7 +120,7 @@ def work(job: Job) -> Outcome:
     write_json(folder / "cutoffs.json", gate.report())
     gate.draw(folder, called)
     tally = {name: int((called == name).sum()) for name in (*gate.classes, gating.UNDEFINED)}
-    return Outcome({"classes": tally}, dropped=_drops(removed))
+    return Outcome(GateRecord(tally), dropped=_drops(removed))
 
 
 class Gate:
@@ -118,6 +149,10 @@ class Gate:
         DataError
             No one-to-one match of markers and monocultures, or no monoculture for an auto cutoff.
         """
+        import numpy as np
+
+        from nucprof.core import gating
+
         values = {marker: cells[marker].to_numpy(dtype=np.float64) for marker in markers}
         cultures = cells["Metadata_Target"].fillna("").to_numpy(dtype=object)
         found = sorted(set(cultures) - {"", settings.mixed_culture})
@@ -155,6 +190,8 @@ class Gate:
 
     def report(self) -> dict[str, Any]:
         """What ``cutoffs.json`` holds: per marker its class, cutoff, and how well it separates."""
+        from nucprof.core import gating
+
         table = gating.medians(self.values, self.cultures, self.monocultures)
         report = {}
         for name, marker in self.classes.items():
@@ -172,7 +209,9 @@ class Gate:
 
     def draw(self, folder: Any, called: np.ndarray) -> None:
         """Draw every pair of markers; the first pair is ``scatter.png``."""
+        from nucprof.core import gating
         from nucprof.figures import plots
+        from nucprof.io.files import atomic
 
         for number, (a, b) in enumerate(combinations(self.classes.values(), 2)):
             name = "scatter.png" if number == 0 else f"scatter-{a}-{b}.png"
@@ -189,21 +228,22 @@ class Gate:
                 )
 
 
-def read_cells(job: Job) -> pd.DataFrame:
+def read_cells(job: GateJob) -> pd.DataFrame:
     """All cells with their metadata, marker intensities (by marker name) and filter features."""
-    tables = job.runtime["tables"]
-    wanted = list(job.params["settings"].filters)
+    from nucprof.io.tables import read_columns, read_table
+
+    tables = job.tables
+    wanted = list(job.settings.filters)
     held = {name: read_columns(path) for name, path in tables.items()}
     extra = [feature for feature in wanted if feature in held[CP_ROUND]]
     cells = read_table(tables[CP_ROUND], [*METADATA, *extra])
     columns = {
-        marker: f"{job.params['compartment']}_Intensity_MeanIntensity_{marker}"
-        for marker in job.params["markers"]
+        marker: f"{job.compartment}_Intensity_MeanIntensity_{marker}" for marker in job.markers
     }
     for name, path in tables.items():
         if name == CP_ROUND:
             continue
-        here = {c: m for m, c in columns.items() if job.params["markers"][m] == name}
+        here = {c: m for m, c in columns.items() if job.markers[m] == name}
         more = [f for f in wanted if f in held[name] and f not in cells.columns]
         found = read_table(path, [*KEYS, *here, *(f for f in more if f not in here)])
         for feature in more:
@@ -222,6 +262,10 @@ def read_cells(job: Job) -> pd.DataFrame:
 
 
 def _filtered(cells: pd.DataFrame, settings: GateSettings) -> np.ndarray:
+    import numpy as np
+
+    from nucprof.core import gating
+
     if not settings.filters:
         return np.zeros(len(cells), dtype=bool)
     columns = {name: cells[name].to_numpy(dtype=np.float64) for name in settings.filters}
@@ -235,10 +279,15 @@ def _drops(removed: pd.DataFrame) -> list[Drop]:
     return [Drop(plate, field, "filter", ids.tolist()) for (plate, field), ids in fields]
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(context: Context, plan: Plan[GateJob], entries: Sequence[Entry[GateRecord]]) -> Summary:
     """Tell the cutoffs, how good they are, and how many cells each class has."""
-    folder = plan.jobs[0].runtime["folder"]
-    tally = entries[0].record["classes"]
+    from nucprof.core import gating
+    from nucprof.io.files import read_json
+
+    folder = plan.jobs[0].folder
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
+    tally = record.classes
     summary = Summary(counts={"classes": tally})
     for marker, found in read_json(folder / "cutoffs.json").items():
         quality = ""
@@ -256,3 +305,17 @@ def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
     )
     summary.lines.append(f"look at {folder / 'scatter.png'}")
     return summary
+
+
+STAGE = Stage(
+    name="gate",
+    help="Give cells their true class from the ground truth",
+    sections=("gate",),
+    needs=needs("features"),
+    makes=("gate/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=GateRecord,
+    skip=without_ground_truth,
+)

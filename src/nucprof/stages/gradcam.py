@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucprof.core.crops import extract_crops
-from nucprof.core.labels import ObjectIndex
-from nucprof.io.files import read_json
-from nucprof.io.images import describe, read_labels
-from nucprof.io.tables import read_table, write_table
-from nucprof.learn.cnn.crop_table import (
-    crop_files,
-    crop_folder,
-    crop_kind,
-    open_cells_crops,
-    trained_network,
-)
+from nucprof.config import Project
+from nucprof.config.by_mode import CropKind, crop_kind
+from nucprof.config.models import GradcamSettings
+from nucprof.io.digest import WHERE_IT_RUNS
+from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, trained_network
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 from nucprof.plate.keys import CP_ROUND, parse_cell_key
 from nucprof.stages.base import (
-    WHOLE,
     Context,
     Entry,
     Job,
     Outcome,
     Plan,
+    Stage,
     Summary,
+    disabled,
     fields_with_masks,
     mask_path,
-    require,
+    needs,
 )
 
 if TYPE_CHECKING:
@@ -41,63 +37,97 @@ FILES = ("index.csv", "attention.csv", "crops.png", "mean.png", "gallery.png", "
 _MAPPED_PER_CLASS = 200  # cells per class behind the mean maps and the table
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class GradcamJob(Job):
+    """The cells that a network was tested on; ``masks`` are their nuclei, by plate and field.
+
+    ``image`` is a file that tells the size of a pixel.
+    """
+
+    settings: GradcamSettings
+    seed: int
+    crops: CropKind
+    index: Path
+    masks: dict[tuple[str, str], Path]
+    trained: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    image: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Mean share of the attention on nuclei, and with a ring around them, beside their area."""
+
+    predicted: str
+    n: int
+    nucleus: float
+    nucleus_area: float
+    with_ring: float
+    with_ring_area: float
+    nucleus_ratio: float
+    with_ring_ratio: float
+
+
+@dataclass(frozen=True)
+class GradcamRecord:
+    """The attention by predicted class, the last one over all."""
+
+    attention: tuple[Attention, ...]
+
+
+def plan(context: Context) -> Plan[GradcamJob]:
     """One job: cells that the network was tested on, which it had not seen."""
-    require(context, "crop")
     project, results = context.project, context.results
     trained = trained_network(results, project.gradcam.model)
-    predictions = trained / "predictions.csv"
     folder = results.folder("gradcam")
     fields = fields_with_masks(context)
     masks = {key: mask_path(context, "nuclei", *key) for key in fields}
     image = context.images.sources(*fields[0], CP_ROUND, [project.channels.nuclei])[0]
-    job = Job(
-        *WHOLE,
-        (
+    crops = crop_files(project, results)
+    job = GradcamJob(
+        inputs=(
             trained / DESCRIPTION,
             trained / WEIGHTS,
-            predictions,
-            *crop_files(project, results),
+            trained / "predictions.csv",
+            *crops,
             *masks.values(),
         ),
-        tuple(folder / name for name in FILES),
-        {
-            "settings": project.gradcam,
-            "seed": project.project.seed,
-            "crops": vars(crop_kind(project)),
-        },
-        {
-            "folder": folder,
-            "trained": trained,
-            "index": crop_folder(project, results) / "index.parquet",
-            "kind": crop_kind(project),
-            "device": project.execution.device,
-            "masks": masks,
-            "image": image[0],
-        },
+        outputs=tuple(folder / name for name in FILES),
+        settings=project.gradcam,
+        seed=project.project.seed,
+        crops=crop_kind(project),
+        index=crops[0],
+        masks=masks,
+        trained=trained,
+        folder=folder,
+        device=project.execution.device,
+        image=image.path,
     )
     return Plan([job])
 
 
-def work(job: Job) -> Outcome:
+def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     """Explain, measure, draw."""
     import numpy as np
 
     from nucprof.figures.gradcam import Pictures
+    from nucprof.io.images import describe
+    from nucprof.io.tables import write_table
     from nucprof.learn.cnn.gradcam import attention_inside, attention_maps
     from nucprof.learn.cnn.model import load_cnn
-    from nucprof.learn.device import resolve_device
+    from nucprof.machine import resolve_device
     from nucprof.plate.columns import CELL, PLATE, WELL
 
-    model = load_cnn(job.runtime["trained"])
-    channels = model.check_fits(job.runtime["kind"])
+    model = load_cnn(job.trained)
+    channels = model.check_fits(job.crops)
     tested = _tested(job)
     keys = tested.rename(columns={"plate": PLATE, "ROI_img_name": CELL, "well": WELL})
-    crops = open_cells_crops(keys, job.runtime["index"], channels)
-    device = resolve_device(job.runtime["device"])
+    crops = open_cells_crops(keys, job.index, channels)
+    device = resolve_device(job.device)
     inputs = model.inputs(crops, keys[PLATE].to_numpy(dtype=str), device)
     classes = np.searchsorted(model.classes, tested["predicted"].to_numpy(dtype=str))
-    mapped = _some_of_each(classes, job.params["seed"])
+    mapped = _some_of_each(classes, job.seed)
     shown = _chosen(job, tested, model.classes)
     numbers = np.union1d(mapped, shown)
     maps = attention_maps(model.network, inputs, numbers, classes[numbers])
@@ -105,18 +135,30 @@ def work(job: Job) -> Outcome:
     attention = attention_inside(maps, nuclei)
     table = tested.iloc[numbers].reset_index(drop=True).assign(**vars(attention))
     Pictures(
-        job.runtime["folder"], job.params["settings"], model, inputs, tested, numbers, maps, nuclei,
-        describe(Path(job.runtime["image"])).pixel_size_um,
-    ).draw(mapped, shown)  # fmt: skip
+        folder=job.folder,
+        choose=job.settings.choose,
+        per_class=job.settings.per_class,
+        classes=model.classes,
+        channels=model.crops.channels,
+        enlarged=model.image_size / model.crops.patch_size,
+        prepare=lambda rows: inputs.prepare(rows).cpu().numpy(),
+        tested=tested,
+        numbers=numbers,
+        maps=maps,
+        nuclei=nuclei,
+        pixel_um=describe(job.image).pixel_size_um,
+    ).draw(mapped, shown)
     write_table(job.outputs[0], table[np.isin(numbers, shown)])
     summary = _summary(table[np.isin(numbers, mapped)])
     write_table(job.outputs[1], summary)
-    return Outcome({"attention": summary.to_dict("records")})
+    return Outcome(GradcamRecord(tuple(Attention(**row) for row in summary.to_dict("records"))))
 
 
-def _tested(job: Job) -> pd.DataFrame:
+def _tested(job: GradcamJob) -> pd.DataFrame:
     """Cells of the model's unseen wells, of its first run, with the confidence of their class."""
-    table = read_table(job.runtime["trained"] / "predictions.csv")
+    from nucprof.io.tables import read_table
+
+    table = read_table(job.trained / "predictions.csv")
     first = table["seed"] == table["seed"].iloc[0]
     if "repeat" in table:
         first &= table["repeat"] == 0
@@ -134,12 +176,12 @@ def _some_of_each(classes: np.ndarray, seed: int) -> np.ndarray:
     )
 
 
-def _chosen(job: Job, tested: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+def _chosen(job: GradcamJob, tested: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     import numpy as np
 
     from nucprof.learn.cnn.gradcam import choose_crops
 
-    settings = job.params["settings"]
+    settings = job.settings
     return choose_crops(
         np.searchsorted(classes, tested["predicted"].to_numpy(dtype=str)),
         tested["confidence"].to_numpy(),
@@ -147,20 +189,24 @@ def _chosen(job: Job, tested: pd.DataFrame, classes: Sequence[str]) -> np.ndarra
         n_classes=len(classes),
         per_class=settings.per_class,
         choose=settings.choose,
-        seed=job.params["seed"],
+        seed=job.seed,
     )
 
 
-def _nuclei(job: Job, cells: pd.DataFrame, size: int) -> np.ndarray:
+def _nuclei(job: GradcamJob, cells: pd.DataFrame, size: int) -> np.ndarray:
     """The cells' own nuclei in their crops, `(n, size, size)` bool, by label, never by rank."""
     import numpy as np
+
+    from nucprof.core.crops import extract_crops
+    from nucprof.core.labels import ObjectIndex
+    from nucprof.io.images import read_labels
 
     out = np.zeros((len(cells), size, size), dtype=bool)
     names = cells["ROI_img_name"].map(parse_cell_key)
     fields = [str(field) for field, _ in names]
     labels_of = np.array([label for _, label in names])
     for plate, field in sorted(set(zip(cells["plate"], fields, strict=True))):
-        labels = read_labels(job.runtime["masks"][plate, field])
+        labels = read_labels(job.masks[plate, field])
         here = np.flatnonzero((cells["plate"] == plate) & (np.array(fields) == field))
         objects = ObjectIndex.of(labels)
         rows = np.searchsorted(objects.ids, labels_of[here])
@@ -183,18 +229,42 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
     return means.rename_axis("predicted").reset_index()
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(
+    context: Context, plan: Plan[GradcamJob], entries: Sequence[Entry[GradcamRecord]]
+) -> Summary:
     """Tell how much of the attention falls on nuclei."""
+    from nucprof.io.files import read_json
+
     job = plan.jobs[0]
-    every = entries[0].record["attention"][-1]
-    metrics = read_json(job.runtime["trained"] / "metrics.json")
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
+    every = record.attention[-1]
+    metrics = read_json(job.trained / "metrics.json")
     return Summary(
         list(job.outputs),
-        {"attention_in_nucleus": every["nucleus"], "n_test": metrics["n_test"]},
+        {"attention_in_nucleus": every.nucleus, "n_test": metrics["n_test"]},
         [
-            f"{every['nucleus']:.0%} of the attention lies inside the nucleus, which takes "
-            f"{every['nucleus_area']:.0%} of the crop; with a ring around it "
-            f"{every['with_ring']:.0%} of {every['with_ring_area']:.0%}",
-            f"look at {job.runtime['folder'] / 'crops.png'} and mean.png",
+            f"{every.nucleus:.0%} of the attention lies inside the nucleus, which takes "
+            f"{every.nucleus_area:.0%} of the crop; with a ring around it "
+            f"{every.with_ring:.0%} of {every.with_ring_area:.0%}",
+            f"look at {job.folder / 'crops.png'} and mean.png",
         ],
     )
+
+
+def _skip(project: Project) -> str | None:
+    return disabled("gradcam")(project) or disabled("train.cnn")(project)
+
+
+STAGE = Stage(
+    name="gradcam",
+    help="Show where the network looks",
+    sections=("gradcam",),
+    needs=needs("crop", "train-cnn"),
+    makes=("gradcam/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=GradcamRecord,
+    skip=_skip,
+)

@@ -2,67 +2,101 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nucprof.config.models import RenameSettings
+from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
-from nucprof.io.tables import write_table
-from nucprof.plate.keys import FieldKey
-from nucprof.raw.index import index_table
-from nucprof.raw.renaming import moved_from, rename_files
-from nucprof.raw.rounds import (
-    Round,
-    RoundFile,
-    RoundFiles,
-    assign_channels,
-    channel_of_token,
-    image_files,
-    list_rounds,
-    read_round,
-    some,
-    unpaired,
+from nucprof.stages.base import (
+    ActionResult,
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Stage,
+    StageOption,
+    Summary,
+    needs,
 )
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary
+
+if TYPE_CHECKING:  # numpy would slow `nucprof --help`
+    from nucprof.raw.rounds import Round
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True)
+class ListedFile:
+    """A raw file as its folder lists it, under the name that it had before it was moved."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenameJob(Job):
+    """All rounds of all plates: their folders, and the files in them."""
+
+    settings: RenameSettings
+    rounds: tuple[Round, ...]
+    exclude: tuple[str, ...]
+    listing: dict[str, tuple[ListedFile, ...]]
+    results: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
+    root: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class RenameRecord:
+    """Fields by round (``plate/round``), and the project's folder when they were listed."""
+
+    rounds: dict[str, int]
+    root: str
+
+
+def plan(context: Context) -> Plan[RenameJob]:
     """List the folders; their names, sizes and times decide the result."""
+    from nucprof.raw.renaming import moved_from
+    from nucprof.raw.rounds import image_files, list_rounds
+
     project = context.project
     rounds = list_rounds(project)
     before = moved_from(undo_log(context.results))  # moving alone makes nothing new
     files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
-    listing = {
-        name: sorted(
-            [before.get(path, path).name, path.stat().st_size, path.stat().st_mtime_ns]
-            for path in paths
-        )
-        for name, paths in files.items()
-    }
-    params = {
-        "settings": project.rename,
-        "rounds": rounds,
-        "exclude": project.project.exclude,
-        "listing": listing,
-    }
-    job = Job(
-        *WHOLE,
+    job = RenameJob(
         inputs=(),
         outputs=(context.results.images,),
-        params=params,
-        runtime={"results": context.results},
+        settings=project.rename,
+        rounds=tuple(rounds),
+        exclude=tuple(project.project.exclude),
+        listing={
+            name: tuple(_listed(path, before.get(path, path).name) for path in paths)
+            for name, paths in files.items()
+        },
+        results=context.results,
+        root=project.root,
     )
     listed = (path for paths in files.values() for path in paths)
-    return Plan([job], consulted=(*(Path(r.folder) for r in rounds), *listed))
+    return Plan([job], consulted=(*(r.folder for r in rounds), *listed))
 
 
-def work(job: Job) -> Outcome:
+def _listed(path: Path, name: str) -> ListedFile:
+    status = path.stat()
+    return ListedFile(name, status.st_size, status.st_mtime_ns)
+
+
+def work(job: RenameJob) -> Outcome[RenameRecord]:
     """Read names and headers, rename where asked, and write ``images.csv``."""
-    settings: RenameSettings = job.params["settings"]
-    results: Results = job.runtime["results"]
-    read = [read_round(r, settings, job.params["exclude"]) for r in job.params["rounds"]]
+    from nucprof.io.tables import write_table
+    from nucprof.raw.index import incomplete, index_rows, index_table
+    from nucprof.raw.renaming import rename_files, target_name
+    from nucprof.raw.rounds import read_round, unpaired
+
+    settings, results = job.settings, job.results
+    read = [read_round(r, settings, job.exclude) for r in job.rounds]
     rows = [row for found in read for row in index_rows(found, settings)]
     if settings.mode != "index":
         targets = [
@@ -76,7 +110,9 @@ def work(job: Job) -> Outcome:
             row["path"] = str(moved.get(Path(row["path"]), row["path"]))
     write_table(results.images, index_table(rows))
     return Outcome(
-        {"rounds": {f"{f.round.plate}/{f.round.name}": len(f.fields) for f in read}},
+        RenameRecord(
+            {f"{f.round.plate}/{f.round.name}": len(f.fields) for f in read}, str(job.root)
+        ),
         warnings=[
             *(text for found in read for text in found.warnings),
             *(text for found in read for text in incomplete(found.round, rows)),
@@ -85,64 +121,40 @@ def work(job: Job) -> Outcome:
     )
 
 
-def index_rows(found: RoundFiles, settings: RenameSettings) -> list[dict[str, Any]]:
-    """Rows of ``images.csv`` for a round."""
-    r = found.round
-    return [
-        {
-            "plate": r.plate,
-            "well": str(key.well),
-            "row": key.row,
-            "column": key.column,
-            "site": key.site,
-            "round": r.name,
-            "channel": channel,
-            "path": str(path),
-            "plane": plane,
-        }
-        for key, files in sorted(found.fields.items())
-        for channel, (path, plane) in assign_channels(r, key, files, found.infos, settings).items()
-    ]
-
-
-def incomplete(r: Round, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Fields that lack the file of a channel."""
-    held = defaultdict(set)
-    for row in rows:
-        if (row["plate"], row["round"]) == (r.plate, r.name):
-            held[FieldKey(row["row"], row["column"], row["site"])].add(row["channel"])
-    short = [
-        f"{key} ({', '.join(name for name in r.channels if name not in channels)})"
-        for key, channels in sorted(held.items())
-        if len(channels) < len(r.channels)
-    ]
-    return [f"{r.text}: fields without the file of a channel: {some(short)}"] if short else []
-
-
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(
+    context: Context, plan: Plan[RenameJob], entries: Sequence[Entry[RenameRecord]]
+) -> Summary:
     """Count fields by round."""
-    counts = entries[0].record["rounds"]
-    lines = [f"{name}: {n} fields" for name, n in counts.items()]
-    return Summary([context.results.images], {"fields": counts}, lines)
-
-
-def target_name(
-    found: RoundFiles, file: RoundFile, alone: bool, settings: RenameSettings, results: Results
-) -> Path:
-    """Where a file goes in mode link (below the results) or move (in its own folder).
-
-    ``alone``: no other file belongs to its field.
-    """
-    r, key, token = found.round, file.parsed.key, file.parsed.channel
-    info = found.infos.get(file.path)
-    whole = alone if info is None else info.planes > 1
-    suffix = ""
-    if token is not None and len(r.channels) > 1 and not whole:
-        suffix = f"_{channel_of_token(r, token, settings)}"
-    folder = file.path.parent if settings.mode == "move" else results.folder("raw", r.plate, r.name)
-    return folder / f"{key}{suffix}{file.path.suffix.lower()}"
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
+    lines = [f"{name}: {n} fields" for name, n in record.rounds.items()]
+    return Summary([context.results.images], {"fields": record.rounds}, lines)
 
 
 def undo_log(results: Results) -> Path:
     """The record of the files moved, by which ``--undo`` moves them back."""
     return results.folder("raw", "moved.json")
+
+
+def undo(context: Context, value: bool, fields: Sequence[str]) -> ActionResult:
+    """Give moved files their old names back."""
+    from nucprof.raw.renaming import undo_moves
+
+    count = undo_moves(undo_log(context.results))
+    context.results.images.unlink(missing_ok=True)  # its paths lead nowhere now
+    return ActionResult([f"{count} files have their old names back."])
+
+
+STAGE = Stage(
+    name="rename",
+    help="Map raw microscope names to field keys",
+    sections=("rename",),
+    needs=needs(),
+    makes=("images.csv",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=RenameRecord,
+    ledger=False,
+    options=(StageOption("--undo", bool, "give moved files their old names back", undo),),
+)

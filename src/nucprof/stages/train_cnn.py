@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import dataclasses
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import CnnSettings as CnnSection
-from nucprof.io.files import atomic, read_json
-from nucprof.io.tables import read_table, write_table
+from nucprof.io.digest import WHERE_IT_RUNS, digest
 from nucprof.learn.cells import (
+    Training,
     add_true_class,
     choose_cells,
     classifier_outputs,
     describe_metrics,
     gate_table,
-    training_params,
+    training_of,
     write_evaluation,
 )
-from nucprof.learn.cnn.crop_table import crop_files, crop_folder, crop_kind, open_cells_crops
+from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops
 from nucprof.plate.keys import CP_ROUND
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
+from nucprof.stages.base import (
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Stage,
+    Summary,
+    disabled,
+    needs,
+)
 
 if TYPE_CHECKING:
     from nucprof.learn.cnn.evaluate import CnnResult, CnnSettings
@@ -34,67 +45,87 @@ progress = logging.getLogger("nucprof.progress")
 MODEL = "model.safetensors"
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class NetworkJob(Job):
+    """The whole project's cells: their features, crops and, where there is one, the gate's classes.
+
+    ``index`` is the crops' index table.
+    """
+
+    settings: CnnSection
+    training: Training
+    crops: CropKind
+    features: Path
+    gate: Path | None
+    index: Path
+    folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """The culture that was learnt from, the network, and where it was trained."""
+
+    culture: str
+    architecture: str
+    device: str
+
+
+def plan(context: Context) -> Plan[NetworkJob]:
     """One job: the whole project's cells."""
     project, results = context.project, context.results
-    gated = project.has_ground_truth
-    require(context, "crop", "features", *(["gate"] if gated else []))
     folder = results.folder("train", "cnn", context.name)
     settings = project.train.cnn
+    features = results.features(CP_ROUND)
+    gate = gate_table(results) if project.has_ground_truth else None
+    crops = crop_files(project, results)
     names = ["model.json", "history.csv", "history.png"]
     names += ["learning_curve.csv", "learning_curve.png"] if settings.sizes else []
     names += ["ablation.csv", "ablation.png"] if settings.ablate == "channels" else []
-    job = Job(
-        *WHOLE,
-        (
-            results.features(CP_ROUND),
-            *([gate_table(results)] if gated else []),
-            *crop_files(project, results),
+    job = NetworkJob(
+        inputs=(
+            features,
+            *([gate] if gate else []),
+            *crops,
             *([settings.pretrained] if settings.pretrained else []),
         ),
-        (*classifier_outputs(folder, MODEL).values(), *(folder / name for name in names)),
-        {
-            **training_params(project),
-            "settings": settings,
-            "gated": gated,
-            "crops": vars(crop_kind(project)),
-            "density_strata": project.train.density_strata,
-        },
-        {
-            "folder": folder,
-            "index": crop_folder(project, results) / "index.parquet",
-            "kind": crop_kind(project),
-            "device": project.execution.device,
-        },
+        outputs=(
+            *classifier_outputs(folder, MODEL).values(),
+            *(folder / name for name in names),
+        ),
+        settings=settings,
+        training=training_of(project),
+        crops=crop_kind(project),
+        features=features,
+        gate=gate,
+        index=crops[0],
+        folder=folder,
+        device=project.execution.device,
     )
     return Plan([job])
 
 
-def work(job: Job) -> Outcome:
+def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     """Train, evaluate, write."""
     import pandas as pd
 
+    from nucprof.io.tables import read_table
     from nucprof.learn.cnn import studies
     from nucprof.learn.cnn.evaluate import evaluate_cnn
-    from nucprof.learn.device import resolve_device
+    from nucprof.machine import resolve_device
     from nucprof.plate.columns import in_key_order
 
-    params, section, folder = job.params, job.params["settings"], job.runtime["folder"]
-    table = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)
+    section, folder = job.settings, job.folder
     train, test, culture = choose_cells(
-        table,
-        culture=params["culture"],
-        test_culture=params["test_culture"],
-        targets=params["targets"],
-        mixed_name=params["mixed_name"],
+        add_true_class(read_table(job.features), job.gate), job.training
     )
     cells = in_key_order(
         train if test is None else pd.concat([train.assign(test=False), test.assign(test=True)])
     )
     kind, channels = _chosen_channels(job)
-    crops = open_cells_crops(cells, job.runtime["index"], channels)
-    device = resolve_device(job.runtime["device"])
-    settings = _settings(job, section)
+    crops = open_cells_crops(cells, job.index, channels)
+    device = resolve_device(job.device)
+    settings = _settings(job)
     common: dict[str, Any] = {
         "culture": culture,
         "device": device,
@@ -118,25 +149,20 @@ def work(job: Job) -> Outcome:
         ablation = studies.channel_ablation(cells, crops, kind, settings, **common)
         _write_study(folder / "ablation", ablation)
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
-    return Outcome(
-        {"culture": culture, "architecture": result.model.architecture, "device": device},
-        warnings=result.warnings,
-    )
+    record = NetworkRecord(culture, result.model.architecture, device)
+    return Outcome(record, warnings=result.warnings)
 
 
-def _chosen_channels(job: Job) -> tuple[Any, list[int]]:
-    from dataclasses import replace
-
-    kind = job.runtime["kind"]
-    names = tuple(job.params["settings"].channels) or kind.channels
-    return replace(kind, channels=names), [kind.channels.index(name) for name in names]
+def _chosen_channels(job: NetworkJob) -> tuple[CropKind, list[int]]:
+    names = tuple(job.settings.channels) or job.crops.channels
+    return replace(job.crops, channels=names), [job.crops.channels.index(name) for name in names]
 
 
-def _settings(job: Job, section: CnnSection) -> CnnSettings:
+def _settings(job: NetworkJob) -> CnnSettings:
     from nucprof.learn.cnn.evaluate import CnnSettings
     from nucprof.learn.cnn.train import TrainingSettings
 
-    params = job.params
+    section, training = job.settings, job.training
     return CnnSettings(
         training=TrainingSettings(
             epochs=section.epochs,
@@ -151,23 +177,24 @@ def _settings(job: Job, section: CnnSection) -> CnnSettings:
         image_size=section.image_size,
         normalise=section.normalise,
         pretrained=section.pretrained,
-        sample=params["sample"],
-        seeds=tuple(params["seeds"]),
-        split_unit=params["split_unit"],
+        sample=training.sample,
+        seeds=training.seeds,
+        split_unit=training.split_unit,
         repeats=section.repeats,
-        density_strata=params["density_strata"],
+        density_strata=training.density_strata,
     )
 
 
-def _definition(job: Job) -> str:
+def _definition(job: NetworkJob) -> str:
     """What decides a training run; a checkpoint of another is not gone on from."""
-    files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in job.inputs]
-    text = json.dumps([files, job.params], default=lambda model: model.model_dump(mode="json"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    files = [[path.stat().st_size, path.stat().st_mtime_ns] for path in job.inputs]
+    return digest([files, job])
 
 
 def _write(folder: Path, result: CnnResult) -> None:
     from nucprof.figures import classifiers
+    from nucprof.io.files import atomic
+    from nucprof.io.tables import write_table
 
     outputs = classifier_outputs(folder, MODEL)
     title = f"Network ({result.model.architecture})"
@@ -180,6 +207,8 @@ def _write(folder: Path, result: CnnResult) -> None:
 
 def _write_study(stem: Path, table: Any) -> None:
     from nucprof.figures import classifiers
+    from nucprof.io.files import atomic
+    from nucprof.io.tables import write_table
 
     write_table(stem.with_suffix(".csv"), table)
     draw = classifiers.learning_curve if stem.name == "learning_curve" else classifiers.ablation
@@ -187,16 +216,37 @@ def _write_study(stem: Path, table: Any) -> None:
         draw(path, table.to_dict("list"))
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(
+    context: Context, plan: Plan[NetworkJob], entries: Sequence[Entry[NetworkRecord]]
+) -> Summary:
     """Tell how good it is and where to look."""
-    folder, record = plan.jobs[0].runtime["folder"], entries[0].record
+    from nucprof.io.files import read_json
+
+    folder = plan.jobs[0].folder
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
     metrics = read_json(folder / "metrics.json")
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"{record['architecture']} on {record['device']} ({record['culture']} culture): "
+            f"{record.architecture} on {record.device} ({record.culture} culture): "
             + describe_metrics(metrics),
             f"look at {folder / 'confusion.png'} and {folder / 'history.png'}",
         ],
     )
+
+
+STAGE = Stage(
+    name="train-cnn",
+    help="Train and evaluate a network",
+    sections=("train", "train.cnn"),
+    needs=needs("crop", "features", "gate"),
+    makes=("train/cnn/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=NetworkRecord,
+    skip=disabled("train.cnn"),
+    named=True,
+)

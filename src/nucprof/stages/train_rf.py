@@ -2,87 +2,110 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from nucprof.io.files import atomic, read_json
-from nucprof.io.tables import read_table, write_table
+from nucprof.config.models import ForestSettings
+from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.learn.cells import (
+    Training,
     add_true_class,
     choose_cells,
     classifier_outputs,
     describe_metrics,
     gate_table,
-    training_params,
+    training_of,
     write_evaluation,
 )
 from nucprof.plate.keys import CP_ROUND
-from nucprof.stages.base import WHOLE, Context, Entry, Job, Outcome, Plan, Summary, require
+from nucprof.stages.base import (
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Stage,
+    Summary,
+    disabled,
+    needs,
+)
 
 MODEL = "model.skops"
 
 
-def plan(context: Context) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class ForestJob(Job):
+    """The whole project's cells: their features and, where there is one, the gate's classes."""
+
+    settings: ForestSettings
+    training: Training
+    features: Path
+    gate: Path | None
+    folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class ForestRecord:
+    """The culture that was learnt from, and the number of features."""
+
+    culture: str
+    features: int
+
+
+def plan(context: Context) -> Plan[ForestJob]:
     """One job: the whole project's cells."""
     project, results = context.project, context.results
-    require(context, "features", *(["gate"] if project.has_ground_truth else []))
     folder = results.folder("train", "rf", context.name)
-    inputs = [results.features(CP_ROUND)]
-    if project.has_ground_truth:
-        inputs.append(gate_table(results))
-    outputs = classifier_outputs(folder, MODEL)
+    features = results.features(CP_ROUND)
+    gate = gate_table(results) if project.has_ground_truth else None
     extra = (folder / "importance.csv", folder / "importance.png")
-    job = Job(
-        *WHOLE,
-        tuple(inputs),
-        (*outputs.values(), *extra),
-        {
-            **training_params(project),
-            "settings": project.train.rf,
-            "gated": project.has_ground_truth,
-            "density_strata": project.train.density_strata,
-        },
-        {"folder": folder},
+    job = ForestJob(
+        inputs=(features, *([gate] if gate else [])),
+        outputs=(*classifier_outputs(folder, MODEL).values(), *extra),
+        settings=project.train.rf,
+        training=training_of(project),
+        features=features,
+        gate=gate,
+        folder=folder,
     )
     return Plan([job])
 
 
-def work(job: Job) -> Outcome:
+def work(job: ForestJob) -> Outcome[ForestRecord]:
     """Train, evaluate, write."""
     from nucprof.figures import classifiers
+    from nucprof.io.files import atomic
+    from nucprof.io.tables import read_table, write_table
+    from nucprof.learn.forest import fit
     from nucprof.learn.forest.evaluate import evaluate_forest
-    from nucprof.learn.forest.fit import ForestSettings
     from nucprof.learn.selection import choose_features
     from nucprof.machine import cores
 
-    params, settings = job.params, job.params["settings"]
-    cells = add_true_class(read_table(job.inputs[0]), job.inputs[1] if params["gated"] else None)
-    train, test, culture = choose_cells(
-        cells,
-        culture=params["culture"],
-        test_culture=params["test_culture"],
-        targets=params["targets"],
-        mixed_name=params["mixed_name"],
-    )
+    training, settings = job.training, job.settings
+    cells = add_true_class(read_table(job.features), job.gate)
+    train, test, culture = choose_cells(cells, training)
     features = choose_features(
         list(cells.columns), regions=settings.regions, channels=settings.channels
     )
     result = evaluate_forest(
         train,
         features,
-        ForestSettings(
+        fit.ForestSettings(
             evaluation=settings.evaluation,
-            split_unit=params["split_unit"],
-            sample=params["sample"],
-            seeds=tuple(params["seeds"]),
+            split_unit=training.split_unit,
+            sample=training.sample,
+            seeds=training.seeds,
             scaling=settings.scaling,
             drop_redundant=settings.drop_redundant,
-            density_strata=params["density_strata"],
+            density_strata=training.density_strata,
             n_jobs=cores(),
         ),
         culture=culture,
         test_cells=test,
     )
-    folder = job.runtime["folder"]
+    folder = job.folder
     write_evaluation(
         classifier_outputs(folder, MODEL),
         result.metrics,
@@ -101,18 +124,39 @@ def work(job: Job) -> Outcome:
         )
     with atomic(folder / MODEL) as path:
         result.model.save(path)
-    return Outcome({"culture": culture, "features": len(features)})
+    return Outcome(ForestRecord(culture, len(features)))
 
 
-def finish(context: Context, plan: Plan, entries: Sequence[Entry]) -> Summary:
+def finish(
+    context: Context, plan: Plan[ForestJob], entries: Sequence[Entry[ForestRecord]]
+) -> Summary:
     """Tell how good it is and where to look."""
-    folder = plan.jobs[0].runtime["folder"]
+    from nucprof.io.files import read_json
+
+    folder = plan.jobs[0].folder
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
     metrics = read_json(folder / "metrics.json")
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"random forest ({entries[0].record['culture']} culture): {describe_metrics(metrics)}",
+            f"random forest ({record.culture} culture): {describe_metrics(metrics)}",
             f"look at {folder / 'confusion.png'}",
         ],
     )
+
+
+STAGE = Stage(
+    name="train-rf",
+    help="Train and evaluate a random forest",
+    sections=("train", "train.rf"),
+    needs=needs("features", "gate"),
+    makes=("train/rf/",),
+    plan=plan,
+    work=work,
+    finish=finish,
+    record=ForestRecord,
+    skip=disabled("train.rf"),
+    named=True,
+)

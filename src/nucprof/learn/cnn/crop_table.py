@@ -6,30 +6,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.config import Project
+from nucprof.config.by_mode import crop_kind
 from nucprof.errors import DataError, UserError
 from nucprof.io.results import Results
-from nucprof.io.tables import read_table
 from nucprof.learn.model_files import DESCRIPTION
-from nucprof.plate.keys import CP_ROUND
-from nucprof.stages.crop import crop_geometry
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nucprof.learn.cnn.crop_data import Crops
-    from nucprof.learn.cnn.model import CropKind
 
 INDEX = "index.parquet"
 
 
 def crop_folder(project: Project, results: Results) -> Path:
     """The folder of the project's crops."""
-    region, size, _ = crop_geometry(project)
-    return results.crops(region, size)
+    kind = crop_kind(project)
+    return results.crops(kind.region, kind.patch_size)
 
 
 def crop_files(project: Project, results: Results) -> tuple[Path, ...]:
     """The index and every stack that it names; the index alone where it does not exist yet."""
+    from nucprof.io.tables import read_table
+
     folder = crop_folder(project, results)
     index = folder / INDEX
     if not index.is_file():
@@ -48,14 +47,6 @@ def trained_network(results: Results, name: str) -> Path:
             "(or nucprof run-all PROJECT)."
         )
     return folder
-
-
-def crop_kind(project: Project) -> CropKind:
-    """What the project's crops show."""
-    from nucprof.learn.cnn.model import CropKind
-
-    region, size, masked = crop_geometry(project)
-    return CropKind(tuple(project.round_channels(CP_ROUND)), region, size, masked)
 
 
 def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> Crops:
@@ -77,6 +68,7 @@ def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> C
     """
     import numpy as np
 
+    from nucprof.io.tables import read_table
     from nucprof.learn.cnn.crop_data import open_crops
     from nucprof.plate.columns import KEY
 

@@ -14,12 +14,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
 from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
 from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.inputs import InputPath
-from nucprof.learn.cnn.model import CnnModel, CropKind
+from nucprof.learn.cnn.model import CnnModel
 from nucprof.learn.cnn.network import architecture_for, build_network, check_network
 from nucprof.learn.cnn.train import Samples, Trained, TrainingSettings, train_network
 from nucprof.learn.device import predict_logits

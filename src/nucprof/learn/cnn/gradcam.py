@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from scipy.ndimage import binary_dilation
 from torch import Tensor, nn
 
+from nucprof.core.crops import resize_mask
 from nucprof.errors import ModelError
 from nucprof.learn.cnn.inputs import InputPath
 
@@ -128,15 +129,6 @@ def attention_inside(maps: np.ndarray, nuclei: np.ndarray) -> Attention:
         return np.asarray((maps * region).sum(axis=(1, 2)))
 
     return Attention(inside(masks), masks.mean(axis=(1, 2)), inside(rings), rings.mean(axis=(1, 2)))
-
-
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Nearest neighbour to `size` x `size`, the shorter side padded as the crop's was."""
-    side = max(mask.shape)
-    missing = [side - n for n in mask.shape]
-    square = np.pad(mask, [(gap // 2, gap - gap // 2) for gap in missing])
-    rows = np.minimum(((np.arange(size) + 0.5) * side / size).astype(int), side - 1)
-    return np.asarray(square[np.ix_(rows, rows)], dtype=bool)
 
 
 def choose_crops(

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import ModelError
 from nucprof.io.files import atomic, read_json, write_json
 from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
@@ -24,16 +25,6 @@ from nucprof.learn.device import autocast, memory_format, predict_logits
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class CropKind:
-    """What the crops show: a model is applied only to crops of its own kind."""
-
-    channels: tuple[str, ...]
-    region: str
-    patch_size: int
-    masked: bool
 
 
 @dataclass

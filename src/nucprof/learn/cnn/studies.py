@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
-from nucprof.learn.cnn.model import CropKind
 
 
 @dataclass

@@ -1,16 +1,22 @@
-"""Which finished jobs still count after an earlier stage has changed."""
+"""Which finished jobs are current after an earlier stage has changed."""
 
 from __future__ import annotations
 
-from nucprof.run.current import holding
-from nucprof.stages.base import WHOLE, Entry, Stage
+from nucprof.run.current import current_jobs
+from nucprof.stages.base import WHOLE, Entry, Stage, needs
+
+
+def made(name, *before):
+    """A stage of which only the name and what it needs count."""
+    return Stage(name, "", (), needs(*before), (), plan=None, work=None, finish=None)
+
 
 ONE, TWO = ("p", "A-01-01"), ("p", "A-01-02")
 STAGES = (
-    Stage("segment", "", (), ("rename",), ()),
-    Stage("align", "", (), ("segment",), ()),
-    Stage("features", "", (), ("segment", "align"), ()),
-    Stage("gate", "", (), ("features",), ()),
+    made("segment", "rename"),
+    made("align", "segment"),
+    made("features", "segment", "align"),
+    made("gate", "features"),
 )
 
 
@@ -38,10 +44,10 @@ def world():
 
 
 def keys(journals, tables):
-    return {name: set(journal) for name, journal in holding(STAGES, journals, tables)}
+    return {name: set(journal) for name, journal in current_jobs(STAGES, None, journals, tables)}
 
 
-def test_all_hold():
+def test_all_are_current():
     both = {ONE, TWO}
     expected = {"segment": both, "align": both, "features": both, "gate": {WHOLE}}
     assert keys(*world()) == expected
@@ -72,12 +78,12 @@ def test_a_stage_that_the_project_does_not_need_is_passed_over():
     journals, tables = world()
     without = [stage for stage in STAGES if stage.name != "align"]
     journals["features"] = {ONE: entry(ONE, ["maskA-01-01=m"])}
-    found = dict(holding(without, journals, tables))
+    found = dict(current_jobs(without, None, journals, tables))
     assert set(found["features"]) == {ONE}
     assert "align" not in found
 
 
-def test_failed_and_excluded_jobs_hold():
+def test_failed_and_excluded_jobs_are_current():
     journals, tables = world()
     journals["align"][ONE] = entry(ONE, status="failed")
     journals["align"][TWO] = entry(TWO, ["maskA-01-02=m"], status="excluded")

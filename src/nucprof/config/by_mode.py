@@ -1,0 +1,56 @@
+"""What settings mean where they leave it to the mode: nuclei or whole cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nucprof.config.project import Project
+from nucprof.errors import ProjectError
+from nucprof.plate.keys import CP_ROUND
+
+
+@dataclass(frozen=True)
+class CropKind:
+    """What crops show: a network is applied only to crops of its own kind.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        The Cell Painting channels, in the order of the crops.
+    region : str
+        ``nucleocentric``, ``nucleus`` or ``cell``.
+    patch_size : int
+        Side of a crop, pixels.
+    masked : bool
+        Whether pixels outside the object are 0.
+    """
+
+    channels: tuple[str, ...]
+    region: str
+    patch_size: int
+    masked: bool
+
+
+def crop_kind(project: Project) -> CropKind:
+    """The crops that a project cuts; raises :class:`ProjectError` where they need whole cells."""
+    settings = project.crop
+    region = settings.region or ("cell" if project.mask_kind == "cells" else "nucleocentric")
+    if region == "cell" and project.mask_kind != "cells":
+        raise ProjectError("crop.region = cell needs whole cells: set segment.mode = cells.")
+    size = settings.patch_size or (192 if region == "cell" else 60)
+    masked = settings.masked if settings.masked is not None else region != "nucleocentric"
+    return CropKind(tuple(project.round_channels(CP_ROUND)), region, size, masked)
+
+
+def compartments(project: Project) -> tuple[str, ...]:
+    """Compartments measured; raises :class:`ProjectError` where they need whole cells."""
+    cells = project.mask_kind == "cells"
+    chosen = project.features.regions or (
+        ["Nuclei", "Cytoplasm", "Cells"] if cells else ["Nuclei", "Patch"]
+    )
+    wrong = [name for name in chosen if name in ("Cells", "Cytoplasm") and not cells]
+    if wrong:
+        raise ProjectError(
+            f"features.regions: {wrong[0]} needs whole cells: set segment.mode = cells."
+        )
+    return tuple(chosen)

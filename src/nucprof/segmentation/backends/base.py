@@ -1,0 +1,169 @@
+"""What a segmentation backend is: its declaration, what it gets, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from nucprof.config.setting import Section, setting
+
+if TYPE_CHECKING:  # numpy would slow `nucprof --help`
+    import numpy as np
+    import numpy.typing as npt
+
+    Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """What a backend sees of a field.
+
+    Attributes
+    ----------
+    nuclei : (H, W)
+        The nuclear plane, any real dtype.
+    cyto : (H, W) or None
+        In cell mode the cytoplasm plane.
+    name : str
+        Plate and field, for messages.
+    files : mapping
+        The field's own files that the backend asked for (:attr:`Segmenter.files`), by kind.
+    """
+
+    nuclei: npt.NDArray[np.generic]
+    cyto: npt.NDArray[np.generic] | None = None
+    name: str = ""
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Label images ``(H, W)`` of a field; ``nuclei`` or ``cells`` is None where not segmented."""
+
+    nuclei: Labels | None = None
+    cells: Labels | None = None
+
+    def labels(self, kind: str) -> Labels:
+        """The label image of a kind that the backend was asked for."""
+        found: Labels | None = getattr(self, kind)
+        assert found is not None
+        return found
+
+
+class Backend(Protocol):
+    """A backend that is loaded and ready."""
+
+    def segment(self, planes: Planes) -> Segmentation:
+        """Segment one field."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a backend is loaded with.
+
+    Attributes
+    ----------
+    settings : Section
+        The backend's own settings (:attr:`Segmenter.settings`).
+    mode : str
+        ``nuclei`` or ``cells``.
+    model : Path or None
+        Its weights, where it has any.
+    scale : float
+        Factor by which the image is resized before the network sees it.
+    device : str
+        ``execution.device``.
+    threads : int
+        CPU threads it may use; its masks must not depend on them.
+    """
+
+    settings: Section
+    mode: str
+    model: Path | None
+    scale: float
+    device: str
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """Equal for requests that one loaded backend serves."""
+        where = f"{self.mode}|{self.model}|{self.scale}|{self.device}|{self.threads}"
+        return f"{self.settings.model_dump_json()}|{where}"
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """The declaration of a backend, registered in the entry-point group ``nucprof.segmenters``.
+
+    Parameters
+    ----------
+    name : str
+        What ``segment.backend`` calls it.
+    settings : type of Section
+        Its keys in ``[segment]``. A key that two backends share is the same in both.
+    finds : sequence of str
+        The modes that it serves: ``nuclei``, ``cells``.
+    load : callable
+        Makes the backend ready; called once per process and request.
+    model : str or None
+        Name of its default weights; None where it has none.
+    family : str
+        Whose weights these are: ``stardist`` (a folder) or ``cellpose`` (a file).
+    isolated : bool
+        Whether it needs processes of its own (TensorFlow).
+    measures_scale : bool
+        Whether ``segment.scale = "auto"`` is measured for it, once per plate.
+    files : callable or None
+        ``(settings, plate, field, mode) -> {kind: path}``: files of a field that it reads beside
+        the image.
+    note : str
+        What the command adds where nucprof chose this backend itself.
+    """
+
+    name: str
+    settings: type[Section]
+    finds: Sequence[str]
+    load: Callable[[Request], Backend]
+    model: str | None = None
+    family: str = ""
+    isolated: bool = False
+    measures_scale: bool = False
+    files: Callable[[Any, str, str, str], Mapping[str, Path]] | None = None
+    note: str = ""
+
+
+class Percentiles(Section):
+    """The normalisation that networks share."""
+
+    pmin: float = setting(1.0, "lower percentile of the normalisation", unit="%", ge=0, lt=100)
+    pmax: float = setting(99.0, "upper percentile of the normalisation", unit="%", gt=0, le=100)
+
+
+class Weights(Section):
+    """The weights of a network, by name or folder."""
+
+    model: str | None = setting(
+        None,
+        "name or folder of the weights; default nucprof-fluo (stardist), cpsam (cellpose)",
+        decides=False,  # their content does, by its hash
+    )
+    download: bool = setting(False, "fetch a missing named model from the internet", decides=False)
+
+
+class Diameter(Section):
+    """The size of what is looked for."""
+
+    diameter: float | None = setting(
+        None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
+    )
+
+
+class Scale(Section):
+    """The enlargement of images for a network."""
+
+    scale: Literal["auto"] | float = setting(
+        "auto", "enlargement before the network sees the image; auto is measured once per plate"
+    )

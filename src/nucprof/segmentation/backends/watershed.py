@@ -1,0 +1,42 @@
+"""Nuclei by threshold and watershed: no weights, any machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nucprof.config.setting import setting
+from nucprof.segmentation.backends.base import Diameter, Planes, Request, Segmentation, Segmenter
+
+
+class WatershedSettings(Diameter):
+    """Settings of the watershed backend."""
+
+    threshold: Literal["otsu", "local"] = setting(
+        "otsu", "watershed: one threshold, or above the background of the place for uneven light"
+    )
+
+
+@dataclass(frozen=True)
+class Watershed:
+    """The watershed, ready to segment."""
+
+    settings: WatershedSettings
+
+    def segment(self, planes: Planes) -> Segmentation:
+        """Segment nuclei."""
+        from nucprof.segmentation.watershed import segment_watershed
+
+        found = segment_watershed(
+            planes.nuclei, diameter=self.settings.diameter, threshold=self.settings.threshold
+        )
+        return Segmentation(nuclei=found)
+
+
+def load(request: Request) -> Watershed:
+    """Make the watershed ready."""
+    assert isinstance(request.settings, WatershedSettings)
+    return Watershed(request.settings)
+
+
+SEGMENTER = Segmenter("watershed", WatershedSettings, ("nuclei",), load)

@@ -57,7 +57,12 @@ class Evidence:
     touching: FloatArray
 
     def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
-        """Which objects are no piece of haze and no accident of the noise, ``(N,)`` bool."""
+        """Which objects are no piece of haze and no accident of the noise, ``(N,)`` bool.
+
+        All of them where `min_contrast` is 0.
+        """
+        if min_contrast == 0:
+            return np.ones(len(self.ids), dtype=bool)
         out: NDArray[np.bool_] = (self.contrast >= min_contrast) & (self.significance > SURE)
         return out
 

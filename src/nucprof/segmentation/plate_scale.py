@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +13,6 @@ from scipy import ndimage as ndi
 from nucprof.core.evidence import SURE, measure_evidence
 from nucprof.core.labels import clear_border
 from nucprof.core.normalize import percentile_normalize
-from nucprof.core.sample import evenly_spaced
 from nucprof.core.scale import (
     ENOUGH_PX,
     LIMITS,
@@ -29,11 +25,12 @@ from nucprof.core.scale import (
 )
 from nucprof.errors import FieldError
 from nucprof.io.images import read_channels
+from nucprof.machine import thread_share
 from nucprof.plate.sources import Source
+from nucprof.segmentation.stardist import StarDistBackend
+from nucprof.segmentation.stardist_model import Precision
 from nucprof.segmentation.weights import canonical_diameter
 
-#: Fields measured per plate.
-FIELDS = 8
 #: Diameters tried where no estimate leads to nuclei, in units of the one the network likes best.
 TRIED = (1.0, 3.0, 0.35)
 #: Diameters within this factor of one that was tried are not tried again.
@@ -46,50 +43,43 @@ BELIEVED = 2.5
 FINE_BACKGROUND_PX = 15.0
 
 
-def measure_plate(
-    model: Path, planes: Mapping[str, Source], *, pmin: float, pmax: float, threads: int
-) -> dict[str, Any]:
-    """Measure the nuclear diameter on evenly spaced fields and choose the network's scale.
+@dataclass(frozen=True)
+class ToMeasure:
+    """One field whose nuclei are to be measured, and how; sent to a worker.
 
-    Parameters
+    Attributes
     ----------
     model : Path
         Folder of a StarDist model.
-    planes : mapping
-        Field -> file and plane of its nuclear channel.
-    pmin, pmax, threads
+    source : Source
+        The nuclear channel.
+    pmin, pmax, precision, device
         As for :class:`~nucprof.segmentation.stardist.StarDistBackend`.
-
-    Returns
-    -------
-    dict
-        ``scale``, ``nuclear_diameter_px`` (None where nothing was found),
-        ``canonical_diameter_px`` (None where the model does not say) and ``fields``.
     """
-    chosen = evenly_spaced(sorted(planes), FIELDS)
-    # TensorFlow must not enter this process, where torch may be; it leaves with its own.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        sources = [planes[field] for field in chosen]
-        choice = executor.submit(_measure, model, sources, pmin, pmax, threads).result()
-    return {**choice, "fields": chosen}
+
+    model: Path
+    source: Source
+    pmin: float
+    pmax: float
+    precision: Precision
+    device: str
 
 
-def _measure(
-    model: Path, sources: Sequence[Source], pmin: float, pmax: float, threads: int
-) -> dict[str, Any]:
-    images = []
-    for source in sources:
-        try:
-            images.append(read_channels([source])[0])
-        except FieldError:
-            continue  # the field itself will fail, with its reason
-    choice = measure_scale(model, images, pmin=pmin, pmax=pmax, threads=threads)
-    found = np.isfinite(choice.diameter_px)
-    return {
-        "scale": choice.scale,
-        "nuclear_diameter_px": round(choice.diameter_px, 2) if found else None,
-        "canonical_diameter_px": choice.canonical_diameter_px,
-    }
+def measure_source(one: ToMeasure) -> FieldSize:
+    """Measure one field in a worker; an unreadable file has nothing to say, and fails by itself."""
+    try:
+        image = read_channels([one.source])[0]
+    except FieldError:
+        return FieldSize(float("nan"), 0)
+    return measure_field(
+        one.model,
+        image,
+        pmin=one.pmin,
+        pmax=one.pmax,
+        threads=thread_share(),
+        precision=one.precision,
+        device=one.device,
+    )
 
 
 @dataclass(frozen=True)
@@ -134,8 +124,8 @@ def measure_scale(
     pmin, pmax, threads
         As for :class:`~nucprof.segmentation.stardist.StarDistBackend`.
     """
-    options = {"pmin": pmin, "pmax": pmax, "threads": threads}
-    return choose_plate_scale(folder, [measure_field(folder, i, **options) for i in images])
+    sizes = [measure_field(folder, i, pmin=pmin, pmax=pmax, threads=threads) for i in images]
+    return choose_plate_scale(folder, sizes)
 
 
 def measure_field(
@@ -145,6 +135,8 @@ def measure_field(
     pmin: float = 1.0,
     pmax: float = 99.0,
     threads: int = 1,
+    precision: Precision = "float32",
+    device: str = "cpu",
 ) -> FieldSize:
     """Measure the nuclei of one field with the network.
 
@@ -157,7 +149,13 @@ def measure_field(
     canonical = canonical_diameter(Path(folder))
     if canonical is None:
         return FieldSize(float("nan"), 0)
-    search = _Search(Path(folder), image, canonical, pmin, pmax, threads)
+
+    def network(scale: float) -> StarDistBackend:
+        return StarDistBackend(
+            folder, scale=scale, threads=threads, precision=precision, device=device
+        )
+
+    search = _Search(network, image, percentile_normalize(image, pmin, pmax), canonical)
     for background in (None, FINE_BACKGROUND_PX):
         search.follow(estimate_nuclear_diameter(image, background_px=background))
     if not search.nuclei:
@@ -171,16 +169,12 @@ class _Search:
 
     def __init__(
         self,
-        folder: Path,
+        network: Callable[[float], StarDistBackend],
         image: npt.NDArray[np.generic],
+        unit: npt.NDArray[np.float32],
         canonical: float,
-        pmin: float,
-        pmax: float,
-        threads: int,
     ) -> None:
-        self.folder, self.canonical, self.threads = folder, canonical, threads
-        self.image = image
-        self.unit = percentile_normalize(image, pmin, pmax)
+        self.network, self.image, self.unit, self.canonical = network, image, unit, canonical
         self.tried: list[float] = []
         self.most, self.diameter, self.nuclei = 0.0, float("nan"), 0
 
@@ -197,12 +191,9 @@ class _Search:
 
     def measure(self, start: float) -> float:
         """Typical diameter of what the network finds when ``start`` is brought to its own."""
-        from nucprof.segmentation.stardist import StarDistBackend
-
         scale = self.canonical / start
-        backend = StarDistBackend(self.folder, scale=scale, threads=self.threads)
         window = busiest_window(self.unit, int(ENOUGH_PX / scale), start)
-        labels = clear_border(backend.segment_scored(self.unit[window]).labels)[0]
+        labels = clear_border(self.network(scale).segment_scored(self.unit[window]).labels)[0]
         found = measure_evidence(self.image[window], labels)
         diameters = np.sqrt(4 / np.pi * found.areas)
         # The network has sizes it cannot know at this scale wrong.

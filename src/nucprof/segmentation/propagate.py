@@ -51,6 +51,11 @@ class Cells:
     labels: NDArray
     threshold: float
 
+    @property
+    def bounded(self) -> bool:
+        """Whether a stain bounds the cells."""
+        return bool(np.isfinite(self.threshold))
+
 
 def propagate_cells(
     nuclei: NDArray,

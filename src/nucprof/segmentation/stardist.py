@@ -125,7 +125,11 @@ class StarDistBackend:
         -------
         ``(H, W)`` int32, 0 = background, nuclei 1..n; all 0 for a constant image.
         """
-        return self.segment_scored(percentile_normalize(image, self.pmin, self.pmax)).labels
+        return self.segment_plane(image).labels
+
+    def segment_plane(self, image: npt.NDArray[np.generic]) -> Scored:
+        """As :meth:`segment`, with the probability of each nucleus."""
+        return self.segment_scored(percentile_normalize(image, self.pmin, self.pmax))
 
     def segment_scored(self, unit: FloatImage) -> Scored:
         """Segment a plane ``(H, W)`` that is normalised already, or a part of one."""

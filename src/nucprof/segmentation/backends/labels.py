@@ -85,4 +85,6 @@ def find_masks(settings: LabelsSettings, plate: str, field: str, mode: str) -> d
     return found
 
 
-SEGMENTER = Segmenter("labels", LabelsSettings, ("nuclei", "cells"), load, files=find_masks)
+SEGMENTER = Segmenter(
+    "labels", LabelsSettings, ("nuclei", "cells"), load, files=find_masks, judged=False
+)

@@ -36,7 +36,9 @@ def scale(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     ratios, unknown, begin = [], 0, time.perf_counter()
     for name, image, mask in load(args.data, args.part)[:: args.every]:
         true = typical_diameter(diameters_of_labels(mask))
-        found = measure_scale(folder, [image if image.ndim == 2 else image[..., 0]])
+        found = measure_scale(
+            folder, [image if image.ndim == 2 else image[..., 0]], precision=args.precision
+        )
         if not np.isfinite(true):
             continue
         if not np.isfinite(found.diameter_px):
@@ -111,7 +113,7 @@ def plates(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     print("| plate | true px | measured px | scale | fields measured, agreeing |")
     print("|---|---|---|---|---|")
     for name, (images, true) in odd_plates(np.random.default_rng(0)).items():
-        found = measure_scale(folder, images)
+        found = measure_scale(folder, images, precision=args.precision)
         result[name] = {"true": true, "px": found.diameter_px, "scale": found.scale}
         print(f"| {name} | {true} | {found.diameter_px:.1f} | {found.scale} "
               f"| {found.measured}, {found.agreeing} |", flush=True)  # fmt: skip
@@ -217,8 +219,8 @@ def segment(folder: Path, image: np.ndarray, plate: Images, args: argparse.Names
     from nucprof.segmentation.plate_scale import measure_scale
     from nucprof.segmentation.stardist import StarDistBackend
 
-    chosen = args.scale or measure_scale(folder, plate).scale
-    labels = StarDistBackend(folder, scale=chosen).segment(image)
+    chosen = args.scale or measure_scale(folder, plate, precision=args.precision).scale
+    labels = StarDistBackend(folder, scale=chosen, precision=args.precision).segment(image)
     evidence = measure_evidence(image, labels)
     return np.where(
         np.isin(labels, evidence.ids[~evidence.stands_out(args.min_contrast)]), 0, labels
@@ -235,7 +237,7 @@ def haze(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     paths = sorted(p for p in args.data.glob("Channel2-*-[A-D]-*"))
     images = [imread(p) for p in paths]
-    args.scale = args.scale or measure_scale(folder, images[:: max(1, len(images) // 8)][:8]).scale
+    args.scale = args.scale or measure_scale(folder, images[::6][:8], precision=args.precision).scale
     objects = dim = wanted = met = 0
     for image in images:
         labels = segment(folder, image, images, args)
@@ -275,10 +277,11 @@ def main() -> None:
     parts["sparse"].add_argument("--seed", type=int, default=0)
     parts["sparse"].add_argument("--each", action="store_true", help="also print every odd field")
     for name in ("sparse", "haze"):
-        parts[name].add_argument("--min-contrast", type=float, default=0.1)
+        parts[name].add_argument("--min-contrast", type=float, default=0.15)
         parts[name].add_argument("--scale", type=float, help="instead of measuring it")
     for part in parts.values():
         part.add_argument("--model", default="nucprof-fluo")
+        part.add_argument("--precision", default="float32", help="or bfloat16")
         part.add_argument("--json", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     from nucprof.segmentation.weights import resolve_model

@@ -84,7 +84,7 @@ class SegmentBase(Section):
     )
     clear_border: bool = setting(True, "drop objects that touch the image border")
     min_contrast: float = setting(
-        0.1,
+        0.15,
         "drop nuclei that stand out from their own surroundings by less than this share of their "
         "brightness, or no more than noise does; 0 keeps everything",
         ge=0,

@@ -21,8 +21,13 @@ RING_WIDTH, RING_MIN_PX, RING_MAX_PX = 0.2, 2, 12
 RING_PIXELS = 8
 #: An outline lies on an edge where brightness falls across it by this share of the object's step.
 EDGE_SHARE = 0.25
-#: A stretch of this many standard errors is no accident of the camera's noise.
-SURE = 8.0
+#: A step of this many standard errors is no accident of the camera's noise.
+SURE = 5.0
+#: An object less bright than this many standard deviations of single pixels above its ring is one
+#: where this share of its outline lies on an edge; else it is a cloud of the background.
+CLEAR, OUTLINED = 1.5, 0.8
+#: Whole grey levels by which an object of an image of integers stands out at least.
+LEVELS = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +45,27 @@ class Evidence:
         `step` over the object's mean above the field's background (its 5th percentile): 1 on
         dark ground, near 0 for a piece of something larger. 0 where the object is no brighter than
         the background.
+    noise : (N,) float64
+        Standard deviation of the ring's pixels, grey levels; at least 1 in an image of integers.
     significance : (N,) float64
-        `step` in standard errors of the ring's noise.
+        `step` in standard errors: `noise` over the root of the pixels compared.
     edge_share : (N,) float64
         Share of the outline, where no other object is beside it, across which brightness falls.
     touching : (N,) float64
         Share of the outline that lies against another object.
+    level : float
+        The smallest difference that the image can hold: 1 for integers.
     """
 
     ids: IntArray
     areas: IntArray
     step: FloatArray
     contrast: FloatArray
+    noise: FloatArray
     significance: FloatArray
     edge_share: FloatArray
     touching: FloatArray
+    level: float = 0.0
 
     def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
         """Which objects are no piece of haze and no accident of the noise, ``(N,)`` bool.
@@ -63,7 +74,9 @@ class Evidence:
         """
         if min_contrast == 0:
             return np.ones(len(self.ids), dtype=bool)
-        out: NDArray[np.bool_] = (self.contrast >= min_contrast) & (self.significance > SURE)
+        certain = (self.significance > SURE) & (self.step >= LEVELS * self.level)
+        certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
+        out: NDArray[np.bool_] = (self.contrast >= min_contrast) & certain
         return out
 
 
@@ -89,16 +102,18 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     floor = float(np.percentile(image[::2, ::2], 5)) if image.size else 0.0
     enclosed = pixels < RING_PIXELS
     ring = np.where(enclosed, floor, ring)
-    # Grey levels are whole numbers: a ring of one level is not without noise.
-    least = 1 / 12 if plane.dtype.kind in "iu" else np.finfo(np.float32).tiny
+    # Grey levels are whole numbers: in a ring of one level, noise below a level does not show.
+    level = 1.0 if plane.dtype.kind in "iu" else 0.0
+    least = max(level, float(np.finfo(np.float32).tiny))
     usual = float(np.median(variance[~enclosed])) if not enclosed.all() else least
-    variance = np.maximum(np.where(enclosed, usual, variance), least)
-    error = np.sqrt(variance * (1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS)))
+    noise = np.sqrt(np.maximum(np.where(enclosed, usual, variance), least))
+    error = noise * np.sqrt(1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS))
     step = inside - ring
     above = inside - floor
     contrast = np.where(above > 0, step / np.where(above > 0, above, 1), 0.0)
+    contrast = np.clip(contrast, -1, 1)
     return Evidence(
-        index.ids, index.areas, step, np.clip(contrast, -1, 1), step / error, falling, beside
+        index.ids, index.areas, step, contrast, noise, step / error, falling, beside, level
     )
 
 

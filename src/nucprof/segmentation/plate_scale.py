@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from nucprof.core.evidence import SURE, measure_evidence
+from nucprof.core.evidence import measure_evidence
 from nucprof.core.labels import clear_border
 from nucprof.core.normalize import percentile_normalize
 from nucprof.core.scale import (
@@ -39,6 +39,8 @@ SAME = 1.2
 STEPS = 3
 #: Objects within this factor of the expected diameter count when the scale is measured.
 BELIEVED = 2.5
+#: Objects of less contrast do not count: pieces of haze.
+MIN_CONTRAST = 0.15
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
 
@@ -112,6 +114,7 @@ def measure_scale(
     pmin: float = 1.0,
     pmax: float = 99.0,
     threads: int = 1,
+    precision: Precision = "float32",
 ) -> ScaleChoice:
     """Choose one scale for a plate from a sample of its images, all measured in this process.
 
@@ -121,10 +124,13 @@ def measure_scale(
         The model's folder.
     images
         Planes ``(H, W)`` of the channel to segment.
-    pmin, pmax, threads
+    pmin, pmax, threads, precision
         As for :class:`~nucprof.segmentation.stardist.StarDistBackend`.
     """
-    sizes = [measure_field(folder, i, pmin=pmin, pmax=pmax, threads=threads) for i in images]
+    sizes = [
+        measure_field(folder, i, pmin=pmin, pmax=pmax, threads=threads, precision=precision)
+        for i in images
+    ]
     return choose_plate_scale(folder, sizes)
 
 
@@ -198,7 +204,7 @@ class _Search:
         diameters = np.sqrt(4 / np.pi * found.areas)
         # The network has sizes it cannot know at this scale wrong.
         known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
-        known &= (found.significance > SURE) & (diameters >= MIN_DIAMETER_PX)
+        known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
         cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
         typical = typical_diameter(diameters[known])
         if cover > self.most:

@@ -252,7 +252,8 @@ def _unit(smooth: NDArray[np.floating]) -> NDArray[np.float32]:
     low, high = np.percentile(smooth[::2, ::2], (0.5, 99.5))
     if not high > low:
         return np.zeros(smooth.shape, np.float32)
-    return np.clip((smooth - low) / (high - low), 0, 1).astype(np.float32)
+    unit: NDArray[np.float32] = np.clip((smooth - low) / (high - low), 0, 1).astype(np.float32)
+    return unit
 
 
 def _slope(smooth: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -10,6 +10,9 @@ from nucprof.segmentation.stardist_model import FloatImage, Predict
 
 #: Transpose, mirror the rows, mirror the columns.
 Way = tuple[bool, bool, bool]
+WAYS: list[Way] = [
+    (transpose, rows, cols) for transpose, rows, cols in itertools.product((False, True), repeat=3)
+]
 
 
 def average_symmetries(
@@ -26,14 +29,12 @@ def average_symmetries(
     grid
         Pixels between values of the network's output.
     """
-    sums: list[np.ndarray] = []
-    for way in itertools.product((False, True), repeat=3):
-        prob, dist = turn_back(*predict(turn_image(window, way, grid)), way)
-        if not sums:
-            sums = [np.zeros_like(prob), np.zeros_like(dist)]
-        sums[0] += prob
-        sums[1] += dist
-    return sums[0] / 8, sums[1] / 8
+    prob, dist = predict(window)
+    for way in WAYS[1:]:
+        more = turn_back(*predict(turn_image(window, way, grid)), way)
+        prob, dist = prob + more[0], dist + more[1]
+    share = np.float32(1 / len(WAYS))
+    return prob * share, dist * share
 
 
 def turn_image(image: FloatImage, way: Way, grid: int) -> FloatImage:

@@ -215,8 +215,8 @@ def work(job: SegmentJob) -> Outcome[SegmentRecord]:
     for path, mask in zip(job.mask_files, objects.masks.values(), strict=True):
         write_labels(path, mask)
     kept = measure_evidence(planes.nuclei, objects.masks["nuclei"])
-    if found.probability is None or evidence is None:
-        evidence = kept  # nuclei had labels of their own before cells were given theirs
+    if evidence is None or (job.mode == "cells" and found.probability is None):
+        evidence = kept  # these nuclei had other labels before cells were given theirs
     field = FieldKey.parse(job.field)
     rows = object_rows(job.plate, field, evidence, found.probability, objects.dropped)
     write_table(job.outputs[-1], rows)

@@ -49,7 +49,7 @@ class Masks:
                 raise FieldError(
                     f"{path} is {read[kind].shape}, but its image is {planes.nuclei.shape}."
                 )
-        return Segmentation(**read)
+        return Segmentation(read.get("nuclei"), read.get("cells"))
 
 
 def load(request: Request) -> Masks:

@@ -237,7 +237,9 @@ def haze(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     paths = sorted(p for p in args.data.glob("Channel2-*-[A-D]-*"))
     images = [imread(p) for p in paths]
-    args.scale = args.scale or measure_scale(folder, images[::6][:8], precision=args.precision).scale
+    args.scale = (
+        args.scale or measure_scale(folder, images[::6][:8], precision=args.precision).scale
+    )
     objects = dim = wanted = met = 0
     for image in images:
         labels = segment(folder, image, images, args)

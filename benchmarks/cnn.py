@@ -26,9 +26,9 @@ import torch.nn.functional as F
 
 from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import CropsInMemory, batches
+from nucprof.learn.cnn.device import autocast, memory_format, resolve_device
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network
-from nucprof.learn.device import autocast, memory_format, resolve_device
 
 
 def published(crops: np.ndarray, size: int) -> None:

@@ -191,6 +191,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
     process.wait()
     finished = journal.read_bytes().count(b"\n")
     assert finished >= 2
+    assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    assert not (results(plate).root / "gate" / "GT_data.csv").exists()
     again = nucprof("run-all", plate.project, "--until", "gate")
     assert again.returncode == 0, again.stdout + again.stderr
     whole, resumed = tables(results(processed).root), tables(results(plate).root)

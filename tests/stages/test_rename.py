@@ -137,7 +137,7 @@ class TestIndex:
         index = plate.index()
         paired = {}
         for p, field in index.fields("CP"):
-            if index.has(p, field, "GT"):
+            if (p, field, "GT") in index.channels:
                 (painted,) = read_channels(index.sources(p, field, "CP", ["DNA"]))[:, 0, 0]
                 (truth,) = read_channels(index.sources(p, field, "GT", ["EdU"]))[:, 0, 0]
                 paired[field] = (painted, truth)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 
 import numpy as np
-import psutil
 import pytest
 
 from nucprof.cli.app import build_app
@@ -17,6 +15,7 @@ from nucprof.config import load_project
 from nucprof.demo.plate import write_demo
 from nucprof.io.images import read_labels, write_labels
 from nucprof.io.tables import read_table
+from nucprof.run.lock import locked
 from nucprof.run.pipeline import Options, Run
 from nucprof.stages import stage
 
@@ -245,7 +244,8 @@ class TestFailures:
             status, _, err = call("run-all", "--until", "features")
         assert status == 130
         assert "What was finished is kept" in err
-        assert not (plate.root / "results" / ".lock").exists()
+        with locked(plate.root / "results" / ".lock", "x"):
+            pass  # free again
         status, out, _ = call("run-all", "--until", "features")
         assert status == 0
         assert "crop: 2 of 3 to do: not run yet" in out
@@ -292,19 +292,12 @@ class TestOverrides:
 class TestLock:
     def test_a_folder_that_another_process_writes(self, call, plate):
         path = plate.root / "results" / ".lock"
-        path.parent.mkdir()
-        holder = {
-            "pid": os.getpid(),
-            "born": psutil.Process().create_time(),
-            "host": platform.node(),
-            "command": "nucprof run-all",
-            "since": "now",
-        }
-        path.write_text(json.dumps(holder))
-        status, _, err = call("segment")
-        assert status == 2
-        assert f"is being written by process {os.getpid()}" in err
-        assert [p.name for p in path.parent.iterdir()] == [".lock"]
+        with locked(path, "nucprof run-all"):
+            before = set(path.parent.iterdir())
+            status, _, err = call("segment")
+            assert status == 2
+            assert f"is being written by process {os.getpid()}" in err
+            assert set(path.parent.iterdir()) == before
 
 
 def test_the_ledger_forgets_what_later_stages_said_of_older_masks(tmp_path):

@@ -8,9 +8,9 @@ from torch import nn
 from nucprof.errors import DataError, NucprofError
 from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.device import predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.train import Samples, TrainingSettings, class_weights, train_network
-from nucprof.learn.device import predict_logits
 
 SIZE = 16
 

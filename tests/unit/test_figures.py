@@ -90,7 +90,7 @@ DRAWN = {
         ["UMAP 1", "class", "density", "n = 60 cells"],
     ),
     "plate": (
-        lambda t: plots.plate_heatmap(t, WELLS, label="treated fraction", title="rep1"),
+        lambda t: plots.plate_heatmaps(t, {"rep1": WELLS}, label="treated fraction"),
         ["treated fraction", "×", "AA", "12"],
     ),
     "plates": (

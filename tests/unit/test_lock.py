@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 from nucprof.errors import UserError
 from nucprof.run.lock import locked
 
-HERE = platform.node()
+HOLD = """
+import sys
+from pathlib import Path
+from nucprof.errors import UserError
+from nucprof.run.lock import locked
+print("ready", flush=True)
+input()
+try:
+    with locked(Path(sys.argv[1]), "nucprof run-all"):
+        print("held", flush=True)
+        input()
+except UserError:
+    print("refused", flush=True)
+"""
 
 
 @pytest.fixture
@@ -22,17 +35,38 @@ def path(tmp_path):
     return tmp_path / "results" / ".lock"
 
 
-def leave(path, **holder):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(holder))
+@pytest.fixture
+def taker(path):
+    """Start a process that takes the lock when it is told to, and holds it until told again."""
+    started = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-def test_the_lock_is_there_while_it_is_held(path):
+def go_on(*processes):
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def test_the_holder_is_named_while_the_lock_is_held(path):
     with locked(path, "nucprof segment"):
-        holder = json.loads(path.read_text())
+        holder = json.loads((path.parent / ".lock.json").read_text())
         assert holder["pid"] == os.getpid()
         assert holder["command"] == "nucprof segment"
-    assert not path.exists()
+    assert not (path.parent / ".lock.json").exists()
 
 
 def test_the_lock_is_given_back_after_an_error(path):
@@ -42,59 +76,56 @@ def test_the_lock_is_given_back_after_an_error(path):
 
     with pytest.raises(RuntimeError):
         fail()
-    assert not path.exists()
-
-
-def test_a_living_process_is_named(path):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        born = psutil.Process(other.pid).create_time()
-        leave(path, pid=other.pid, born=born, host=HERE, command="nucprof run-all", since="12:00")
-        before = path.read_text()
-        with pytest.raises(UserError) as caught, locked(path, "x"):
-            pass
-        other.communicate(b"\n")
-    message = str(caught.value)
-    assert f"process {other.pid} on {HERE} ('nucprof run-all', since 12:00)" in message
-    assert str(path) in message
-    assert path.read_text() == before
-
-
-def test_the_lock_of_a_dead_process_is_taken_over(path):
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    born = psutil.Process(other.pid).create_time()
-    other.communicate(b"\n")
-    leave(path, pid=other.pid, born=born, host=HERE, command="nucprof run-all", since="12:00")
-    with locked(path, "x"):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-
-
-def test_another_process_of_the_same_number_is_not_the_holder(path):
-    born = psutil.Process().create_time() - 3600
-    leave(path, pid=os.getpid(), born=born, host=HERE, command="x", since="12:00")
     with locked(path, "x"):
         pass
 
 
-def test_a_process_of_another_machine_cannot_be_asked(path):
-    leave(path, pid=1, born=0.0, host="elsewhere", command="x", since="12:00")
-    with pytest.raises(UserError, match="process 1 on elsewhere"), locked(path, "x"):
+def test_a_living_process_is_named(path, taker):
+    other = taker()
+    go_on(other)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(UserError) as caught, locked(path, "x"):
         pass
-    assert path.exists()
+    who = f"process {other.pid} on {platform.node()} ('nucprof run-all', since "
+    assert who in str(caught.value)
+    go_on(other)
+    other.wait()
+    with locked(path, "x"):
+        pass
 
 
-@pytest.mark.parametrize("content", ["", '{"pid": 1', "[]", "{}"])
-def test_a_torn_lock_is_taken_over(path, content):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_of_many_takers_of_a_dead_lock_one_gets_it(path, taker):
+    dead = taker()
+    go_on(dead)
+    assert dead.stdout.readline() == "held\n"
+    dead.send_signal(signal.SIGKILL)
+    dead.wait()
+    takers = [taker() for _ in range(4)]
+    go_on(*takers)
+    assert sorted(process.stdout.readline() for process in takers) == ["held\n", *["refused\n"] * 3]
+
+
+@pytest.mark.parametrize("content", ["", '{"pid": 1', "[]", '{"pid": 1, "host": "elsewhere"}'])
+def test_a_file_that_nobody_holds_is_no_lock(path, content):
     path.parent.mkdir()
     path.write_text(content)
+    (path.parent / ".lock.json").write_text(content)
     with locked(path, "x"):
         pass
-    assert not path.exists()
 
 
-@pytest.mark.parametrize("missing", ["pid", "born"])
-def test_a_lock_that_names_no_process_is_taken_over(path, missing):
-    holder = {"pid": os.getpid(), "born": psutil.Process().create_time(), "host": HERE}
-    del holder[missing]
-    leave(path, **holder)
+def test_a_holder_that_has_not_named_itself_yet(path):
     with locked(path, "x"):
+        (path.parent / ".lock.json").unlink()
+        with (
+            pytest.raises(UserError, match="is being written by another process"),
+            locked(path, ""),
+        ):
+            pass
+
+
+def test_what_cannot_be_locked_is_said(path):
+    path.mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot be locked"), locked(path, "x"):
         pass

@@ -1,8 +1,9 @@
 """Names of models, where they are looked for, how they are added, fetched and hashed."""
 
 import hashlib
+import http.server
 import json
-import urllib.request
+import threading
 import zipfile
 
 import pytest
@@ -20,14 +21,6 @@ def folder(tmp_path, monkeypatch):
         weights.platformdirs, "user_data_path", lambda *a, **k: tmp_path / "platform"
     )
     return tmp_path / "models"
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("network access")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
 
 
 def stardist_folder(path, text="weights"):
@@ -150,29 +143,42 @@ def _cellpose_source():
     return (Path(find_spec("cellpose").origin).parent / "models.py").read_text(encoding="utf-8")
 
 
-def serve(monkeypatch, data):
-    class Response:
-        def __init__(self):
-            self.left, self.headers = data, {}
+@pytest.fixture
+def serve():
+    """Serve bytes over HTTP on this machine; returns the address and the list of requests."""
+    servers = []
 
-        def read(self, n):
-            block, self.left = self.left[:n], self.left[n:]
-            return block
+    def start(data, length=None):
+        asked = []
 
-        def __enter__(self):
-            return self
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data) if length is None else length))
+                self.end_headers()
+                self.wfile.write(data)
 
-        def __exit__(self, *args):
-            return None
+            def log_message(self, *args):
+                pass
 
-    asked = []
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}/y.zip", asked
 
-    def urlopen(url, timeout):
-        asked.append(url)
-        return Response()
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    return asked
+
+def known_at(monkeypatch, url, sha256):
+    model = weights.KnownModel("2D_versatile_fluo", "stardist", "", url, sha256)
+    monkeypatch.setitem(weights.KNOWN, model.name, model)
+    return model.name
 
 
 def zipped(tmp_path, prefix=""):
@@ -185,35 +191,41 @@ def zipped(tmp_path, prefix=""):
 
 
 @pytest.mark.parametrize("prefix", ["", "2D_versatile_fluo/"])
-def test_fetch_checks_the_hash_and_unpacks(folder, tmp_path, monkeypatch, prefix):
+def test_fetch_checks_the_hash_and_unpacks(folder, tmp_path, monkeypatch, serve, prefix):
     data = zipped(tmp_path, prefix)
-    asked = serve(monkeypatch, data)
-    known = weights.KnownModel(
-        "2D_versatile_fluo", "stardist", "", "https://x/y.zip", hashlib.sha256(data).hexdigest()
-    )
-    monkeypatch.setitem(weights.KNOWN, known.name, known)
-    path = weights.fetch(known.name, folder)
-    assert asked == ["https://x/y.zip"]
+    url, asked = serve(data)
+    name = known_at(monkeypatch, url, hashlib.sha256(data).hexdigest())
+    told = []
+    path = weights.fetch(name, folder, progress=lambda done, total: told.append((done, total)))
+    assert asked == ["/y.zip"]
+    assert told[-1] == (len(data), len(data))
     assert (path / "config.json").is_file()
-    assert weights.resolve_model(known.name, folder) == path
-    weights.fetch(known.name, folder)
+    assert weights.resolve_model(name, folder) == path
+    weights.fetch(name, folder)
     assert len(asked) == 1
 
 
-def test_fetch_refuses_a_changed_file(folder, tmp_path, monkeypatch):
-    serve(monkeypatch, zipped(tmp_path))
-    with pytest.raises(ModelError, match="SHA-256"):
-        weights.fetch("2D_versatile_fluo", folder)
+def test_fetch_refuses_a_changed_file(folder, tmp_path, monkeypatch, serve):
+    url, _ = serve(zipped(tmp_path))
+    name = known_at(monkeypatch, url, "0" * 64)
+    with pytest.raises(ModelError, match="does not have the SHA-256 000"):
+        weights.fetch(name, folder)
     assert not list(folder.iterdir())
 
 
-def test_fetch_without_network_says_what_to_do(folder, monkeypatch):
-    def fail(url, timeout):
-        raise urllib.error.URLError("no route to host")
+def test_fetch_refuses_a_file_that_was_cut_off(folder, tmp_path, monkeypatch, serve):
+    data = zipped(tmp_path)
+    url, _ = serve(data[:-40], length=len(data))
+    name = known_at(monkeypatch, url, None)
+    with pytest.raises(ModelError, match=f"could not download {url}"):
+        weights.fetch(name, folder)
+    assert not list(folder.iterdir())
 
-    monkeypatch.setattr(urllib.request, "urlopen", fail)
+
+def test_fetch_without_network_says_what_to_do(folder, monkeypatch, serve):
+    name = known_at(monkeypatch, "http://127.0.0.1:9/y.zip", None)  # nobody listens there
     with pytest.raises(ModelError, match="models add"):
-        weights.fetch("2D_versatile_fluo", folder)
+        weights.fetch(name, folder)
 
 
 def test_fetch_of_an_unknown_name(folder):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-import nucprof
 from nucprof.cli import models_commands, project_commands
 from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
+from nucprof.version import __version__
 
 #: Help of commands of two words, by the first.
 GROUPS = {"train": "Train and evaluate a classifier on wells it has not seen."}
@@ -48,7 +48,7 @@ def _help(stage: Stage) -> str:
 
 def _show_version(value: bool) -> None:
     if value:
-        print(f"nucprof {nucprof.__version__}")
+        print(f"nucprof {__version__}")
         raise typer.Exit
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from nucprof.config import Section
 from nucprof.errors import UserError
@@ -90,16 +91,16 @@ def _parameter(name: str, key: str, field: FieldInfo, section: str) -> inspect.P
     flag = flag_name(key, field)
     kind: Any
     origin = typing.get_origin(field.annotation)
-    panel = f"Settings of [{section}]"
+    panel = escape(f"Settings of [{section}]")
     if field.annotation is bool:
         kind = bool | None
         flag = f"{flag}/--no-{flag[2:]}"
-        option = typer.Option(None, flag, help=help_of(field), rich_help_panel=panel)
+        option = typer.Option(None, flag, help=escape(help_of(field)), rich_help_panel=panel)
     else:
         kind = list[str] | None if origin in (list, dict) else str | None
         metavar = "KEY=VALUE" if origin is dict else describe_type(field.annotation)
         option = typer.Option(
-            None, flag, help=help_of(field), metavar=metavar, rich_help_panel=panel
+            None, flag, help=escape(help_of(field)), metavar=metavar, rich_help_panel=panel
         )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind)
 

@@ -34,7 +34,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
         if call.values["dry_run"]:
             return _dry_run([stage], run, reporter)
         for option in stage.options:
-            if call.values[option.variable] not in (None, False):
+            value = call.values[option.variable]
+            if value is not None and value is not False:
                 return _act(stage, option, call, run, reporter, overrides)
         _warn_of_stale(reporter, stage, run)
         with locked(run.results.lock, f"nucprof {stage.command}"):

@@ -146,7 +146,6 @@ class FeatureSettings(Section):
     regions: list[Compartment] = setting(
         [],
         "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells",
-        decides=False,  # what is measured under the mode in force does
     )
     textures: bool = setting(True, "measure grey-level co-occurrence")
     patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)

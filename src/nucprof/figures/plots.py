@@ -132,18 +132,6 @@ def umap_scatter(
         save(figure, target)
 
 
-def plate_heatmap(
-    target: Target,
-    values: Mapping[tuple[str, int], float],
-    *,
-    label: str,
-    title: str,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """A plate seen from above; see :func:`plate_heatmaps`."""
-    plate_heatmaps(target, {title: values}, label=label, limits=limits)
-
-
 def plate_heatmaps(
     target: Target,
     plates: Mapping[str, Mapping[tuple[str, int], float]],

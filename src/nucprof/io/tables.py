@@ -46,11 +46,27 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a ``.csv`` or ``.parquet`` table; raises :class:`UserError` where it is missing."""
-    import pandas as pd
+    """Read a ``.csv`` or ``.parquet`` table.
 
+    Raises
+    ------
+    UserError
+        The table is missing or damaged.
+    """
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
+    try:
+        return _read(path, columns)
+    except (ValueError, OSError, KeyError) as error:  # pandas' and pyarrow's own are among these
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
+        ) from None
+
+
+def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
+    import pandas as pd
+
     if path.suffix == ".csv":
         # A plate called 001 is no number, a class called NA is not missing.
         return pd.read_csv(

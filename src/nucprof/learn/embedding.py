@@ -240,15 +240,14 @@ def scale_by_plate(features: np.ndarray, plates: np.ndarray) -> np.ndarray:
 
 def _principal(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Principal axes `(D, P)` and their shares of the variance; the largest weight is positive."""
-    values, vectors = np.linalg.eigh(standard.T @ standard / len(standard))
-    order = np.argsort(-values, kind="stable")[: min(PRINCIPAL, len(values))]
-    axes = vectors[:, order]
-    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    components = axes * signs
+    from sklearn.decomposition import PCA
+
+    count = min(PRINCIPAL, *standard.shape)
+    fitted = PCA(count, svd_solver="covariance_eigh").fit(standard)
+    components, explained = fitted.components_.T, fitted.explained_variance_ratio_
     if components.shape[1] < 2:  # a single feature has a map all the same
         components = np.pad(components, ((0, 0), (0, 2 - components.shape[1])))
-        order = np.append(order, order[0])
-    explained = np.maximum(values[order], 0) / max(values.sum(), 1e-300)
+        explained = np.pad(explained, (0, 2 - len(explained)))
     return components, explained
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nucprof
 from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import digest
@@ -24,6 +23,7 @@ from nucprof.io.files import write_json
 from nucprof.io.results import Results
 from nucprof.stages import STAGES
 from nucprof.stages.base import Stage
+from nucprof.version import __version__
 
 if TYPE_CHECKING:  # numpy would take half of the time of `nucprof status`
     from nucprof.run.pipeline import Run
@@ -93,7 +93,7 @@ def _key(project: Project) -> str:
     execution = settings.pop("execution")
     settings["where"] = [execution["models_dir"], execution["device"]]
     models = os.environ.get("NUCPROF_MODELS_DIR", "")
-    return digest([settings, nucprof.__version__, stages, models, platform.node()])
+    return digest([settings, __version__, stages, models, platform.node()])
 
 
 def _look(path: str) -> list[int] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nucprof.config import Project, Section
-from nucprof.io.digest import canonical, digest
+from nucprof.io.digest import canonical, decides, digest
 from nucprof.run.places import Places
 from nucprof.stages.base import Entry, Job, Plan, Stage
 
@@ -56,10 +56,20 @@ def parameters(project: Project, stage: Stage) -> dict[str, Any]:
     return flat
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Settings that differ, as ``segment.pmin 1.0 -> 2.0``; keys that are new do not count."""
+def changed_settings(project: Project, stage: Stage, before: Mapping[str, Any]) -> list[str]:
+    """Settings that decide a stage's result and differ, as ``segment.pmin 1.0 -> 2.0``.
+
+    A key that did not exist before does not count.
+    """
+    now = parameters(project, stage)
+    deciding = {
+        f"{name}.{key}"
+        for name in stage.sections
+        for key, info in type(project.section(name)).model_fields.items()
+        if decides(info)
+    }
     return [
-        f"{key} {json.dumps(before[key])} -> {json.dumps(after[key])}"
-        for key in sorted({*before} & {*after})
-        if before[key] != after[key]
+        f"{key} {json.dumps(before[key])} -> {json.dumps(now[key])}"
+        for key in sorted({*before} & {*now} & deciding)
+        if before[key] != now[key]
     ]

@@ -10,68 +10,65 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from nucprof.errors import UserError
+from nucprof.io.files import write_json
 
 
 @contextmanager
 def locked(path: Path, command: str) -> Iterator[None]:
     """Hold the lock of a results folder while the block runs.
 
-    A lock left by a process of this machine that no longer lives is taken over.
+    The operating system keeps the lock, and frees it when the process ends, however it ends. Who
+    holds it stands in a file beside it.
 
     Raises
     ------
     UserError
-        Another process holds it; the message names process, machine and command.
+        Another process holds it; the message names process, machine and command. Or the file
+        system has no locks.
     """
+    from filelock import FileLock, Timeout  # not needed where nothing is written
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = {
-        "pid": os.getpid(),
-        "born": psutil.Process().create_time(),
-        "host": platform.node(),
-        "command": command,
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-    if path.exists() and not _alive(path):
-        path.unlink(missing_ok=True)
+    lock = FileLock(path, timeout=0)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump(mine, file)
-    except FileExistsError:
+        lock.acquire()
+    except Timeout:
         raise UserError(_held(path)) from None
+    except (NotImplementedError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be locked ({error}). Choose a project.output that you may write to, on "
+            "a disk whose file system has locks."
+        ) from None
+    holder = _holder(path)
     try:
+        write_json(
+            holder,
+            {
+                "pid": os.getpid(),
+                "host": platform.node(),
+                "command": command,
+                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+            },
+        )
         yield
     finally:
-        path.unlink(missing_ok=True)
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
-def _read(path: Path) -> dict[str, object]:
-    try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return holder if isinstance(holder, dict) else {}
-
-
-def _alive(path: Path) -> bool:
-    holder = _read(path)
-    if not holder:
-        return False  # torn: its writer died while writing it
-    if holder.get("host") != platform.node():
-        return True  # cannot be asked from here
-    try:
-        born = psutil.Process(int(str(holder["pid"]))).create_time()
-        return bool(abs(born - float(str(holder["born"]))) < 1.0)
-    except (psutil.NoSuchProcess, KeyError, ValueError):
-        return False
+def _holder(path: Path) -> Path:
+    """Where the holder of a lock is named."""
+    return path.with_name(f"{path.name}.json")
 
 
 def _held(path: Path) -> str:
-    holder = _read(path)
-    return (
-        f"{path.parent} is being written by process {holder.get('pid')} on {holder.get('host')} "
-        f"('{holder.get('command')}', since {holder.get('since')}). Wait for it, or stop it; "
-        f"if it is gone, delete {path}."
-    )
+    try:
+        found = json.loads(_holder(path).read_text(encoding="utf-8"))
+        who = (
+            f"process {found['pid']} on {found['host']} ('{found['command']}', since "
+            f"{found['since']})"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"  # which has not said yet who it is
+    return f"{path.parent} is being written by {who}. Wait for it, or stop it."

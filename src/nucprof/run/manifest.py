@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import nucprof
 from nucprof.errors import UserError
 from nucprof.io.files import read_json, write_json
+from nucprof.version import __version__
 
 SCHEMA = 1
 _LIBRARIES = (
@@ -93,7 +93,7 @@ class Manifest:
             self.path,
             {
                 "schema": SCHEMA,
-                "nucprof": nucprof.__version__,
+                "nucprof": __version__,
                 "project": self.project,
                 "stages": {name: asdict(record) for name, record in self.stages.items()},
             },
@@ -103,7 +103,7 @@ class Manifest:
 def versions() -> dict[str, str]:
     """Versions of what decides results, read without importing any of it."""
     found = {
-        "nucprof": nucprof.__version__,
+        "nucprof": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
     }

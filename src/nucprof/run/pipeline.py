@@ -169,9 +169,7 @@ class Run:
             if stage.prepare is not None:
                 stage.prepare(self, assessment.plan, jobs)
             ran = self._run_jobs(stage, chosen)
-        result = self._finish(stage, assessment, ran, record)
-        result.seconds = time.perf_counter() - started
-        return self._ended(result)
+        return self._ended(self._finish(stage, assessment, ran, record, started))
 
     def run_all(
         self,
@@ -281,7 +279,12 @@ class Run:
         return Pool(workers, stage.isolated(self.project), execution.scheduler)
 
     def _finish(
-        self, stage: Stage, before: Assessment, ran: set[tuple[str, str]], record: StageRecord
+        self,
+        stage: Stage,
+        before: Assessment,
+        ran: set[tuple[str, str]],
+        record: StageRecord,
+        started: float,
     ) -> StageResult:
         entries = self.entries(stage.name)
         keys = [job.key for job in before.plan.jobs]
@@ -329,8 +332,11 @@ class Run:
         record.finished = _now()
         summary.warnings = record.warnings
         steps = self._update_ledger(stage)
+        record.seconds = round(time.perf_counter() - started, 3)
         self._record(stage, record)
-        return StageResult(stage, record.status, before.reason, summary, excluded, failed, steps)
+        return StageResult(
+            stage, record.status, before.reason, summary, excluded, failed, steps, record.seconds
+        )
 
     def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
         """Rebuild the ledger from the jobs that still count."""

@@ -9,10 +9,9 @@ from pathlib import Path
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
 from nucprof.run.definition import (
-    differences,
+    changed_settings,
     is_comparable,
     job_definition,
-    parameters,
     table_definition,
 )
 from nucprof.run.manifest import StageRecord
@@ -67,7 +66,7 @@ def assess(
     Raises :class:`~nucprof.errors.UserError` where the stage cannot be planned.
     """
     plan = stage.plan(context)
-    changed = differences(record.parameters, parameters(context.project, stage)) if record else []
+    changed = changed_settings(context.project, stage, record.parameters) if record else []
     assessment = Assessment(plan)
     hashes = _Hashes()
     for job in plan.jobs:

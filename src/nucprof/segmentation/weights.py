@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,7 @@ from pathlib import Path
 import platformdirs
 
 from nucprof.errors import ModelError
-
-Progress = Callable[[int, int | None], None]
+from nucprof.segmentation.download import Progress, download
 
 BUNDLED = "nucprof-fluo"
 ENVIRONMENT = "NUCPROF_MODELS_DIR"
@@ -235,7 +234,7 @@ def fetch(
     force
         Download also what is here.
     progress
-        Told the bytes that have come and the bytes there will be (None: not known).
+        Told the bytes that have come and the bytes there will be.
 
     Raises
     ------
@@ -251,13 +250,7 @@ def fetch(
     if known.url is None or (present is not None and not force):
         return resolve_model(name, models_dir)
     with _staging(models_folder(models_dir)) as staging:
-        file = staging / "download"
-        digest = _download(known.url, file, progress)
-        if known.sha256 is not None and digest != known.sha256:
-            raise ModelError(
-                f"{known.url} has SHA-256 {digest}, not {known.sha256}: the file was changed or "
-                f"cut off on its way; try again, or 'nucprof models add {name} PATH'"
-            )
+        file = download(known.url, staging, known.sha256, progress)
         return add(name, file, models_dir, force=True)
 
 
@@ -361,31 +354,3 @@ def _unpack(archive: Path, into: Path) -> Path:
     if not found:
         raise ModelError(f"{archive} holds no StarDist model: there is no config.json in it")
     return found[0].parent
-
-
-def _download(url: str, file: Path, progress: Progress | None) -> str:
-    """Store what is at ``url`` and return its SHA-256."""
-    import urllib.error
-    import urllib.request
-
-    digest = hashlib.sha256()
-    done = 0
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response, file.open("wb") as out:
-            length = response.headers.get("Content-Length")
-            total = int(length) if length else None
-            while block := response.read(1 << 20):
-                digest.update(block)
-                out.write(block)
-                done += len(block)
-                if progress is not None:
-                    progress(done, total)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ModelError(
-            f"could not download {url}: {error}. Without internet: fetch it elsewhere and use "
-            "'nucprof models add NAME PATH'"
-        ) from error
-    # Reading in blocks, urllib takes a connection that closed early for the end of the file.
-    if total is not None and done != total:
-        raise ModelError(f"{url} was cut off after {done} of {total} bytes: try again")
-    return digest.hexdigest()

@@ -31,9 +31,10 @@ def crop_files(project: Project, results: Results) -> tuple[Path, ...]:
 
     folder = crop_folder(project, results)
     index = folder / INDEX
-    if not index.is_file():
+    try:
+        stacks = read_table(index, ["stack"])["stack"].unique()
+    except UserError:  # not there yet, or damaged: `crop` writes it before anything reads it
         return (index,)
-    stacks = read_table(index, ["stack"])["stack"].unique()
     return (index, *(folder / name for name in sorted(stacks)))
 
 

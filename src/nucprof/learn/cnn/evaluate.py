@@ -19,11 +19,11 @@ from nucprof.errors import DataError
 from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
 from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.cnn.crop_data import Crops
+from nucprof.learn.cnn.device import predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.model import CnnModel
 from nucprof.learn.cnn.network import architecture_for, build_network, check_network
 from nucprof.learn.cnn.train import Samples, Trained, TrainingSettings, train_network
-from nucprof.learn.device import predict_logits
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,

@@ -19,9 +19,9 @@ from nucprof.errors import ModelError
 from nucprof.io.files import atomic, read_json, write_json
 from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.cnn.crop_data import Crops
+from nucprof.learn.cnn.device import autocast, memory_format, predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network, head_of
-from nucprof.learn.device import autocast, memory_format, predict_logits
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 
 SCHEMA = 1

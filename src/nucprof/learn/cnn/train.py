@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from nucprof.errors import DataError, ModelError, NucprofError
 from nucprof.learn.cnn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from nucprof.learn.cnn.device import autocast, memory_format, predict_logits
 from nucprof.learn.cnn.inputs import InputPath
-from nucprof.learn.device import autocast, memory_format, predict_logits
 from nucprof.learn.evaluate import score
 
 PLATEAU_PATIENCE = 5

@@ -1,0 +1,194 @@
+"""Reading the results of a project: tables, masks and crops, without running anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nucprof.config import Project, load_project
+from nucprof.config.by_mode import crop_kind
+from nucprof.errors import UserError
+from nucprof.io.files import read_json
+from nucprof.io.results import Results
+from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.run.pipeline import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+def open_project(path: str | Path) -> ProjectResults:
+    """Open a project for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+        The project file.
+
+    Returns
+    -------
+    ProjectResults
+        Its results. They are read from disk when they are asked for.
+
+    Raises
+    ------
+    ProjectError
+        The project file is missing or wrong.
+    """
+    return ProjectResults(load_project(Path(path), check_folders=False))
+
+
+@dataclass(frozen=True)
+class ProjectResults:
+    """The results of a project.
+
+    Every method raises :class:`~nucprof.errors.UserError` where what it reads has not been made
+    yet; the message names the command that makes it.
+
+    Attributes
+    ----------
+    project : Project
+        The project file, with its defaults.
+    """
+
+    project: Project
+
+    @cached_property
+    def files(self) -> Results:
+        """Where every result lies."""
+        return Results(self.project.project.output)
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """The ledger: one row per segmented cell, with its status, stage and reason."""
+        return self._table(self.files.cells, "segment")
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """Which file and plane holds which channel of which field."""
+        return self._table(self.files.images, "rename")
+
+    @property
+    def registration(self) -> pd.DataFrame:
+        """Shift and score of every field and ground-truth round."""
+        return self._table(self.files.registration, "align")
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """The true class of every cell, as the gate gave it."""
+        return self._table(self.files.folder("gate", "GT_data.csv"), "gate")
+
+    @property
+    def embeddings(self) -> pd.DataFrame:
+        """Features of every cell as the network sees them, with the cell's metadata."""
+        return self._table(self.files.folder("embed", "embeddings.parquet"), "embed")
+
+    def features(self, round_name: str = CP_ROUND) -> pd.DataFrame:
+        """The handcrafted features of a round: ``CP``, or the name of a ground-truth round."""
+        known = [CP_ROUND, *self.project.rounds]
+        if round_name not in known:
+            raise UserError(f"There is no round '{round_name}'; rounds are {', '.join(known)}.")
+        return self._table(self.files.features(round_name), "features")
+
+    def mask(
+        self, plate: str, field: str, kind: str | None = None, *, aligned: bool = True
+    ) -> np.ndarray:
+        """The label image of a field, ``(H, W)`` unsigned integer, 0 is background.
+
+        Parameters
+        ----------
+        plate, field : str
+            E.g. ``rep1`` and ``B-02-01``.
+        kind : str, optional
+            ``nuclei`` or ``cells``; default what is classified.
+        aligned : bool
+            Only the cells that every ground-truth round shows, where there is such a round.
+        """
+        from nucprof.io.images import read_labels
+
+        name, chosen = str(FieldKey.parse(field)), kind or self.project.mask_kind
+        if aligned and self.project.has_ground_truth:
+            return read_labels(self._file(self.files.aligned_mask(plate, chosen, name), "align"))
+        return read_labels(self._file(self.files.mask(plate, chosen, name), "segment"))
+
+    def image(self, plate: str, field: str, round_name: str = CP_ROUND) -> np.ndarray:
+        """The channels of a field in the order of the project file, ``(C, H, W)``.
+
+        A ground-truth round is the one that was brought onto the Cell Painting frame.
+        """
+        from nucprof.io.images import read_channels, read_image
+
+        name = str(FieldKey.parse(field))
+        if round_name != CP_ROUND:
+            path = self.files.aligned_image(plate, round_name, name)
+            return read_image(self._file(path, "align"))
+        channels = self.project.round_channels(CP_ROUND)
+        return read_channels(self._run.images.sources(plate, name, CP_ROUND, channels))
+
+    def crops(self, plate: str, field: str) -> tuple[np.ndarray, list[str]]:
+        """The crops of a field and the keys of their cells.
+
+        Returns
+        -------
+        crops : (N, C, H, W)
+            In the images' dtype, channels in the order of the project file.
+        keys : list of str
+            ``ROI_img_name`` of every crop.
+        """
+        import numpy as np
+
+        from nucprof.io.stacks import read_stack
+
+        kind, name = crop_kind(self.project), str(FieldKey.parse(field))
+        folder = self.files.crops(kind.region, kind.patch_size)
+        index = self._table(folder / "index.parquet", "crop")
+        own = index[index["stack"] == f"{plate}/{name}.tif"].sort_values("row")
+        if not len(own):
+            size = kind.patch_size
+            return np.empty((0, len(kind.channels), size, size)), []
+        return read_stack(folder / plate / f"{name}.tif"), own["Metadata_ROI_img_name"].tolist()
+
+    def metrics(self, method: str, name: str = "default") -> dict[str, Any]:
+        """How good a classifier is: ``method`` is ``rf`` or ``cnn``."""
+        path = self.files.folder("train", method, name, "metrics.json")
+        return dict(read_json(self._file(path, f"train {method}")))
+
+    def predictions(self, method: str, name: str = "default") -> pd.DataFrame:
+        """What a classifier said of the cells of wells that it had not seen."""
+        path = self.files.folder("train", method, name, "predictions.csv")
+        return self._table(path, f"train {method}")
+
+    def composition(self, name: str = "default") -> pd.DataFrame:
+        """The composition of every well, as ``predict`` estimated it."""
+        return self._table(self.files.folder("predict", name, "composition.csv"), "predict")
+
+    @cached_property
+    def _run(self) -> Run:
+        return Run(self.project)
+
+    def _file(self, path: Path, command: str) -> Path:
+        if not path.is_file():
+            raise UserError(f"There is no {path}; run: nucprof {command} PROJECT")
+        return path
+
+    def _table(self, path: Path, command: str) -> pd.DataFrame:
+        from nucprof.io.tables import read_table
+
+        return read_table(self._file(path, command))
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the stages and what they counted."""
+        rows = [
+            f"<tr><td>{escape(name)}</td><td>{escape(record.status)}</td>"
+            f"<td>{escape(', '.join(f'{k}: {v}' for k, v in record.counts.items()))}</td></tr>"
+            for name, record in self._run.manifest.stages.items()
+        ]
+        head = "<tr><th>stage</th><th>status</th><th>counts</th></tr>"
+        title = escape(self.project.project.name)
+        return (
+            f"<b>{title}</b> ({escape(str(self.files.root))})<table>{head}{''.join(rows)}</table>"
+        )

@@ -3,8 +3,11 @@
 import logging
 from pathlib import Path
 
+import numpy as np
+
+from nucprof.core.evidence import measure_evidence
 from nucprof.segmentation import plate_scale, stardist
-from nucprof.segmentation.stardist_model import OutOfMemoryError, load_network
+from nucprof.segmentation.stardist_model import OutOfMemoryError
 from nucprof.segmentation.weights import resolve_model
 
 FOLDER = resolve_model("nucprof-fluo", backend="stardist")
@@ -57,7 +60,20 @@ def out_of_memory_above(limit, image):
 
 def outputs(window, precision="float32"):
     """What TensorFlow's network says of a window."""
-    return load_network(FOLDER, precision=precision, device="cpu", threads=1).predict(window)
+    network = stardist.load_network(FOLDER, precision=precision, device="cpu", threads=1)
+    return network.predict(window)
+
+
+def find(images, min_contrast):
+    """Masks of a plate's fields at its measured scale, what does not stand out dropped."""
+    backend = stardist.StarDistBackend(FOLDER, scale=measure(images).scale)
+    masks = []
+    for image in images:
+        labels = backend.segment(image)
+        evidence = measure_evidence(image, labels)
+        gone = evidence.ids[~evidence.stands_out(min_contrast)]
+        masks.append(np.where(np.isin(labels, gone), 0, labels))
+    return masks
 
 
 def measure(images):

@@ -23,9 +23,11 @@ from nucprof.errors import DataError, ModelError
 from nucprof.segmentation.outlines import fill_outlines
 from nucprof.segmentation.stardist_model import (
     FloatImage,
+    Network,
     OutOfMemoryError,
     Precision,
-    load_network,
+    read_config,
+    read_thresholds,
 )
 from nucprof.segmentation.symmetries import average_symmetries
 from nucprof.segmentation.tiles import Tiles
@@ -40,6 +42,8 @@ TILE_PX = 2048
 MIN_TILE_PX = 128
 #: Rows of the output at the image's border where no nucleus is centred, as in StarDist.
 BORDER = 2
+
+_LOADED: dict[tuple[Path, str, str], Network] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,3 +250,37 @@ def _resize(image: FloatImage, scale: float) -> FloatImage:
         image = ndi.gaussian_filter(image, 0.5 * (1 / scale - 1) + 0.2, truncate=3.0)
     zoomed = ndi.zoom(image, factors, order=1, mode="nearest", grid_mode=True)
     return np.asarray(zoomed, dtype=np.float32)
+
+
+def load_network(folder: Path, *, precision: Precision, device: str, threads: int) -> Network:
+    """Load a model, or return the one that this process has already loaded.
+
+    Parameters
+    ----------
+    folder
+        The model: ``config.json``, ``thresholds.json``, ``weights_best.h5``.
+    precision
+        In what the network multiplies on the CPU; weights and results are float32.
+    device
+        ``cpu``: TensorFlow (which takes a GPU where it sees one); a device of torch's: torch.
+    threads
+        CPU threads.
+    """
+    key = (folder, precision, device)
+    if key not in _LOADED:
+        config = read_config(folder)
+        if device == "cpu":
+            from nucprof.segmentation.stardist_tensorflow import load_predict as in_tensorflow
+
+            predict = in_tensorflow(folder, precision, threads)
+        else:
+            from nucprof.segmentation.stardist_torch import load_predict as in_torch
+
+            predict = in_torch(folder, config, device)
+        prob, nms = read_thresholds(folder)
+        _LOADED[key] = Network(predict, config.grid, config.divisor, config.reach, prob, nms)
+    elif device == "cpu":
+        from nucprof.segmentation.stardist_tensorflow import check_threads
+
+        check_threads(threads)
+    return _LOADED[key]

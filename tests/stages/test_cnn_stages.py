@@ -1,6 +1,7 @@
 """`train cnn`, `embed`, `gradcam`, `predict` on a small plate of crops, one after the other."""
 
 import json
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,22 +12,23 @@ from nucprof.config import Project
 from nucprof.core.crops import extract_crops
 from nucprof.core.labels import ObjectIndex
 from nucprof.errors import DataError, ModelError, UserError
+from nucprof.io.digest import digest
 from nucprof.io.images import write_image, write_labels
 from nucprof.io.results import Results
 from nucprof.io.stacks import write_stack
 from nucprof.io.tables import read_table, write_table
 from nucprof.learn import embedding as embed
-from nucprof.learn.cnn import evaluate as cnn_evaluate
-from nucprof.learn.cnn.train import TrainingSettings
+from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
+from nucprof.plate.columns import REAL_BOX
 from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.plate.sources import Source
 from nucprof.stages import embed as embed_stage
 from nucprof.stages import gradcam, predict, train_cnn, train_rf
 
 SIZE, STEP = 12, 16
 FIELDS = [f"D-{column:02d}-01" for column in range(2, 6)]
 CLASSES = ("astro", "neuro")
-pytestmark = pytest.mark.filterwarnings("ignore:.*hooks.*:UserWarning")
 
 
 def make_context(tmp_path, *, name="default", **sections):
@@ -40,7 +42,7 @@ def make_context(tmp_path, *, name="default", **sections):
         }}, "embed": {"method": "pca"}, "execution": {"device": "cpu"}} | sections,
     )  # fmt: skip
     done = {("p1", field): SimpleNamespace(status="done") for field in FIELDS}
-    image = [(str(tmp_path / "image.tif"), 0)]
+    image = [Source(tmp_path / "image.tif")]
     return SimpleNamespace(
         project=project, results=Results(tmp_path / "results"), name=name,
         entries=lambda stage: done, images=SimpleNamespace(sources=lambda *a: image),
@@ -73,7 +75,8 @@ def write_plate(context, tmp_path):
                 "Metadata_ObjectNumber": label,
                 "Metadata_ROI_img_name": cell_key(FieldKey.parse(field), label),
             }  # fmt: skip
-            index.append(key | {"stack": f"p1/{field}.tif", "row": row, "padded": False})
+            whole = dict(zip(REAL_BOX, (0, 0, SIZE, SIZE), strict=True))
+            index.append(key | {"stack": f"p1/{field}.tif", "row": row, "padded": False} | whole)
             features.append(key | {
                 "Metadata_Target": "co-culture", "Metadata_FieldCellCount": 24,
                 "Nuclei_Intensity_MeanIntensity_GFP": crops[row, 1].mean() + rng.normal(0, 1),
@@ -95,7 +98,7 @@ def run(stage, context):
     summary = stage.finish(context, plan, [SimpleNamespace(record=outcome.record)])
     assert summary.lines
     assert all(path.is_file() for path in summary.outputs)
-    json.dumps(outcome.record)
+    json.dumps(asdict(outcome.record), allow_nan=False)
     return summary
 
 
@@ -106,8 +109,7 @@ def plate(tmp_path_factory):
     context = make_context(tmp_path)
     write_plate(context, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        quick = TrainingSettings(epochs=1, batch_size=32, augment=False, keep="last")
-        patch.setattr(cnn_evaluate, "CONTROL_TRAINING", quick)
+        patch.setattr(forest_chance, "ARRANGEMENTS", 9)
         patch.setattr(forest_fit, "TREES", (20, 30))
         patch.setattr(forest_fit, "SEARCH_TREES", 20)
         run(train_cnn, context)
@@ -136,14 +138,12 @@ def test_train_cnn_writes_what_the_design_says(plate):
 
 def test_learning_curve_and_ablation_are_tables_and_plots(tmp_path, plate):
     cnn = {"architecture": "resnet18", "image_size": 32, "epochs": 1, "batch_size": 16,
-           "sizes": [4, 8], "ablate": "channels"}  # fmt: skip
+           "sizes": [4], "ablate": "channels"}  # fmt: skip
     context = make_context(tmp_path, train={"cnn": cnn})
     write_plate(context, tmp_path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cnn_evaluate, "CONTROL_TRAINING", TrainingSettings(epochs=1, keep="last"))
-        run(train_cnn, context)
+    run(train_cnn, context)
     folder = tmp_path / "results/train/cnn/default"
-    assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8, 16]
+    assert read_table(folder / "learning_curve.csv")["n_train"].tolist() == [8] * 3
     without = read_table(folder / "ablation.csv")["without"].fillna("").tolist()
     assert without == ["", "DNA", "GFP"]
 
@@ -194,10 +194,33 @@ def test_gradcam_measures_attention_on_the_cells_own_nucleus(plate):
     shown = read_table(folder / "index.csv")
     assert len(shown) == 6
     np.testing.assert_allclose(shown["nucleus_area"], 25 / SIZE**2, atol=0.02)
-    assert ((shown["nucleus"] >= 0) & (shown["nucleus"] <= 1)).all()
+    evident = shown[~shown["no_evidence"]]
+    assert evident["nucleus"].between(0, 1).all()
+    assert shown.loc[shown["no_evidence"], ["nucleus", "deletion"]].isna().all(axis=None)
     attention = read_table(folder / "attention.csv")
     assert attention["predicted"].tolist()[-1] == "all classes"
+    assert attention["n"].iloc[-1] == attention["n"].iloc[:-1].sum()
     assert any("of the attention lies inside the nucleus" in line for line in summary.lines)
+    assert any("removing 20% by random maps by" in line for line in summary.lines)
+    assert any("maps show no evidence" in line for line in summary.lines)
+
+
+def test_empty_maps_are_counted_and_drawn_and_take_no_part_in_the_means(plate, monkeypatch):
+    def half_empty(network, inputs, numbers, classes):
+        maps = np.zeros((len(numbers), inputs.size, inputs.size), np.float32)
+        maps[::2, 0, 0] = 1  # all attention in a corner, outside of every nucleus
+        return maps
+
+    monkeypatch.setattr("nucprof.learn.cnn.gradcam.attention_maps", half_empty)
+    run(gradcam, make_context(plate, gradcam={"per_class": 3}))
+    every = read_table(plate / "results/gradcam/attention.csv").iloc[-1]
+    assert every["no_evidence"] == every["n"] // 2
+    assert every["nucleus"] == 0
+    monkeypatch.setattr("nucprof.learn.cnn.gradcam.attention_maps",
+                        lambda *given: 0 * half_empty(*given))  # fmt: skip
+    summary = run(gradcam, make_context(plate, gradcam={"per_class": 3}))
+    n = int(every["n"])
+    assert summary.lines[0].startswith(f"{n} of {n} maps show no evidence")
 
 
 @pytest.mark.parametrize("choose", ["certain", "uncertain", "wrong"])
@@ -257,10 +280,10 @@ def test_cells_without_a_crop_are_named(plate, tmp_path):
 def test_what_decides_a_network_is_in_its_definition(tmp_path):
     context = make_context(tmp_path)
     write_plate(context, tmp_path)
-    params = train_cnn.plan(context).jobs[0].params
-    other = make_context(tmp_path, execution={"device": "cuda"})
-    assert {k: v for k, v in params.items() if k != "settings"} == {
-        k: v for k, v in train_cnn.plan(other).jobs[0].params.items() if k != "settings"
-    }
-    seeds = make_context(tmp_path, train={"seeds": [1]})
-    assert params != train_cnn.plan(seeds).jobs[0].params
+
+    def definition(**settings):
+        (job,) = train_cnn.plan(make_context(tmp_path, **settings)).jobs
+        return digest(replace(job, outputs=()))
+
+    assert definition(execution={"device": "cuda"}) == definition()
+    assert definition(train={"seeds": [1]}) != definition(train={})

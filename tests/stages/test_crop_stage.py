@@ -12,6 +12,7 @@ from nucprof.errors import ProjectError
 from nucprof.io.images import write_labels
 from nucprof.io.stacks import read_stack
 from nucprof.io.tables import read_table
+from nucprof.plate.columns import REAL_BOX
 
 SHAPE = (40, 52)
 BOXES = {3: (10, 12, 5, 7), 12345: (20, 30, 6, 4), 70000: (30, 8, 3, 3)}
@@ -24,7 +25,10 @@ def numbered():
 
 
 def expected_crop(image, labels, label, size, masked):
-    """Pixel by pixel: the box that starts at round-half-up(centroid) - size // 2, 0 outside."""
+    """Pixel by pixel: the box starts at round-half-up(centroid) - size // 2.
+
+    Beyond the image lies its nearest pixel, or 0 where masked.
+    """
     ys, xs = np.nonzero(labels == label)
     top = int(np.floor(ys.mean() + 0.5)) - size // 2
     left = int(np.floor(xs.mean() + 0.5)) - size // 2
@@ -32,10 +36,11 @@ def expected_crop(image, labels, label, size, masked):
     padded = False
     for y in range(size):
         for x in range(size):
-            inside = 0 <= top + y < SHAPE[0] and 0 <= left + x < SHAPE[1]
-            padded |= not inside
-            if inside and (not masked or labels[top + y, left + x] == label):
-                crop[:, y, x] = image[:, top + y, left + x]
+            at = (min(max(top + y, 0), SHAPE[0] - 1), min(max(left + x, 0), SHAPE[1] - 1))
+            beyond = at != (top + y, left + x)
+            padded |= beyond
+            if not masked or (not beyond and labels[at] == label):
+                crop[:, y, x] = image[:, at[0], at[1]]
     return crop, padded
 
 
@@ -105,7 +110,7 @@ class TestRegions:
 def test_the_index_names_every_cell_by_its_key(plate):
     plate.run("crop")
     table = index(plate)
-    assert table.drop(columns=["padded"]).to_dict("list") == {
+    assert table.drop(columns=["padded", *REAL_BOX]).to_dict("list") == {
         "Metadata_Plate": ["p"] * 4,
         "Metadata_Well": ["AA123"] * 3 + ["B02"],
         "Metadata_Site": [7] * 3 + [1],
@@ -151,6 +156,8 @@ def test_fault_11_edge_cells_are_padded_centred_and_flagged(plate, paint):
     check(plate, paint, "nucleocentric", masked=False, boxes=edge)
     rows = index(plate)[lambda t: t["stack"] == "p/AA-123-07.tif"]
     assert rows["padded"].tolist() == [True, True, True, True, False]
+    # 40 x 52 pixels: label 3 is centred on (38, 50), so its box of 12 starts at (32, 44)
+    assert rows[REAL_BOX].to_numpy()[[2, 4]].tolist() == [[0, 0, 8, 8], [0, 0, SIZE, SIZE]]
     stack = read_stack(folder(plate) / "p" / "AA-123-07.tif")
     assert stack.shape == (5, 2, SIZE, SIZE)
     # the centroid of label 1 is (1.5, 1.5): pixel (2, 2) is in the middle

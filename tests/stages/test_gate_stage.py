@@ -37,25 +37,29 @@ def table(**columns: list[float]) -> pd.DataFrame:
     )
 
 
+def job_of(
+    tmp_path: Path, settings: GateSettings, cells: pd.DataFrame, markers: pd.DataFrame
+) -> GateJob:
+    tables = {"CP": tmp_path / "CP.parquet", "R": tmp_path / "GT_R.parquet"}
+    cells.to_parquet(tables["CP"])
+    # another order of rows: the join is by key
+    markers.sample(frac=1, random_state=1).to_parquet(tables["R"])
+    named = [c.rsplit("_", 1)[1] for c in markers if "MeanIntensity" in c]
+    return GateJob(
+        inputs=tuple(tables.values()), outputs=(), settings=settings,
+        markers=dict.fromkeys(named, "R"), compartment="Nuclei", tables=tables,
+        folder=tmp_path / "gate",
+    )  # fmt: skip
+
+
 @pytest.fixture
 def job(tmp_path: Path):
     def make(settings: GateSettings) -> GateJob:
-        tables = {"CP": tmp_path / "CP.parquet", "R": tmp_path / "GT_R.parquet"}
-        table(Nuclei_AreaShape_Area=[200.0] * 9 + [5]).to_parquet(tables["CP"])
+        cells = table(Nuclei_AreaShape_Area=[200.0] * 9 + [5])
         markers = table(
             Nuclei_Intensity_MeanIntensity_EdU=EDU, Nuclei_Intensity_MeanIntensity_BrdU=BRDU
         )
-        # another order of rows: the join is by key
-        markers.sample(frac=1, random_state=1).to_parquet(tables["R"])
-        return GateJob(
-            inputs=tuple(tables.values()),
-            outputs=(),
-            settings=settings,
-            markers={"EdU": "R", "BrdU": "R"},
-            compartment="Nuclei",
-            tables=tables,
-            folder=tmp_path / "gate",
-        )
+        return job_of(tmp_path, settings, cells, markers)
 
     return make
 
@@ -77,6 +81,14 @@ def test_auto_gate(job, tmp_path: Path) -> None:
     assert cutoffs["EdU"]["cutoff"] == pytest.approx(np.sqrt(60 * 900))
     assert cutoffs["EdU"]["class"] == "astro"
     assert cutoffs["EdU"]["sensitivity"] == cutoffs["EdU"]["specificity"] == 1
+    assert cutoffs["EdU"]["n_positive"] == cutoffs["EdU"]["n_negative"] == 3
+    # medians by hand
+    assert cutoffs["EdU"]["medians"] == {"astro": 1000, "neuro": 50}
+    assert cutoffs["EdU"]["held_out"] == "cells"
+    assert "per_plate" not in cutoffs["EdU"]
+    # three cells of three, exactly: 0.025 ** (1 / 3)
+    assert cutoffs["EdU"]["sensitivity_low"] == pytest.approx(0.292, abs=0.001)
+    assert any("fewer than 20 cells" in warning for warning in outcome.warnings)
     assert (tmp_path / "gate" / "scatter.png").read_bytes().startswith(b"\x89PNG")
     counts = pd.read_csv(tmp_path / "gate" / "counts.csv")
     assert counts["cells"].sum() == 10
@@ -107,3 +119,143 @@ def test_filters_drop_cells_with_their_reason(job, tmp_path: Path) -> None:
 def test_an_unknown_filter_names_the_nearest_feature(job) -> None:
     with pytest.raises(ProjectError, match="did you mean 'Nuclei_AreaShape_Area'"):
         gate.work(job(GateSettings(filters={"Nuclei_AreaShape_Are": (1, 2)})))
+
+
+# --- plates, one marker, missing values, corrections ----------------------------------------------
+
+
+def plates(**exposures: float) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Plates of 60 cells a well, two wells of each culture, two fields a well; their true kinds."""
+    rng = np.random.default_rng(0)
+    rows, kinds = [], []
+    for plate, exposure in exposures.items():
+        for culture, wells in (
+            ("astro", ("B02", "B03")), ("neuro", ("C02", "C03")), ("co-culture", ("D02", "D03")),
+        ):  # fmt: skip
+            for well in wells:
+                for n in range(60):
+                    kind = culture if culture != "co-culture" else ("astro", "neuro")[n % 2]
+                    light = rng.lognormal(6, 0.3)
+                    site, low = n % 2 + 1, rng.normal(100, 6, 2)
+                    rows.append({
+                        "Metadata_Plate": plate, "Metadata_Well": well, "Metadata_Site": site,
+                        "Metadata_ObjectNumber": n + 1,
+                        "Metadata_ROI_img_name": f"{well[0]}-{well[1:]}-{site:02d}_{n + 1:04d}",
+                        "Metadata_Target": culture,
+                        "EdU": exposure * (low[0] + light * (kind == "astro")),
+                        "BrdU": exposure * (low[1] + light * (kind == "neuro")),
+                    })  # fmt: skip
+                    kinds.append(kind)
+    everything = pd.DataFrame(rows)
+    names = {m: f"Nuclei_Intensity_MeanIntensity_{m}" for m in ("EdU", "BrdU")}
+    cells = everything.drop(columns=list(names))
+    return cells, everything.rename(columns=names), np.array(kinds)
+
+
+def read_gate(tmp_path: Path) -> tuple[pd.DataFrame, dict]:
+    data = pd.read_csv(tmp_path / "gate" / "GT_data.csv")
+    return data, json.loads((tmp_path / "gate" / "cutoffs.json").read_text())
+
+
+def test_plates_of_different_exposure(tmp_path: Path) -> None:
+    cells, markers, kinds = plates(a=0.2, b=1.0, c=5.0)
+    outcome = gate.work(job_of(tmp_path, GateSettings(), cells, markers))
+    data, cutoffs = read_gate(tmp_path)
+    assert (data["true_condition"] == kinds).mean() > 0.99
+    assert outcome.warnings == []
+    found = cutoffs["EdU"]["per_plate"]
+    assert found["c"]["cutoff"] / found["a"]["cutoff"] == pytest.approx(25, rel=0.2)
+    assert cutoffs["EdU"]["cutoff"] == found["b"]["cutoff"]
+    assert found["a"]["n_positive"] == 120
+    assert cutoffs["EdU"]["n_positive"] == 360
+    assert any("EdU > " in line and " on a, " in line for line in outcome.record.lines)
+
+    outcome = gate.work(job_of(tmp_path, GateSettings(per="project"), cells, markers))
+    data, cutoffs = read_gate(tmp_path)
+    assert "per_plate" not in cutoffs["EdU"]
+    assert (data["true_condition"] == kinds).mean() < 0.8
+    assert any("EdU is brighter on plate c than on plate a" in w for w in outcome.warnings)
+
+
+def test_a_plate_without_monocultures_is_gated_with_the_others(tmp_path: Path) -> None:
+    cells, markers, kinds = plates(a=1.0, b=1.0)
+    keep = ~((cells["Metadata_Plate"] == "b") & (cells["Metadata_Target"] == "neuro"))
+    cells, markers = cells[keep], markers[keep]
+    gate.work(job_of(tmp_path, GateSettings(), cells, markers))
+    assert (read_gate(tmp_path)[0]["true_condition"] == kinds[keep]).mean() > 0.99
+    with pytest.raises(DataError, match="plate b does not hold the monocultures"):
+        gate.work(job_of(tmp_path, GateSettings(per="plate"), cells, markers))
+
+
+@pytest.mark.parametrize("classes", [{}, {"astro": "EdU", "neuro": "!EdU"}])
+def test_one_marker_and_two_lines(tmp_path: Path, classes: dict[str, str]) -> None:
+    cells, markers, kinds = plates(a=1.0)
+    markers = markers.drop(columns="Nuclei_Intensity_MeanIntensity_BrdU")
+    outcome = gate.work(job_of(tmp_path, GateSettings(classes=classes), cells, markers))
+    data, cutoffs = read_gate(tmp_path)
+    assert (data["true_condition"] == kinds).mean() > 0.99
+    assert list(cutoffs) == ["EdU"]
+    assert cutoffs["EdU"]["class"] == "astro"
+    assert cutoffs["EdU"]["specificity"] > 0.99
+    assert (tmp_path / "gate" / "scatter.png").read_bytes().startswith(b"\x89PNG")
+    assert any(line.startswith("neuro: EdU not > ") for line in outcome.record.lines)
+
+
+def test_a_cell_without_a_value_has_no_class(tmp_path: Path) -> None:
+    cells, markers, _ = plates(a=1.0)
+    markers.loc[3, "Nuclei_Intensity_MeanIntensity_BrdU"] = np.nan
+    markers = markers.drop(index=5)  # the round lacks this cell
+    gate.work(job_of(tmp_path, GateSettings(), cells, markers))
+    data, _ = read_gate(tmp_path)
+    assert data["true_condition"][[3, 5]].tolist() == ["undefined"] * 2
+    assert data["confidence"][[3, 5]].isna().all()
+
+
+def test_probabilities_and_contamination(tmp_path: Path) -> None:
+    cells, markers, _ = plates(a=1.0)
+    # 6 of the 120 cells of the monoculture of astro are in truth neuro
+    strangers = np.flatnonzero(cells["Metadata_Target"] == "astro")[::20]
+    columns = [f"Nuclei_Intensity_MeanIntensity_{m}" for m in ("EdU", "BrdU")]
+    markers.loc[strangers, columns] = markers.loc[strangers, columns[::-1]].to_numpy()
+    outcome = gate.work(job_of(tmp_path, GateSettings(), cells, markers))
+    data, _ = read_gate(tmp_path)
+    assert data.loc[strangers, "p_neuro"].min() > 0.9
+    decided = data["true_condition"] != "undefined"
+    own = np.where(data["true_condition"] == "astro", data["p_astro"], data["p_neuro"])
+    assert data["confidence"][decided].tolist() == own[decided].tolist()
+    held = pd.read_csv(tmp_path / "gate" / "contamination.csv").set_index(["culture", "cells_are"])
+    row = held.loc["astro", "neuro"]
+    assert row["share"] == pytest.approx(6 / 120, abs=0.01)
+    assert row["low"] <= 0.05 <= row["high"]
+    assert any("label noise" in line for line in outcome.record.lines)
+    assert any("monoculture astro are neuro" in line for line in outcome.record.lines)
+
+
+def test_background_and_bleed_through_are_told_and_removed(tmp_path: Path) -> None:
+    cells, markers, kinds = plates(a=1.0)
+    edu, brdu = (f"Nuclei_Intensity_MeanIntensity_{m}" for m in ("EdU", "BrdU"))
+    markers[brdu] += 0.5 * (markers[edu] - 100)
+    shift = np.where(markers["Metadata_Site"] == 2, 300.0, 0.0)
+    for marker in ("EdU", "BrdU"):
+        markers[f"Nuclei_Intensity_MeanIntensity_{marker}"] += shift
+        markers[f"Patch_Intensity_MinIntensity_{marker}"] = 95.0 + shift
+
+    def right(**settings: object) -> float:
+        outcome = gate.work(job_of(tmp_path, GateSettings(**settings), cells, markers))
+        told[:] = outcome.record.lines
+        return (read_gate(tmp_path)[0]["true_condition"] == kinds).mean()
+
+    told: list[str] = []
+    plain = right()
+    assert any("--background field" in line for line in told)
+    with_field = right(background="field")
+    assert any("--unmix" in line for line in told)
+    both = right(background="field", unmix=True)
+    assert not any("--unmix" in line or "--background" in line for line in told)
+    assert plain < with_field < both
+    assert both > 0.99
+
+
+def test_a_background_that_was_not_measured_is_an_error(job) -> None:
+    with pytest.raises(ProjectError, match="Patch among features"):
+        gate.work(job(GateSettings(background="patch")))

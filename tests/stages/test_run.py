@@ -106,7 +106,7 @@ class TestRunAll:
         planned = []
         assess = Run.assess
         monkeypatch.setattr(
-            Run, "assess", lambda self, s: planned.append(s.name) or assess(self, s)
+            Run, "assess", lambda self, s, **o: planned.append(s.name) or assess(self, s, **o)
         )
         return planned
 
@@ -331,3 +331,11 @@ def test_the_ledger_forgets_what_later_stages_said_of_older_masks(tmp_path):
     assert set(first["status"]) == {"kept"}
     second = table[table["Metadata_Well"] == "C02"]
     assert set(second["stage"]) == {"", "align"}
+
+
+def test_force_is_about_the_stage_asked_for_alone(call):
+    assert call("run-all", "--until", "features")[0] == 0
+    status, out, err = call("features", "--force")
+    assert status == 0
+    assert "3 of 3 to do: forced" in out
+    assert err == ""

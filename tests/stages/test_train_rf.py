@@ -13,6 +13,7 @@ from nucprof.errors import DataError
 from nucprof.io.digest import digest
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table, write_table
+from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.learn.forest.model import load_forest
 from nucprof.stages import train_rf
@@ -26,6 +27,7 @@ def small_forests(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (30, 40))
     monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     monkeypatch.setattr(forest_fit, "SHAPES", ((3, 1),))
+    monkeypatch.setattr(forest_chance, "ARRANGEMENTS", 9)
 
 
 def make_context(tmp_path, *, ground_truth=True, name="default", **train):
@@ -104,6 +106,22 @@ def test_a_judged_model_is_written(tmp_path):
     assert set(read_table(folder / "split.csv").columns) == {"plate", "well", "fold", "seed"}
     assert load_forest(folder / "model.skops").features == [AREA, DNA]
     assert any("macro-F1" in line and "mixed culture" in line for line in summary.lines)
+
+
+def test_density_strata_are_measured_and_drawn(tmp_path):
+    context = make_context(tmp_path, culture="mono", density_strata=2)
+    write_inputs(context, cells_per_well=8)
+    job, outcome, summary = run(context)
+    folder = tmp_path / "results/train/rf/default"
+    assert {path.name for path in job.outputs} == {p.name for p in folder.iterdir()}
+    sparse, dense = json.loads((folder / "metrics.json").read_text())["seeds"][0]["density_strata"]
+    # neuro lies in fields of 5 cells, astro in fields of 100: each stratum holds one class
+    assert sparse["cells_per_class"]["astro"] == dense["cells_per_class"]["neuro"] == 0
+    assert sparse["recall_macro"] == sparse["recall_per_class"]["neuro"] > 0.7
+    assert dense["recall_macro"] == dense["recall_per_class"]["astro"] > 0.7
+    # three wells a class: 20 arrangements, of which each is counted with its classes exchanged
+    assert any("the smallest possible here is 0.1" in line for line in summary.lines)
+    assert "fewer than 4 wells of a class were tested (astro 3, neuro 3)" in outcome.warnings[0]
 
 
 def test_without_ground_truth_the_layout_is_the_truth(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
+from nucprof.core.crops import extract_crops, real_boxes
 from nucprof.learn.cnn.augment import (
     Augmentation,
     augment,
@@ -20,7 +21,7 @@ from nucprof.learn.cnn.augment import (
     resize,
     to_float,
 )
-from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.crop_data import CropsInMemory, RealPixels
 
 RNG = np.random.default_rng(0)
 CROPS = RNG.integers(0, 65536, size=(6, 2, 12, 12), dtype=np.uint16)
@@ -93,7 +94,7 @@ def test_parameters_cover_their_ranges_and_follow_the_seed():
 def test_percentiles_equal_numpys(seed, size, low, high):
     crops = np.random.default_rng(seed).random((2, 3, 1, size)).astype(np.float32)
     expected = np.percentile(crops, [low, high], axis=(2, 3))
-    found = percentiles(torch.from_numpy(crops), low, high)
+    found = percentiles(torch.from_numpy(crops), low=low, high=high)
     np.testing.assert_allclose(found.numpy(), np.moveaxis(expected, 0, -1), atol=1e-5)
 
 
@@ -130,6 +131,39 @@ def test_plate_limits_keep_intensity_and_come_from_the_training_part():
     np.testing.assert_allclose(limits[0], limits[1])
     # plate b has no training crop: its own is all there is
     np.testing.assert_allclose(limits[3, 0], [1000, 1001], atol=0.01)
+
+
+def test_limits_of_a_crop_at_the_edge_are_those_of_its_real_pixels():
+    """A camera offset moves limits by as much and changes no input; padding takes no part."""
+    image = RNG.integers(0, 1000, (2, 40, 40), dtype=np.uint16)
+    centres = np.array([[2.0, 3.0], [20.0, 20.0], [39.0, 20.0]])
+    inputs = []
+    for offset in (0, 2000):
+        shown = image + np.uint16(offset)
+        crops, padded = extract_crops(shown, None, np.arange(3), centres, 16, masked=False)
+        assert padded.tolist() == [True, False, True]
+        held = CropsInMemory(crops, RealPixels(real_boxes(centres, 16, (40, 40))))
+        limits = crop_limits(held)
+        parts = (shown[:, :10, :11], shown[:, 12:28, 12:28], shown[:, 31:, 12:28])
+        expected = [np.percentile(part.reshape(2, -1), [0.1, 99.9], axis=1).T for part in parts]
+        np.testing.assert_allclose(limits, expected, rtol=1e-5)
+        inputs.append(network_input(from_numpy(crops), torch.from_numpy(limits), 16))
+    np.testing.assert_allclose(inputs[0], inputs[1], atol=1e-5)
+
+
+def test_limits_of_a_masked_crop_are_those_of_its_cell():
+    image = RNG.integers(500, 1000, (2, 20, 20), dtype=np.uint16)
+    labels = np.zeros((20, 20), int)
+    labels[3:12, 0:6] = 4
+    centre = np.array([[7.0, 2.5]])
+    crops, _ = extract_crops(image, labels, np.array([4]), centre, 16, masked=True)
+    held = CropsInMemory(crops, RealPixels(real_boxes(centre, 16, (20, 20)), masked=True))
+    expected = np.percentile(image[:, 3:12, 0:6].reshape(2, -1), [0.1, 99.9], axis=1).T
+    np.testing.assert_allclose(crop_limits(held)[0], expected, rtol=1e-5)
+    whole = plate_limits(held, np.array(["p"]), np.array([True]))
+    np.testing.assert_allclose(whole[0], expected, rtol=1e-5)
+    empty = CropsInMemory(np.zeros((1, 2, 4, 4), np.uint16), RealPixels(masked=True))
+    np.testing.assert_array_equal(crop_limits(empty), 0)
 
 
 def test_padding_and_resizing():

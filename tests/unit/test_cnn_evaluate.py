@@ -60,8 +60,6 @@ def tiny_networks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cnn_evaluate, "build_network", build)
         patch.setattr("nucprof.learn.cnn.model.build_network", build)
-        patch.setattr(cnn_evaluate, "CONTROL_TRAINING", TrainingSettings(
-            epochs=2, batch_size=32, learning_rate=1e-2, augment=False, keep="last"))  # fmt: skip
         yield
 
 
@@ -83,7 +81,10 @@ def test_it_is_judged_on_the_forests_split(result):
     assert metrics["n_test"] == len(result.predictions) == np.sum(metrics["confusion_matrix"])
     assert metrics["n_train"] == 48
     assert metrics["f1_macro"] > 0.9
-    assert 0 <= metrics["f1_macro_permuted"] <= 1
+    assert 0.3 < metrics["f1_macro_permuted"] < 0.7
+    assert metrics["p_value"] == metrics["p_value_min"] == 0.001  # cells of mixed wells
+    assert metrics["wells_per_class"] == {"astro": 1, "neuro": 1}
+    assert metrics["f1_macro_ci"] is None
     assert metrics["device"] == "cpu"
     assert len(result.history) == 3
 
@@ -98,19 +99,18 @@ def test_probabilities_are_calibrated_and_sum_to_one(result):
 
 def test_only_the_training_part_is_sampled_and_seeds_differ():
     few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
-                      image_size=32, sample=5, seeds=(1, 2), controls=0,
+                      image_size=32, sample=5, seeds=(1, 2),
                       density_strata=2)  # fmt: skip
     result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
     assert [run["n_train"] for run in result.metrics["seeds"]] == [10, 10]
     assert [run["n_test"] for run in result.metrics["seeds"]] == [24, 24]
-    assert result.metrics["f1_macro_permuted"] is None
     assert result.model.metadata["seed"] == 1
     assert sum(s["n"] for s in result.metrics["seeds"][0]["density_strata"]) == 24
 
 
 def test_repeats_share_the_split_and_not_the_weights():
     twice = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
-                        image_size=32, repeats=2, controls=0)  # fmt: skip
+                        image_size=32, repeats=2)  # fmt: skip
     result = evaluate_cnn(CELLS, CROPS, KIND, twice, culture="mixed", device="cpu")
     assert [(r["seed"], r["repeat"]) for r in result.metrics["seeds"]] == [(0, 0), (0, 1)]
     assert len(result.split) == 4
@@ -119,14 +119,37 @@ def test_repeats_share_the_split_and_not_the_weights():
     assert not np.allclose(one["p_astro"], two["p_astro"])
 
 
+def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
+    learnt = []
+
+    def spy(network, inputs, train, validation, training, **more):
+        learnt.append((train.numbers, training))
+        return original(network, inputs, train, validation, training, **more)
+
+    original = cnn_evaluate.train_network
+    monkeypatch.setattr(cnn_evaluate, "train_network", spy)
+    few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), architecture="resnet18",
+                      image_size=32, per_class=4, repeats=2)  # fmt: skip
+    result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
+    assert [run["n_train"] for run in result.metrics["seeds"]] == [8, 8]
+    chosen = []
+    for numbers, training in learnt:
+        assert len(numbers) == 48  # as without per_class: 3 steps of 16 in the only epoch
+        assert training == few.training
+        cells, times = np.unique(numbers, return_counts=True)
+        assert times.tolist() == [6] * 8
+        assert CELLS.loc[cells, TARGET].value_counts().tolist() == [4, 4]
+        chosen.append(set(cells))
+    assert chosen[0] != chosen[1]
+
+
 def test_train_on_one_culture_and_test_on_the_other():
     mono = [plate(2, 24, seed=s, row=r, classes=(c,)) for s, r, c in
             ((1, "B", "astro"), (2, "C", "neuro"))]  # fmt: skip
     cells = pd.concat([mono[0][0], mono[1][0], CELLS], ignore_index=True)
     crops = CropsInMemory(np.concatenate([mono[0][1].array, mono[1][1].array, CROPS.array]))
     tested = cells[WELL].str.startswith("D").to_numpy()
-    quick = CnnSettings(training=SETTINGS.training, architecture="resnet18", image_size=32,
-                        controls=0)  # fmt: skip
+    quick = CnnSettings(training=SETTINGS.training, architecture="resnet18", image_size=32)
     result = evaluate_cnn(cells, crops, KIND, quick, culture="mono", device="cpu", tested=tested)
     parts = result.split.groupby("part")["well"].apply(set)
     assert parts["test"] == set(CELLS[WELL])
@@ -225,7 +248,7 @@ def test_plate_wide_normalisation_is_fitted_on_the_training_part(monkeypatch):
     original = cnn_evaluate.plate_limits
     monkeypatch.setattr(cnn_evaluate, "plate_limits", spy)
     quick = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), normalise="plate",
-                        architecture="resnet18", image_size=32, controls=0)  # fmt: skip
+                        architecture="resnet18", image_size=32)  # fmt: skip
     result = evaluate_cnn(CELLS, CROPS, KIND, quick, culture="mixed", device="cpu")
     train = set(result.split["well"][result.split["part"] == "train"])
     np.testing.assert_array_equal(seen[0], CELLS[WELL].isin(train))
@@ -233,7 +256,7 @@ def test_plate_wide_normalisation_is_fitted_on_the_training_part(monkeypatch):
 
 def test_same_seed_same_model():
     quick = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16),
-                        architecture="resnet18", image_size=32, controls=0)  # fmt: skip
+                        architecture="resnet18", image_size=32)  # fmt: skip
     one, two = (
         evaluate_cnn(CELLS, CROPS, KIND, quick, culture="mixed", device="cpu") for _ in range(2)
     )

@@ -582,3 +582,30 @@ def test_sections_are_frozen_and_forbid_unknown_keys():
     for model in sections(Project):
         assert model.model_config["frozen"], model
         assert model.model_config["extra"] == "forbid", model
+
+
+class TestClassesAndCutoffs:
+    @pytest.mark.parametrize("flag", ["nan", "inf", "-inf"])
+    def test_a_cutoff_that_is_no_number(self, refused, flag):
+        message = refused(flags={"gate": {"cutoffs": {"EdU": flag}}})
+        assert f"the cutoff of EdU is {flag}" in message
+        assert message.count("\n") == 0
+
+    def test_two_classes_with_one_marker_are_both_named(self, refused):
+        message = refused(flags={"gate": {"classes": {"A": "EdU", "B": "EdU"}}})
+        for word in ("'A'", "'B'", "same marker EdU", "B=!EdU"):
+            assert word in message
+        assert message.count("\n") == 0
+
+    def test_a_class_called_undefined(self, refused):
+        assert "cannot be called 'undefined'" in refused('[gate.classes]\nundefined = "EdU"\n')
+
+    def test_the_marker_of_a_line_without_it_must_exist(self, refused, load):
+        project = load('[gate.classes]\nneuro = "EdU"\nastro = "!EdU"\n')
+        assert project.gate.classes == {"neuro": "EdU", "astro": "!EdU"}
+        assert "did you mean 'EdU'?" in refused('[gate.classes]\nastro = "!EDU"\n')
+
+    def test_a_target_listed_twice(self, refused):
+        message = refused('[train]\ntargets = ["a", "b", "a"]\n')
+        assert "the class 'a' is listed twice" in message
+        assert message.count("\n") == 0

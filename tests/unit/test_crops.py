@@ -7,21 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucprof.core.crops import box_start, extract_crops
+from nucprof.core.crops import box_start, extract_crops, real_boxes
 from nucprof.errors import DataError, FieldError
 
 
 def reference(image, labels, label, centre, size, masked):
-    """Pixel by pixel."""
+    """Pixel by pixel; what lies beyond the image is its nearest pixel, or 0 where masked."""
     top, left = (int(np.floor(c + 0.5)) - size // 2 for c in centre)
     crop = np.zeros((image.shape[0], size, size), image.dtype)
     padded = False
     for y in range(size):
         for x in range(size):
-            if not (0 <= top + y < image.shape[1] and 0 <= left + x < image.shape[2]):
-                padded = True
-            elif not masked or labels[top + y, left + x] == label:
-                crop[:, y, x] = image[:, top + y, left + x]
+            at = (
+                min(max(top + y, 0), image.shape[1] - 1),
+                min(max(left + x, 0), image.shape[2] - 1),
+            )
+            beyond = at != (top + y, left + x)
+            padded |= beyond
+            if not masked or (not beyond and labels[at] == label):
+                crop[:, y, x] = image[:, at[0], at[1]]
     return crop, padded
 
 
@@ -63,6 +67,18 @@ def test_a_whole_shift_moves_the_box_by_as_much():
     halves = np.array([[0.5, 1.5], [2.5, 3.5]])
     np.testing.assert_array_equal(box_start(halves + 1, 6), box_start(halves, 6) + 1)
     np.testing.assert_array_equal(box_start(halves, 6), [[-2, -1], [0, 1]])
+
+
+@pytest.mark.parametrize("centre", [(0, 0), (0, 29), (19, 4), (10, 15), (19, 29)])
+def test_real_boxes_are_where_the_crop_shows_the_image(centre):
+    image = np.ones((1, 20, 30), np.uint8)
+    every = np.ones((20, 30), int)
+    at = np.array([centre])
+    crops, _ = extract_crops(image, every, np.array([1]), at, 7, masked=True)
+    top, left, bottom, right = real_boxes(at, 7, (20, 30))[0]
+    expected = np.zeros((7, 7))
+    expected[top:bottom, left:right] = 1
+    np.testing.assert_array_equal(crops[0, 0], expected)
 
 
 def test_no_cells():

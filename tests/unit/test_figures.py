@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nucprof.figures import canvas, classifiers, crops, plots
+from nucprof.figures import canvas, classifiers, crops, gates, plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -46,6 +46,12 @@ def texts(monkeypatch):
     return found
 
 
+STRATA = [
+    {"low": 10.0, "high": 12.0, "cells_per_class": {"astro": 1200, "neuro": 0},
+     "recall_per_class": {"astro": 0.9}},
+    {"low": 13.0, "high": 40.0, "cells_per_class": {"astro": 5, "neuro": 700},
+     "recall_per_class": {"astro": 0.8, "neuro": 1.0}},
+]  # fmt: skip
 DRAWN = {
     "confusion": (
         lambda t: classifiers.confusion(t, [[90, 10], [3, 97]], ["astro", "neuro"], title="forest"),
@@ -71,19 +77,41 @@ DRAWN = {
         lambda t: classifiers.learning_curve(
             t, {"n_train": [50, 50, 200], "f1_macro": [0.8, 0.82, 0.9]}
         ),
-        ["training cells (all classes)", "200", "3 runs"],
+        ["training cells (all classes)", "200", "3 runs", "mean ± SD of runs"],
+    ),
+    "density": (
+        lambda t: classifiers.density_strata(t, STRATA, ["astro", "neuro"], title="forest"),
+        ["cells in the field", "10 to 12", "1,200", "neuro", "numbers of cells"],
     ),
     "ablation": (
         lambda t: classifiers.ablation(t, {"without": ["", "DNA"], "f1_macro": [0.9, 0.6]}),
         ["all channels", "without DNA", "macro-F1 on unseen wells"],
     ),
     "gate": (
-        lambda t: plots.gate_scatter(
-            t, X, Y, LABELS, classes=["astro", "neuro", "undefined"], cutoffs=(150.0, None),
-            axis_names=("EdU", "BrdU"), title="rep1",
+        lambda t: gates.gate_scatter(
+            t, {"rep1": gates.GatePanel(X, Y, LABELS, (150.0, None))},
+            classes=["astro", "neuro", "undefined"], axis_names=("EdU", "BrdU"),
         ),
         ["EdU mean intensity (grey levels; cutoff 150)", "BrdU mean intensity (grey levels)",
-         "n = 60 cells", "undefined (20)"],
+         "rep1\nn = 60 cells", "undefined (20)"],
+    ),
+    "gates of four plates": (
+        lambda t: gates.gate_scatter(
+            t, {f"rep{n}": gates.GatePanel(X * n, Y - 500, LABELS, (n, None)) for n in range(1, 5)},
+            classes=["astro", "neuro"], axis_names=("EdU", "BrdU"),
+        ),
+        ["rep4\nn = 60 cells", "EdU mean intensity (grey levels; cutoff 4)"],
+    ),
+    "gate of one marker": (
+        lambda t: gates.gate_histogram(
+            t, {"all": ({"astro": X, "neuro": np.append(Y, np.nan)}, 80.0)}, marker="EdU",
+        ),
+        ["EdU mean intensity (grey levels; cutoff 80)", "share of the culture's cells",
+         "neuro (60)", "all\nn = 120 cells"],
+    ),
+    "gate of equal values": (
+        lambda t: gates.gate_histogram(t, {"all": ({"astro": np.ones(3)}, None)}, marker="EdU"),
+        ["astro (3)"],
     ),
     "umap": (
         lambda t: plots.umap_scatter(t, X, Y, {"class": LABELS, "density": X}, title="cells"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucprof.errors import UserError
-from nucprof.io import files
+from nucprof.io import digest, files
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint, atomic, read_json, write_json, write_text
 
@@ -137,7 +137,7 @@ class TestFingerprint:
         assert sha256(file) == hashlib.sha256(b"content").hexdigest()
 
     def test_the_hash_is_the_same_before_python_3_11(self, file, monkeypatch):
-        monkeypatch.setattr(files, "_HAS_DIGEST", False)
+        monkeypatch.setattr(digest, "_HAS_DIGEST", False)
         assert sha256(file) == hashlib.sha256(b"content").hexdigest()
 
     def test_an_untouched_file_is_not_read(self, file, never):

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError, ModelError
+from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import evaluate as forest
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.learn.forest.evaluate import evaluate_forest
-from nucprof.learn.forest.fit import ForestSettings, fit_forest, predict_proba, search_shape
+from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba, search_shape
 from nucprof.learn.forest.model import ForestModel, load_forest
 from nucprof.learn.split import attach
 from nucprof.plate.columns import CELL, PLATE, TARGET, WELL
@@ -25,6 +26,8 @@ def small_forests():
         patch.setattr(forest_fit, "SEARCH_TREES", 5)
         patch.setattr(forest_fit, "SHAPES", ((2, 1), (None, 1)))
         patch.setattr(forest, "IMPORTANCE_REPEATS", 2)
+        patch.setattr(forest_chance, "ARRANGEMENTS", 9)
+        patch.setattr(forest_chance, "SHAPE", Shape(3, None, 5))
         yield
 
 

@@ -1,77 +1,128 @@
-"""Cutoffs, classes and filters, against values worked out by hand or by search."""
+"""Cutoffs for plates of different exposure, and filters, on values made for them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nucprof.core import gating
+from nucprof.core.gating import MarkerCells, find_cutoffs, find_rules, one_per_plate
+from nucprof.core.markers import Rule, classify
+from nucprof.core.stray_light import uneven_plates
 from nucprof.errors import DataError
 
-CULTURES = np.array(["astro"] * 4 + ["neuro"] * 4 + ["co-culture"] * 2, dtype=object)
-VALUES = {
-    "EdU": np.array([900.0, 1000, 1100, 50, 40, 60, 50, 70, 800, 30]),
-    "BrdU": np.array([20.0, 30, 10, 25, 500, 700, 600, 20, 30, 650]),
-}
+RULES = {"astro": Rule("EdU"), "neuro": Rule("BrdU")}
+ALL = ("astro", "neuro", "co-culture")
 
 
-def test_a_marker_belongs_to_the_monoculture_with_its_highest_median() -> None:
-    found = gating.assign_markers(VALUES, CULTURES, ["astro", "neuro"])
-    assert found == {"astro": "EdU", "neuro": "BrdU"}
+def plates(**exposures: tuple[float, tuple[str, ...]]) -> tuple[MarkerCells, np.ndarray]:
+    """Plates of an exposure and some cultures, 80 cells in 2 wells each; cells and their kinds."""
+    rng = np.random.default_rng(0)
+    edu, brdu, cultures, names, wells, kinds = [], [], [], [], [], []
+    for name, (exposure, held) in exposures.items():
+        for culture in held:
+            kind = {"astro": 0, "neuro": 1}.get(culture, np.arange(80) % 2)
+            is_astro = np.broadcast_to(kind, 80) == 0
+            for column, own in ((edu, is_astro), (brdu, ~is_astro)):
+                light = 60 + rng.normal(0, 8, 80) + own * rng.lognormal(6, 0.3, 80)
+                column.append(exposure * light)
+            cultures += [culture] * 80
+            names += [name] * 80
+            wells += [f"{name}/{culture}{i % 2}" for i in range(80)]
+            kinds.append(np.where(is_astro, "astro", "neuro"))
+    values = {"EdU": np.concatenate(edu), "BrdU": np.concatenate(brdu)}
+    text = (np.array(column, dtype=object) for column in (cultures, names, wells))
+    return MarkerCells(values, *text), np.concatenate(kinds)
 
 
-def test_no_one_to_one_match_shows_the_table_of_medians() -> None:
-    both = {"EdU": VALUES["EdU"], "BrdU": VALUES["EdU"] * 2}
-    with pytest.raises(DataError) as error:
-        gating.assign_markers(both, CULTURES, ["astro", "neuro"])
-    text = str(error.value)
-    # medians by hand: astro EdU (900, 1000, 1100, 50) -> 950; neuro (40, 60, 50, 70) -> 55
-    for number in ("950.0", "55.0", "1900.0", "110.0"):
-        assert number in text
-    assert "[gate.classes]" in text
+def called(cells: MarkerCells, per_plate: bool) -> np.ndarray:
+    found = find_cutoffs(cells, RULES, {}, per_plate=per_plate, mixed="co-culture")
+    return classify(cells.values, {m: found.of_cells(m, cells) for m in cells.values}, RULES)
 
 
-def test_the_cutoff_lies_in_the_middle_of_the_gap_on_a_log_scale() -> None:
-    assert gating.best_cutoff(np.array([400.0, 900]), np.array([1.0, 100])) == pytest.approx(200)
-    # with values that are not positive there is no log: the plain middle
-    assert gating.best_cutoff(np.array([4.0, 9]), np.array([-2.0, 0])) == pytest.approx(2)
+def test_plates_of_different_exposure_get_cutoffs_of_their_own() -> None:
+    cells, kinds = plates(a=(0.2, ALL), b=(1.0, ALL), c=(5.0, ALL))
+    assert one_per_plate(cells, RULES, {}, per="auto", mixed="co-culture")
+    one = called(cells, per_plate=False)
+    assert min((one[cells.plates == p] == kinds[cells.plates == p]).mean() for p in "abc") < 0.6
+    own = called(cells, per_plate=True)
+    assert (own == kinds).mean() > 0.99
 
 
-@given(
-    st.lists(st.integers(1, 40), min_size=1, max_size=25),
-    st.lists(st.integers(1, 40), min_size=1, max_size=25),
+def test_judgement_is_per_plate_and_over_all() -> None:
+    cells, _ = plates(a=(0.2, ALL), b=(1.0, ALL))
+    found = find_cutoffs(cells, RULES, {"BrdU": 150.0}, per_plate=True, mixed="co-culture")
+    quality = found.quality["EdU"]
+    assert set(quality) == {"a", "b", ""}
+    assert quality["a"].held_out == quality[""].held_out == "wells"
+    assert quality["a"].sensitivity.cells == 80
+    assert quality[""].sensitivity.cells == 160
+    assert quality[""].sensitivity.wells == 4
+    # a number that is given is the same everywhere, and no fit to be held out from
+    assert found.values["BrdU"] == {"a": 150.0, "b": 150.0}
+    assert found.quality["BrdU"][""].held_out is None
+    # plate a: positives at 0.2 x (60 + about 400) are below 150
+    assert found.quality["BrdU"]["a"].sensitivity.value < 0.1
+
+
+def test_a_plate_without_monocultures_makes_one_cutoff_for_all() -> None:
+    cells, _ = plates(a=(1.0, ALL), b=(3.0, ("astro", "co-culture")))
+    assert not one_per_plate(cells, RULES, {}, per="auto", mixed="co-culture")
+    with pytest.raises(DataError, match=r"plate b .*--per project"):
+        one_per_plate(cells, RULES, {}, per="plate", mixed="co-culture")
+    (edu, brdu) = uneven_plates(cells, ["EdU", "BrdU"])
+    assert "EdU is brighter on plate b than on plate a" in edu
+    assert "BrdU" in brdu
+    even, _ = plates(a=(1.0, ALL), b=(1.1, ALL))
+    assert uneven_plates(even, ["EdU", "BrdU"]) == []
+
+
+def test_a_plate_without_the_round_has_no_cutoff_and_no_classes() -> None:
+    cells, _ = plates(a=(1.0, ALL), b=(1.0, ("co-culture",)))
+    for column in cells.values.values():
+        column[cells.plates == "b"] = np.nan
+    assert one_per_plate(cells, RULES, {}, per="auto", mixed="co-culture")
+    found = find_cutoffs(cells, RULES, {}, per_plate=True, mixed="co-culture")
+    assert np.isnan(found.values["EdU"]["b"])
+    assert found.summary("EdU") == found.values["EdU"]["a"]
+    assert set(called(cells, per_plate=True)[cells.plates == "b"]) == {"undefined"}
+
+
+def test_rules_come_from_the_plates_that_hold_all_monocultures() -> None:
+    # pooled, plate b's bright background would give both markers to neuro
+    cells, _ = plates(a=(1.0, ALL), b=(40.0, ("neuro",)))
+    assert find_rules(cells, ["astro", "neuro"]) == RULES
+
+
+def test_plates_that_disagree_on_the_markers_are_named() -> None:
+    cells, _ = plates(a=(1.0, ALL), b=(1.0, ALL))
+    swap = cells.plates == "b"
+    edu, brdu = cells.values["EdU"].copy(), cells.values["BrdU"].copy()
+    cells.values["EdU"][swap], cells.values["BrdU"][swap] = brdu[swap], edu[swap]
+    with pytest.raises(DataError, match=r"disagree.*a says astro = EdU.*b says astro = BrdU"):
+        find_rules(cells, ["astro", "neuro"])
+
+
+def test_only_the_line_without_the_marker_is_named() -> None:
+    cells, kinds = plates(a=(1.0, ALL))
+    rules = {"neuro": Rule("EdU", carries=False)}
+    found = find_cutoffs(cells, rules, {}, per_plate=False, mixed="co-culture")
+    limits = {"EdU": found.of_cells("EdU", cells)}
+    answer = classify(cells.values, limits, rules)
+    assert (answer == np.where(kinds == "neuro", "neuro", "undefined")).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("held", "rules", "message"),
+    [
+        (("astro", "co-culture"), {"astro": Rule("EdU")}, "one monoculture, 'astro'"),
+        (("astro", "neuro"), {"A": Rule("EdU"), "N": Rule("BrdU")}, "--cutoff EdU=NUMBER"),
+    ],
 )
-def test_no_cutoff_separates_better(positive: list[int], negative: list[int]) -> None:
-    own, rest = np.array(positive, float), np.array(negative, float)
-    cutoff = gating.best_cutoff(own, rest)
-
-    def youden(value: float) -> float:
-        return float((own > value).mean() + (rest <= value).mean() - 1)
-
-    # a cutoff outside the data separates nothing and is no cutoff
-    tried = [youden(value) for value in range(min(*positive, *negative), max(*positive, *negative))]
-    assert youden(cutoff) >= max(tried, default=0) - 1e-9
-
-
-def test_a_cutoff_needs_both_kinds_of_cells() -> None:
-    with pytest.raises(DataError, match="cells that do not"):
-        gating.best_cutoff(np.array([1.0]), np.array([]))
-
-
-def test_own_marker_above_and_every_other_not() -> None:
-    values = {"a": np.array([5.0, 5, 1, 1, 2, np.nan]), "b": np.array([1.0, 5, 5, 1, 1, 5])}
-    called = gating.classify(values, {"a": 2.0, "b": 2.0}, {"A": "a", "B": "b"})
-    # above, both, above, none, equal is not above, a missing value is never above
-    assert called.tolist() == ["A", "undefined", "B", "undefined", "undefined", "B"]
-
-
-def test_sensitivity_and_specificity_are_counts_of_the_monocultures() -> None:
-    quality = gating.cutoff_quality(VALUES["EdU"], CULTURES, "astro", ["neuro"], 500)
-    assert quality.sensitivity == 3 / 4
-    assert quality.specificity == 1
-    assert (quality.n_positive, quality.n_negative) == (4, 4)
+def test_a_cutoff_needs_its_monocultures(held, rules, message) -> None:
+    cells, _ = plates(a=(1.0, held))
+    with pytest.raises(DataError, match=message):
+        find_cutoffs(cells, rules, {}, per_plate=False, mixed="co-culture")
 
 
 def test_filters_remove_what_is_outside_or_missing() -> None:

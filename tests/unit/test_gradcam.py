@@ -1,8 +1,9 @@
-"""Grad-CAM points to what decides, and attention is measured on the cell's own nucleus."""
+"""LayerCAM points to what decides, and attention is measured on the cell's own nucleus."""
 
 import numpy as np
 import pytest
 import torch
+from nucprof.learn.device import predict_logits
 from torch import nn
 
 from nucprof.core.crops import resize_mask
@@ -12,13 +13,14 @@ from nucprof.learn.cnn.gradcam import (
     attention_inside,
     attention_maps,
     choose_crops,
+    deletion,
     layer_to_explain,
+    random_maps,
 )
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network
 
 SIZE = 16
-pytestmark = pytest.mark.filterwarnings("ignore:.*hooks.*:UserWarning")
 
 
 def bright_spot_network():
@@ -52,11 +54,52 @@ def test_the_map_lies_on_the_spot_that_speaks_for_the_class():
     assert maps[1, 8:14, 8:14].sum() > 0.95
 
 
-def test_where_nothing_speaks_for_the_class_the_map_is_even():
+def test_where_nothing_speaks_for_the_class_the_map_is_empty():
     crops = np.zeros((1, 2, SIZE, SIZE))
     crops[0, 0, 2:6, 2:6] = 1
-    maps = attention_maps(bright_spot_network(), inputs_of(crops), np.array([0]), np.array([1]))
-    np.testing.assert_allclose(maps, 1 / SIZE**2)
+    inputs, one = inputs_of(crops), np.array([0])
+    maps = attention_maps(bright_spot_network(), inputs, one, np.array([1]))
+    assert not maps.any()
+    found = attention_inside(maps, np.ones((1, SIZE, SIZE), bool))
+    assert np.isnan(found.nucleus).all()
+    assert np.isnan(found.with_ring).all()
+    assert np.isnan(deletion(bright_spot_network(), inputs, one, np.array([1]), maps)).all()
+
+
+def test_the_map_is_the_formula_of_layercam():
+    """Sum over channels of relu(gradient) x output, relu; the gradient by hand."""
+    crops = np.random.default_rng(0).random((1, 2, SIZE, SIZE)).astype(np.float32)
+    network = bright_spot_network()
+    blurred = torch.relu(network[0](torch.from_numpy(crops))).detach().numpy()[0]
+    # margin of class 0: 2 (mean of channel 0 - mean of channel 1); only channel 0 speaks for it
+    expected = blurred[0] / blurred[0].sum()
+    maps = attention_maps(network, inputs_of(crops), np.array([0]), np.array([0]))
+    np.testing.assert_allclose(maps[0], expected, rtol=1e-4)
+
+
+def test_deletion_by_hand():
+    crops = np.zeros((2, 2, SIZE, SIZE), np.float32)
+    crops[:, 0, 4:8, 4:8] = 1
+    inputs, network, both = inputs_of(crops), bright_spot_network(), np.array([0, 1])
+    right, wrong = np.zeros((2, SIZE, SIZE), np.float32)
+    right[3:9, 3:9], wrong[10:16, 10:16] = 1, 1
+    maps = np.stack([right, wrong])
+    # The spot becomes the mean, 16 / 256. A kernel of 3 x 3 sums a pixel 9 times, so that the mean
+    # over the map is the mean over the crop (but for the border): before 16 / 256.
+    spot = 16 / 256
+    fall = deletion(network, inputs, both, np.array([0, 0]), maps)
+    removed = round(0.2 * SIZE**2)
+    after = (removed * spot) / 256
+    assert fall[0] == pytest.approx(2 * (spot - after), abs=0.01)
+    assert fall[1] == pytest.approx(2 * -(removed * spot) / 256, abs=0.02)
+    assert fall[0] > 0.09 > 0 > fall[1]
+
+
+def test_random_maps_are_as_coarse_as_those_of_the_layer():
+    maps = random_maps(3, 48, seed=1)
+    assert maps.shape == (3, 48, 48)
+    np.testing.assert_array_equal(maps, random_maps(3, 48, seed=1))
+    assert np.abs(np.diff(maps, axis=1)).max() < 0.3  # neighbours are alike
 
 
 def test_attention_shares_by_hand():
@@ -84,11 +127,13 @@ def test_masks_follow_the_crops_enlargement():
     assert resize_mask(np.ones((2, 4), bool), 4).sum() == 8
 
 
-def test_the_deepest_map_of_at_least_seven_pixels_is_explained():
+@pytest.mark.parametrize("size", [32, 48, 64, 128, 224])
+def test_the_layer_is_the_same_for_every_size(size):
     network = build_network("resnet18", 2, 2)
-    assert layer_to_explain(network, 2, 64) is network.layer2
-    assert layer_to_explain(network, 2, 128) is network.layer3
-    assert layer_to_explain(network, 2, 224) is network.layer4
+    assert layer_to_explain(network, 2, size) is network.layer1
+
+
+def test_a_network_without_a_map_is_refused():
     with pytest.raises(ModelError, match="no convolutional map"):
         layer_to_explain(nn.Sequential(nn.Flatten(), nn.Linear(2 * 64, 2)), 2, 8)
 
@@ -101,7 +146,9 @@ def test_networks_with_changes_in_place_can_be_explained(name):
         np.tile(np.array([0, 1], np.float32), (2, 2, 1)), 64, "cpu",
     )  # fmt: skip
     network = build_network(name, 2, 2)
+    before = predict_logits(network, inputs, np.array([0, 1]))
     maps = attention_maps(network, inputs, np.array([0, 1]), np.array([0, 1]))
+    np.testing.assert_array_equal(predict_logits(network, inputs, np.array([0, 1])), before)
     assert maps.shape == (2, 64, 64)
     np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1, atol=1e-4)
     assert (maps >= 0).all()

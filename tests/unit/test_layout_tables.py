@@ -47,6 +47,11 @@ class TestLayout:
             "B": "untreated", "C": "treated", "D": "co-culture",
         }  # fmt: skip
 
+    def test_a_culture_called_undefined_is_refused(self, tmp_path):
+        path = write_xlsx(tmp_path / "l.xlsx", {"B": ["astro", "undefined", "neuro"]})
+        with pytest.raises(UserError, match=r"l\.xlsx: well B02: .*cannot be called 'undefined'"):
+            read_layout(path)
+
     @pytest.mark.parametrize("header", ["1,2", "01,02", "1.0,2.0", " 1, 2"])
     def test_csv(self, tmp_path, header):
         path = tmp_path / "l.csv"

@@ -25,6 +25,14 @@ def test_regions_by_either_name_and_channels_with_underscores():
     assert choose_features(COLUMNS, channels=["my_marker"]) == [COLUMNS[4], COLUMNS[8]]
 
 
+def test_of_two_sets_of_textures_the_robust_one_is_used():
+    robust = ["Nuclei_Texture_ASMRobust_Cy3", "Patch_Texture_EnergyRobust_my_Robust"]
+    published = ["Nuclei_Texture_ASM_Cy3", "Patch_Texture_Energy_my_Robust"]
+    assert choose_features([*COLUMNS[4:6], *published, *robust]) == [*COLUMNS[4:6], *robust]
+    # measured alone, the published ones are used
+    assert choose_features([*COLUMNS[4:6], *published]) == [*COLUMNS[4:6], *published]
+
+
 def test_unknown_choices_name_what_there_is():
     with pytest.raises(DataError, match=r"channel GFP.*Cy3, DAPI, my_marker"):
         choose_features(COLUMNS, channels=["GFP"])

@@ -12,7 +12,6 @@ from nucprof.learn.split import (
     cv_folds,
     sample_cells,
     select_culture,
-    shuffled_labels,
     split_wells,
 )
 from nucprof.plate.columns import CELL, LAYOUT, PLATE, TARGET, TRUE, WELL
@@ -208,16 +207,6 @@ def test_sample_sizes(sample, expected):
 def test_sampling_repeats_no_cell_unless_oversampling_and_then_loses_none():
     assert not sample_cells(UNEVEN, sample="max", seed=0).duplicated(CELL).any()
     assert set(sample_cells(UNEVEN, sample="oversampling", seed=0)[CELL]) == set(UNEVEN[CELL])
-
-
-def test_shuffled_labels_agree_with_the_truth_as_often_as_chance_and_no_more():
-    labels = UNEVEN[TARGET].to_numpy()  # 50 astro, 20 neuro
-    rng = np.random.default_rng(0)
-    dealt = shuffled_labels(labels, rng)
-    for name, n in (("astro", 50), ("neuro", 20)):
-        share = (dealt[labels == name] == "astro").sum() / n
-        assert abs(share - 5 / 7) <= 1 / n
-    assert not np.array_equal(dealt, shuffled_labels(labels, rng))
 
 
 def test_sampling_does_not_depend_on_row_order_but_on_the_seed():

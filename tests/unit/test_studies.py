@@ -23,7 +23,7 @@ def asked(monkeypatch):
     class Result:
         def __init__(self, f1):
             run = {"n_train": 8, "seed": 0, "repeat": 0, "f1_macro": f1, "accuracy": f1}
-            self.metrics = {"seeds": [run, {**run, "seed": 1}]}
+            self.metrics = {"seeds": [run, {**run, "seed": 1, "f1_macro": f1 + 0.2}]}
 
     def evaluate(cells, crops, kind, settings, **more):
         calls.append((crops, kind, settings, more))
@@ -38,10 +38,16 @@ def test_learning_curve(asked):
     table = learning_curve(
         pd.DataFrame(), CROPS, KIND, CnnSettings(seeds=(0, 1)), [100, 50, 100], report=lines.append
     )
-    assert [call[2].sample for call in asked] == [50, 100]
-    assert all(call[2].controls == 0 and call[2].seeds == (0, 1) for call in asked)
+    assert [call[2].per_class for call in asked] == [50, 100]
+    assert all(call[2].seeds == (0, 1) and call[2].repeats == 3 for call in asked)
+    assert all(call[2].sample == 2000 for call in asked)
     assert table["per_class"].tolist() == [50, 50, 100, 100]
-    assert list(table.columns) == ["per_class", "n_train", "seed", "repeat", "f1_macro", "accuracy"]
+    assert list(table.columns) == [
+        "per_class", "n_train", "seed", "repeat", "f1_macro", "accuracy", "f1_macro_mean",
+        "f1_macro_std",
+    ]  # fmt: skip
+    np.testing.assert_allclose(table["f1_macro_mean"], [0.4, 0.4, 0.4, 0.4])
+    np.testing.assert_allclose(table["f1_macro_std"], 0.1 * 2**0.5)
     assert lines == ["learning curve: 50 cells per class", "learning curve: 100 cells per class"]
 
 

@@ -124,7 +124,7 @@ def _open(
 
 
 def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:
-    for stage, state in states(stages, run):
+    for stage, state in states(stages, run, force=run.options.force):
         reporter.say(f"{stage.name:<12} {state}")
     return 0
 

@@ -78,7 +78,7 @@ def _check_mentions(project: Project, path: Path) -> None:
         ("align.gt_channels", project.align.gt_channels, truth),
         ("train.rf.channels", project.train.rf.channels, painted),
         ("train.cnn.channels", project.train.cnn.channels, painted),
-        ("gate.classes", list(project.gate.classes.values()), truth),
+        ("gate.classes", [m.removeprefix("!") for m in project.gate.classes.values()], truth),
         ("gate.cutoffs", list(project.gate.cutoffs), truth),
     ):
         for name in wanted:

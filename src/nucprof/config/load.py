@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from nucprof.config import checks
 from nucprof.config.project import ENV_PREFIX, Project
@@ -107,7 +106,8 @@ def _explain(
     if error["type"] == "missing":
         return f"{path}: '{key}' is missing; see nucprof.toml.example."
     shown = error.get("input")
-    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {error['msg']}."
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {message}."
 
 
 def _dotted(loc: Sequence[str | int]) -> str:

@@ -7,12 +7,14 @@ where it has one, a unit; unknown keys are errors.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from nucprof.config.setting import Auto, SafeName, Section, setting
+from nucprof.errors import DataError
 
 Sample = int | Literal["max", "unequal", "oversampling"]
 
@@ -148,11 +150,18 @@ class FeatureSettings(Section):
         "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells",
     )
     textures: bool = setting(True, "measure grey-level co-occurrence")
+    texture_set: Literal["both", "published", "robust"] = setting(
+        "both",
+        "which textures: the published ones, or those that exposure and size do not move (names "
+        "with Robust; classifiers use these where they are measured)",
+        when={"textures": [True]},
+    )
     patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
     texture_background: Literal["exclude", "include"] = setting(
         "exclude",
-        "whether pixel pairs outside the object count (the published scripts include)",
-        when={"textures": [True]},
+        "whether pixel pairs outside the object count in the published textures (the published "
+        "scripts include)",
+        when={"textures": [True], "texture_set": ["both", "published"]},
     )
     csv: bool = setting(False, "also write the tables as .csv", decides=False)
 
@@ -161,7 +170,10 @@ class GateSettings(Section):
     """True classes from ground-truth intensities."""
 
     classes: dict[str, str] = setting(
-        {}, "class -> its marker; default from the monocultures", flag="class"
+        {},
+        'class -> its marker, or !MARKER for the line without one (astro = "!EdU"; on the '
+        "command line in single quotes: 'astro=!EdU'); default from the monocultures",
+        flag="class",
     )
     cutoffs: dict[str, float | Auto] = setting(
         {}, "marker -> cutoff on its mean intensity, or auto", unit="grey levels", flag="cutoff"
@@ -170,6 +182,38 @@ class GateSettings(Section):
         {}, "feature -> [low, high]; cells outside leave", flag="filter"
     )
     mixed_culture: str = setting("co-culture", "the layout's word for mixed wells")
+    per: Literal["auto", "plate", "project"] = setting(
+        "auto",
+        "what has cutoffs of its own; auto: every plate, where all hold the monocultures needed",
+    )
+    background: Literal["none", "field", "patch"] = setting(
+        "none",
+        "what is subtracted first: nothing, the field's background (the median of the darkest "
+        "pixels around its cells), or the darkest pixel around each cell",
+    )
+    unmix: bool = setting(
+        False, "remove the light of one marker seen in another's channel, by the monocultures"
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _tell_apart(cls, value: dict[str, str]) -> dict[str, str]:
+        if value:
+            from nucprof.core.markers import read_rules  # numpy would slow `nucprof --help`
+
+            try:
+                read_rules(value)
+            except DataError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _finite(cls, value: dict[str, float | Auto]) -> dict[str, float | Auto]:
+        for marker, cutoff in value.items():
+            if cutoff != "auto" and not math.isfinite(cutoff):
+                raise ValueError(f"the cutoff of {marker} is {cutoff}; give a number or auto")
+        return value
 
     @field_validator("filters", mode="before")
     @classmethod
@@ -222,7 +266,9 @@ class CnnSettings(Section):
     )
     compile: bool = setting(False, "use torch.compile", decides=False)
     repeats: int = setting(1, "trainings per seed, each from other random weights", ge=1)
-    sizes: list[int] = setting([], "learning curve: training cells per class of each point")
+    sizes: list[int] = setting(
+        [], "learning curve: training cells per class of each point; three runs a point"
+    )
     ablate: Literal["none", "channels"] = setting(
         "none", "channels: train again without each channel in turn"
     )
@@ -247,6 +293,14 @@ class TrainSettings(Section):
     rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
     cnn: CnnSettings = Field(default_factory=CnnSettings, description="the network")
 
+    @field_validator("targets")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"the class '{name}' is listed twice")
+        return value
+
 
 class EmbedSettings(Section):
     """Embeddings and their map."""
@@ -267,7 +321,7 @@ class EmbedSettings(Section):
 class GradcamSettings(Section):
     """Where the network looks."""
 
-    enabled: bool = setting(True, "make Grad-CAM maps", decides=False)
+    enabled: bool = setting(True, "make maps of where the network looks (LayerCAM)", decides=False)
     per_class: int = setting(10, "crops shown per class", ge=1)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops are shown"

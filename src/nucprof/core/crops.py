@@ -1,7 +1,9 @@
 """Crops: one box of fixed size around each cell, cut by slices.
 
-A box always has its full size and its cell in the middle; what lies beyond the image is 0 and
-the crop is flagged.
+A box always has its full size and its cell in the middle, and is flagged where it reaches beyond
+the image. There an unmasked crop repeats the image's edge: 0 would be darker than any pixel of a
+camera with an offset. A masked crop is 0 outside its cell, within the image and beyond it. Only the
+real pixels of a crop say how it is normalised (:func:`real_boxes`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,30 @@ def box_start(centroids: ArrayLike, size: int) -> NDArray[np.int64]:
     return start
 
 
+def real_boxes(centroids: ArrayLike, size: int, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Where each crop shows the image, in pixels of the crop.
+
+    Parameters
+    ----------
+    centroids : (N, 2) float
+        (y, x), pixels.
+    size : int
+        Side of the crops, pixels.
+    shape : (H, W)
+        Of the image, pixels.
+
+    Returns
+    -------
+    (N, 4) int64
+        top, left, bottom, right, the latter two exclusive: ``0, 0, size, size`` for a box inside
+        the image. Empty (bottom <= top or right <= left) for a box outside it.
+    """
+    start = box_start(centroids, size)
+    first = np.maximum(-start, 0)
+    last = np.minimum(np.asarray(shape) - start, size)
+    return np.concatenate((first, last), axis=1)
+
+
 def extract_crops(
     image: NDArray,
     labels: NDArray | None,
@@ -59,7 +85,8 @@ def extract_crops(
     size : int
         Side of a crop, pixels.
     masked : bool
-        Set everything outside the cell's own label to 0.
+        Set everything outside the cell's own label to 0. Otherwise what lies beyond the image is
+        its nearest pixel.
 
     Returns
     -------
@@ -79,25 +106,37 @@ def extract_crops(
     start = box_start(centroids, size)
     _check(image, labels, names, start, size, masked)
     channels, height, width = image.shape
-    stop = start + size
-    first, last = np.maximum(start, 0), np.minimum(stop, (height, width))
-    if (first >= last).any():
-        lost = int(np.flatnonzero((first >= last).any(axis=1))[0])
+    real = real_boxes(centroids, size, (height, width))
+    outside = (real[:, :2] >= real[:, 2:]).any(axis=1)
+    if outside.any():
+        lost = int(np.flatnonzero(outside)[0])
         raise FieldError(
             f"the box of cell {names[lost]} starts at {tuple(start[lost].tolist())}, outside its "
             f"image ({height} x {width}): the mask belongs to another image"
         )
-    padded = np.any((start < 0) | (stop > (height, width)), axis=1)
+    padded = (real != (0, 0, size, size)).any(axis=1)
     crops = np.zeros((len(start), channels, size, size), dtype=image.dtype)
-    boxes = np.concatenate((first, last, first - start, last - start), axis=1).tolist()
-    for crop, label, box in zip(crops, names.tolist(), boxes, strict=True):
-        top, left, bottom, right, to_top, to_left, to_bottom, to_right = box
-        target = crop[:, to_top:to_bottom, to_left:to_right]
-        target[...] = image[:, top:bottom, left:right]
+    places = zip(names.tolist(), start.tolist(), real.tolist(), padded.tolist(), strict=True)
+    for crop, (label, (y, x), box, beyond) in zip(crops, places, strict=True):
+        top, left, bottom, right = box
+        rows, columns = slice(y + top, y + bottom), slice(x + left, x + right)
+        target = crop[:, top:bottom, left:right]
+        target[...] = image[:, rows, columns]
         if masked:
             assert labels is not None
-            target *= labels[top:bottom, left:right] == label
+            target *= labels[rows, columns] == label
+        elif beyond:
+            _repeat_edge(crop, box)
     return crops, np.asarray(padded)
+
+
+def _repeat_edge(crop: NDArray, real: list[int]) -> None:
+    """Fill what lies around the real part of a crop `(C, S, S)` with the nearest real pixel."""
+    top, left, bottom, right = real
+    crop[:, :top, left:right] = crop[:, top : top + 1, left:right]
+    crop[:, bottom:, left:right] = crop[:, bottom - 1 : bottom, left:right]
+    crop[:, :, :left] = crop[:, :, left : left + 1]
+    crop[:, :, right:] = crop[:, :, right - 1 : right]
 
 
 def _check(

@@ -1,166 +1,297 @@
-"""True classes from marker intensities: cutoffs, classes, and how good the cutoffs are.
+"""Cutoffs of marker intensities, for every plate or for all, and cells that filters remove.
 
 A marker belongs to the monoculture in which its median is highest; its cutoff separates that
-monoculture from the others best. A cell is of a class when its class's marker is above its cutoff
-and every other class's marker is not.
+monoculture from the others best. Where plates were exposed differently one cutoff cannot serve them
+all, so every plate that holds the monocultures gets its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from nucprof.core.cutoffs import Calls, Controls, CutoffQuality
+from nucprof.core.markers import (
+    UNDEFINED,
+    BoolArray,
+    FloatArray,
+    Rule,
+    TextArray,
+    assign_markers,
+    markers_of,
+)
 from nucprof.errors import DataError
 
-UNDEFINED = "undefined"
+__all__ = [
+    "UNDEFINED",
+    "Cutoffs",
+    "MarkerCells",
+    "Per",
+    "Sides",
+    "find_cutoffs",
+    "find_rules",
+    "find_sides",
+    "one_per_plate",
+    "outside",
+]
 
-FloatArray = npt.NDArray[np.float64]
-TextArray = npt.NDArray[np.object_]
+Per = Literal["auto", "plate", "project"]
 
 
-def medians(
-    values: Mapping[str, FloatArray], cultures: TextArray, names: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Median by marker and monoculture, NaN left out: ``{marker: {culture: median}}``."""
-    return {
-        marker: {name: float(np.nanmedian(column[cultures == name])) for name in names}
-        for marker, column in values.items()
-    }
+@dataclass(frozen=True, eq=False)
+class MarkerCells:
+    """All cells, with what gating needs to know of them; one row per cell.
 
-
-def assign_markers(
-    values: Mapping[str, FloatArray], cultures: TextArray, names: Sequence[str]
-) -> dict[str, str]:
-    """Find which marker belongs to which monoculture.
-
-    Parameters
+    Attributes
     ----------
-    values : mapping
-        Marker -> ``(N,)`` mean intensities.
-    cultures : (N,) str
-        Culture of each cell.
-    names : sequence of str
-        The monocultures; each gets one marker.
-
-    Returns
-    -------
-    dict
-        Class (monoculture) -> marker.
-
-    Raises
-    ------
-    DataError
-        There is no one-to-one match; the message holds the table of medians.
+    values : dict
+        Marker -> ``(N,)`` mean intensity, NaN where it is missing.
+    cultures, plates, wells : (N,) str
+        Culture ("" where the layout names none), plate, and plate with well.
     """
-    table = medians(values, cultures, names)
-    best = {marker: max(names, key=lambda name: row[name]) for marker, row in table.items()}
-    if sorted(best.values()) != sorted(names):
-        raise DataError(
-            "The markers do not match the monocultures one to one: "
-            + "; ".join(f"{marker} is highest in {name}" for marker, name in best.items())
-            + f".\n{format_medians(table, names)}\n"
-            "Say which class has which marker ([gate.classes]), and give [gate.cutoffs]."
-        )
-    return {name: marker for marker, name in best.items()}
 
+    values: dict[str, FloatArray]
+    cultures: TextArray
+    plates: TextArray
+    wells: TextArray
 
-def format_medians(table: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> str:
-    """The table of medians as text, markers down, monocultures across."""
-    width = max([len("median"), *(len(marker) for marker in table)])
-    columns = [max(len(name), 9) for name in names]
-    head = " ".join(f"{name:>{w}}" for name, w in zip(names, columns, strict=True))
-    lines = [f"{'median':<{width}} {head}"]
-    for marker, row in table.items():
-        cells = " ".join(f"{row[name]:>{w}.1f}" for name, w in zip(names, columns, strict=True))
-        lines.append(f"{marker:<{width}} {cells}")
-    return "\n".join(lines)
+    def __len__(self) -> int:
+        return len(self.cultures)
 
+    @cached_property
+    def plate_names(self) -> list[str]:
+        """The plates, sorted."""
+        return sorted(set(self.plates))
 
-def best_cutoff(positive: FloatArray, negative: FloatArray) -> float:
-    """The cutoff that separates two samples best (largest Youden index).
+    def monocultures(self, mixed: str) -> list[str]:
+        """The layout's cultures, the mixed one left out, sorted."""
+        return sorted(set(self.cultures) - {"", mixed})
 
-    Of the cutoffs that do so equally well, the middle of the widest gap is taken: on a log scale
-    where all values are positive, as intensities spread over decades.
+    def where(self, chosen: BoolArray) -> MarkerCells:
+        """Some of the cells."""
+        values = {marker: column[chosen] for marker, column in self.values.items()}
+        return MarkerCells(values, *(a[chosen] for a in (self.cultures, self.plates, self.wells)))
 
-    Parameters
-    ----------
-    positive, negative : (n,) and (m,) float
-        Intensities of cells that carry the marker, and that do not.
+    def of_markers(self, markers: list[str]) -> MarkerCells:
+        """The cells with some of the markers."""
+        values = {marker: self.values[marker] for marker in markers}
+        return MarkerCells(values, self.cultures, self.plates, self.wells)
 
-    Raises
-    ------
-    DataError
-        One of the samples is empty.
-    """
-    if not (positive.size and negative.size):
-        raise DataError("a cutoff needs cells that carry the marker and cells that do not")
-    values = np.unique(np.concatenate([positive, negative]))
-    # a cutoff at values[i] calls what is above it positive
-    sensitivity = 1 - np.searchsorted(np.sort(positive), values, side="right") / positive.size
-    specificity = np.searchsorted(np.sort(negative), values, side="right") / negative.size
-    youden = sensitivity + specificity - 1
-    if values.size == 1:
-        return float(values[0])
-    best = np.flatnonzero(youden[:-1] >= youden[:-1].max() - 1e-12)
-    low, high = values[best], values[best + 1]
-    widest = int(np.argmax(high / low if low[0] > 0 else high - low))
-    a, b = low[widest], high[widest]
-    return float(np.sqrt(a * b) if a > 0 else (a + b) / 2)
+    def plate(self, name: str) -> MarkerCells:
+        """The cells of one plate."""
+        return self.where(self.plates == name)
 
-
-def classify(
-    values: Mapping[str, FloatArray], cutoffs: Mapping[str, float], classes: Mapping[str, str]
-) -> TextArray:
-    """Class of every cell, or ``undefined``.
-
-    Parameters
-    ----------
-    values : mapping
-        Marker -> ``(N,)`` intensities; NaN is never positive.
-    cutoffs : mapping
-        Marker -> cutoff; positive is ``>``.
-    classes : mapping
-        Class -> its marker.
-    """
-    count = len(next(iter(values.values())))
-    positive = {marker: values[marker] > cutoffs[marker] for marker in classes.values()}
-    number = np.sum(list(positive.values()), axis=0)
-    called: TextArray = np.full(count, UNDEFINED, dtype=object)
-    for name, marker in classes.items():
-        called[positive[marker] & (number == 1)] = name
-    return called
+    def has(self, marker: str) -> bool:
+        """Whether any cell has a value of the marker."""
+        return not bool(np.isnan(self.values[marker]).all())
 
 
 @dataclass(frozen=True)
-class CutoffQuality:
-    """Share of the own monoculture above the cutoff, and of the others not above it."""
+class Sides:
+    """The monocultures that carry a marker, and those that do not."""
 
-    sensitivity: float
-    specificity: float
-    n_positive: int
-    n_negative: int
+    carrying: tuple[str, ...]
+    lacking: tuple[str, ...]
+
+    def controls(self, cells: MarkerCells, marker: str) -> Controls:
+        """Their cells, those without a value left out."""
+        values = cells.values[marker]
+        carries = np.isin(cells.cultures, self.carrying)
+        chosen = (carries | np.isin(cells.cultures, self.lacking)) & ~np.isnan(values)
+        return Controls(values[chosen], carries[chosen], cells.wells[chosen])
 
 
-def cutoff_quality(
-    values: FloatArray, cultures: TextArray, own: str, others: Sequence[str], cutoff: float
-) -> CutoffQuality:
-    """How well a cutoff tells its own monoculture from the others; NaN where there are no cells."""
-    above = values > cutoff
-    positive, negative = cultures == own, np.isin(cultures, list(others))
-    return CutoffQuality(
-        float(above[positive].mean()) if positive.any() else float("nan"),
-        float(1 - above[negative].mean()) if negative.any() else float("nan"),
-        int(positive.sum()),
-        int(negative.sum()),
+def find_rules(cells: MarkerCells, monocultures: list[str]) -> dict[str, Rule]:
+    """Class -> its marker, from the medians of the monocultures.
+
+    Every plate that holds all of them is asked, as exposures may differ between plates.
+
+    Raises
+    ------
+    DataError
+        There are fewer than two monocultures, no one-to-one match, or plates that disagree.
+    """
+    if len(monocultures) < 2:
+        raise DataError(
+            f"The layout names {len(monocultures)} monocultures "
+            f"({', '.join(monocultures) or 'none'}); finding cutoffs needs two. Give "
+            "[gate.classes] and [gate.cutoffs], or the layout."
+        )
+    answers = {}
+    for name in cells.plate_names:
+        part = cells.plate(name)
+        if set(monocultures) <= set(part.cultures) and all(map(part.has, part.values)):
+            answers[name] = assign_markers(part.values, part.cultures, monocultures)
+    if not answers:
+        return assign_markers(cells.values, cells.cultures, monocultures)
+    (first, rules), *others = answers.items()
+    for name, answer in others:
+        if answer != rules:
+            raise DataError(
+                f"gate: the plates disagree on the markers: {first} says {_listed(rules)}, {name} "
+                f"says {_listed(answer)}. Check their layouts and channels, or give [gate.classes]."
+            )
+    return rules
+
+
+def _listed(rules: Mapping[str, Rule]) -> str:
+    return ", ".join(f"{name} = {rule}" for name, rule in sorted(rules.items()))
+
+
+def find_sides(rules: Mapping[str, Rule], monocultures: list[str]) -> dict[str, Sides]:
+    """For every marker the monocultures that carry it, and those that do not."""
+    sides = {}
+    for marker in markers_of(rules):
+        carrying = [name for name, rule in rules.items() if rule == Rule(marker)]
+        if not carrying:  # only the line without it is a class: the others carry it
+            carrying = [m for m in monocultures if rules.get(m) != Rule(marker, carries=False)]
+        own = tuple(name for name in monocultures if name in carrying)
+        sides[marker] = Sides(own, tuple(name for name in monocultures if name not in own))
+    return sides
+
+
+def _require_controls(
+    marker: str, sides: Sides, rules: Mapping[str, Rule], monocultures: list[str]
+) -> None:
+    if sides.carrying and sides.lacking:
+        return
+    name = next(name for name, rule in rules.items() if rule.marker == marker)
+    if not sides.carrying and rules[name].carries:
+        raise DataError(
+            f"gate: class '{name}' has no monoculture in the layout (there are: "
+            f"{', '.join(monocultures) or 'none'}), so its cutoff cannot be found; give one: "
+            f"--cutoff {marker}=NUMBER."
+        )
+    raise DataError(
+        f"gate: the layout has one monoculture, '{', '.join(monocultures)}', so there is nothing "
+        f"to separate it from; give its cutoff: --cutoff {marker}=NUMBER."
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Cutoffs:
+    """Cutoffs and how well they do.
+
+    Attributes
+    ----------
+    values : dict
+        Marker -> plate -> cutoff; NaN where the plate has no values of the marker.
+    quality : dict
+        Marker -> plate -> quality on its monocultures; "" is that of all plates together, the only
+        one where plates share a cutoff.
+    """
+
+    values: dict[str, dict[str, float]]
+    quality: dict[str, dict[str, CutoffQuality]]
+
+    def of_cells(self, marker: str, cells: MarkerCells) -> FloatArray:
+        """The cutoff that applies to each cell, ``(N,)``."""
+        plates, place = np.unique(cells.plates.astype(str), return_inverse=True)
+        return np.array([self.values[marker][str(name)] for name in plates])[place]
+
+    def summary(self, marker: str) -> float:
+        """The one cutoff, or the median of those of the plates; NaN where there is none."""
+        known = [value for value in self.values[marker].values() if not np.isnan(value)]
+        return float(np.median(known)) if known else float("nan")
+
+
+def find_cutoffs(
+    cells: MarkerCells, rules: Mapping[str, Rule], given: Mapping[str, float], *,
+    per_plate: bool, mixed: str,
+) -> Cutoffs:  # fmt: skip
+    """Find the cutoffs that are not given, and judge all on cells that they have not seen.
+
+    Parameters
+    ----------
+    cells : MarkerCells
+    rules : mapping
+        Class -> its rule.
+    given : mapping
+        Marker -> cutoff, the same for all plates.
+    per_plate : bool
+        Whether every plate has its own, see :func:`one_per_plate`.
+    mixed : str
+        The layout's word for mixed wells.
+
+    Raises
+    ------
+    DataError
+        There is no monoculture to find a cutoff from.
+    """
+    monocultures = cells.monocultures(mixed)
+    values: dict[str, dict[str, float]] = {}
+    quality: dict[str, dict[str, CutoffQuality]] = {}
+    for marker, sides in find_sides(rules, monocultures).items():
+        if marker not in given:
+            _require_controls(marker, sides, rules, monocultures)
+        parts = [cells.plate(p) for p in cells.plate_names] if per_plate else [cells]
+        judged: list[Calls] = []
+        values[marker], quality[marker] = {}, {}
+        for part in parts:
+            controls = sides.controls(part, marker)
+            cutoff = float("nan")
+            if marker in given:
+                cutoff = given[marker]
+                calls = Calls(controls, controls.values > cutoff, None)
+            elif part.has(marker):
+                cutoff, calls = controls.cutoff(), controls.held_out_calls()
+            else:
+                calls = Calls.none()
+            values[marker] |= dict.fromkeys(part.plate_names, cutoff)
+            judged.append(calls)
+            if per_plate:
+                quality[marker][part.plate_names[0]] = CutoffQuality.of([calls])
+        quality[marker][""] = CutoffQuality.of(judged)
+    return Cutoffs(values, quality)
+
+
+def one_per_plate(
+    cells: MarkerCells, rules: Mapping[str, Rule], given: Mapping[str, float], *,
+    per: Per, mixed: str,
+) -> bool:  # fmt: skip
+    """Whether every plate has cutoffs of its own.
+
+    ``auto``: where every plate holds the monocultures that they are found from.
+
+    Raises
+    ------
+    DataError
+        ``plate`` is asked for, and a plate does not hold them.
+    """
+    sought = {
+        marker: sides
+        for marker, sides in find_sides(rules, cells.monocultures(mixed)).items()
+        if marker not in given
+    }
+    if per == "project" or len(cells.plate_names) == 1 or not sought:
+        return False
+    for name in cells.plate_names:
+        part = cells.plate(name)
+        for marker, sides in sought.items():
+            carries = sides.controls(part, marker).carries
+            if part.has(marker) and (carries.all() or not carries.any()):
+                if per == "auto":
+                    return False
+                raise DataError(
+                    f"gate.per = plate: plate {name} does not hold the monocultures that the "
+                    f"cutoff of {marker} needs ({_named(sides.carrying)} and "
+                    f"{_named(sides.lacking)}); use --per project, or give --cutoff "
+                    f"{marker}=NUMBER."
+                )
+    return True
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return " or ".join(names) or "another one"
 
 
 def outside(
     columns: Mapping[str, FloatArray], filters: Mapping[str, tuple[float | None, float | None]]
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Cells that a filter removes: a feature below its low, above its high, or missing."""
     gone = np.zeros(len(next(iter(columns.values()))), dtype=bool)
     for name, (low, high) in filters.items():

@@ -139,18 +139,49 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
         save(figure, target)
 
 
+def density_strata(
+    target: Target, strata: Sequence[Mapping[str, Any]], classes: Sequence[str], *, title: str
+) -> None:
+    """Recall of every class by density, a point per stratum, with the number of cells above it.
+
+    `strata` as from `learn.evaluate.density_strata`; a class that a stratum lacks has no point.
+    """
+    with mpl.rc_context(STYLE):
+        figure = new_figure(2.4 + 1.1 * len(strata), 4)
+        axes = figure.subplots()
+        for number, (name, colour) in enumerate(class_colours(classes).items()):
+            place = 0.15 * (number - (len(classes) - 1) / 2)
+            held = [x for x, own in enumerate(strata) if name in own["recall_per_class"]]
+            recall = [strata[x]["recall_per_class"][name] for x in held]
+            axes.plot(np.array(held) + place, recall, "o-", color=colour, label=name)
+            for x, value in zip(held, recall, strict=True):
+                n = strata[x]["cells_per_class"][name]
+                axes.annotate(
+                    f"{n:,}", (x + place, value), (0, 5), textcoords="offset points", ha="center",
+                    fontsize=7, color=colour,
+                )  # fmt: skip
+        limits = [f"{own['low']:g} to {own['high']:g}" for own in strata]
+        axes.set_xticks(range(len(strata)), limits)
+        axes.set(ylim=(-0.03, 1.1), xlabel="cells in the field", ylabel="recall (unseen wells)")
+        axes.set_title(f"{title}\nnumbers of cells at the points")
+        axes.legend(loc="lower left")
+        save(figure, target)
+
+
 def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
-    """Macro-F1 on unseen wells against the number of training cells; points are runs."""
+    """Macro-F1 on unseen wells against training cells: runs, their mean and standard deviation."""
     n, f1 = np.asarray(table["n_train"], dtype=float), np.asarray(table["f1_macro"])
     sizes = np.unique(n)
+    mean = np.array([f1[n == size].mean() for size in sizes])
+    spread = np.array([f1[n == size].std(ddof=int((n == size).sum() > 1)) for size in sizes])
     with mpl.rc_context(STYLE):
         figure = new_figure()
         axes = figure.subplots()
-        axes.plot(sizes, [f1[n == size].mean() for size in sizes], color=COLOURS[0], label="mean")
+        axes.errorbar(sizes, mean, spread, color=COLOURS[0], capsize=4, label="mean ± SD of runs")
         axes.plot(n, f1, "o", color=COLOURS[0], alpha=0.5, label="one run")
         axes.set(xscale="log", xlabel="training cells (all classes)", ylim=(min(f1.min(), 0.5), 1))
         axes.set_ylabel("macro-F1 on unseen wells")
-        axes.set_title(f"Learning curve, {len(f1)} runs")
+        axes.set_title(f"Learning curve at equal numbers of steps, {len(f1)} runs")
         axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes], minor=False)
         axes.minorticks_off()
         axes.legend(loc="lower right")

@@ -98,7 +98,8 @@ def attention_panels(
     cells
         The cells; crops `(C, S, S)` in 0 to 1.
     maps
-        `(n, S, S)`, any scale; each is shown relative to its own largest value.
+        `(n, S, S)`, any scale; each is shown relative to its own largest value, and one that is 0
+        everywhere is left empty.
     nuclei
         `(n, S, S)` bool, outlined in the last picture.
     channels
@@ -113,13 +114,17 @@ def attention_panels(
         figure = new_figure(1.25 * columns + 0.6, 1.35 * len(cells) + 0.8)
         grid = figure.subplots(len(cells), columns, squeeze=False)
         for row, (line, cell) in enumerate(zip(grid, cells, strict=True)):
-            heat = maps[row] / max(float(maps[row].max()), 1e-12)
+            highest = float(maps[row].max())
             for axes, plane in zip(line, cell.crop, strict=False):
                 axes.imshow(plane, cmap="gray", vmin=0, vmax=1)
             line[-3].imshow(composite(cell.crop))
-            line[-2].imshow(heat, cmap="inferno", vmin=0, vmax=1)
             line[-1].imshow(composite(cell.crop))
-            line[-1].imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.5)
+            if highest > 0:
+                heat = maps[row] / highest
+                line[-2].imshow(heat, cmap="inferno", vmin=0, vmax=1)
+                line[-1].imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.5)
+            else:
+                line[-2].text(0.5, 0.5, "no evidence", ha="center", va="center", fontsize=7)
             if 0 < nuclei[row].mean() < 1:
                 line[-1].contour(nuclei[row], levels=[0.5], colors="white", linewidths=0.8)
             scale_bar(line[-3], cell.crop.shape[-1], pixel_um)
@@ -127,7 +132,7 @@ def attention_panels(
             for axes in line:
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
-        heads = [*channels, "composite", "Grad-CAM", "overlay"]
+        heads = [*channels, "composite", "LayerCAM", "overlay"]
         for axes, name in zip(grid[0], heads, strict=True):
             axes.set_title(name, fontsize=8)
         figure.suptitle(title, fontsize=10)
@@ -138,6 +143,9 @@ def mean_maps(
     target: Target, maps: dict[str, tuple[np.ndarray, np.ndarray, int]], *, title: str
 ) -> None:
     """The mean map of every class beside its mean crop: name -> (map, mean composite, n)."""
+    if not maps:
+        gallery(target, {}, title=f"{title}: no map shows evidence")
+        return
     with mpl.rc_context(STYLE):
         figure = new_figure(2.4 * len(maps) + 0.8, 5)
         grid = figure.subplots(2, len(maps), squeeze=False)

@@ -39,7 +39,7 @@ class Pictures:
     numbers
         `(n,)` sorted rows of `tested` that have maps.
     maps, nuclei
-        `(n, S, S)` attention and `(n, H, W)` nuclei of these.
+        `(n, S, S)` attention (0 everywhere: no evidence) and `(n, H, W)` nuclei of these.
     pixel_um
         Size of an image's pixel in µm, None where unknown.
     """
@@ -69,7 +69,7 @@ class Pictures:
             with atomic(self.folder / "crops.png") as path:
                 crops.attention_panels(
                     path, self._cells(shown), self.maps[rows], masks, self.channels,
-                    title=f"Grad-CAM of {self.choose} cells of unseen wells",
+                    title=f"LayerCAM of {self.choose} cells of unseen wells",
                     pixel_um=self._input_pixel_um,
                 )  # fmt: skip
         else:
@@ -106,7 +106,9 @@ class Pictures:
         ]  # fmt: skip
 
     def _means(self, mapped: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
+        """Of the cells whose map shows any evidence."""
         guess = self.tested["predicted"].to_numpy()
+        mapped = mapped[self.maps[self.numbers.searchsorted(mapped)].any(axis=(1, 2))]
         found = {}
         for name in self.classes:
             own = mapped[guess[mapped] == name]

@@ -1,11 +1,11 @@
-"""Figures of plates, gates and maps. Plain arrays in, a PNG out.
+"""Figures of plates and maps. Plain arrays in, a PNG out.
 
 Text says what is on the axes, in which unit, and how many cells stand behind the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -23,56 +23,6 @@ from nucprof.figures.canvas import (
 )
 
 MOST_NAMES = 12
-
-
-def gate_scatter(
-    target: Target,
-    x: np.ndarray,
-    y: np.ndarray,
-    labels: np.ndarray,
-    *,
-    classes: Sequence[str],
-    cutoffs: tuple[float | None, float | None],
-    axis_names: tuple[str, str],
-    title: str,
-    unit: str = "grey levels",
-    log: bool = True,
-) -> None:
-    """Mean intensities of two markers, one point a cell, with the cutoffs as lines.
-
-    Parameters
-    ----------
-    target
-        Where to save.
-    x, y
-        `(n,)` mean intensities.
-    labels
-        `(n,)` class of each cell; classes not in `classes` are not drawn.
-    classes
-        The classes, "undefined" among them if it is to be seen.
-    cutoffs
-        On x and y; None draws no line.
-    axis_names
-        The markers.
-    title, unit
-        Words.
-    log
-        Logarithmic axes where all values are positive: intensities spread over decades.
-    """
-    with mpl.rc_context(STYLE):
-        figure = new_figure(6.2, 4.6)
-        axes = figure.subplots()
-        drawn = scatter_axes(axes, x, y, labels, classes=classes)
-        if log and min(np.nanmin(x, initial=np.inf), np.nanmin(y, initial=np.inf)) > 0:
-            axes.set(xscale="log", yscale="log")
-        for value, line in zip(cutoffs, (axes.axvline, axes.axhline), strict=True):
-            if value is not None:
-                line(value, color="black", linestyle="--", linewidth=1)
-        for value, name, axis in zip(cutoffs, axis_names, (axes.xaxis, axes.yaxis), strict=True):
-            cut = "" if value is None else f"; cutoff {value:g}"
-            axis.set_label_text(f"{name} mean intensity ({unit}{cut})")
-        axes.set_title(_with_count(title, len(x), drawn))
-        save(figure, target)
 
 
 def _with_count(title: str, n: int, drawn: int) -> str:

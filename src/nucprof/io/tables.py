@@ -153,6 +153,8 @@ def read_layout(path: Path) -> Layout:
     """
     import pandas as pd
 
+    from nucprof.core.markers import UNDEFINED
+
     grid = _read_grid(path)
     cultures: dict[WellKey, str] = {}
     for row, values in grid.iterrows():
@@ -163,6 +165,11 @@ def read_layout(path: Path) -> Layout:
             if well in cultures:
                 raise UserError(f"{path}: well {well} is named twice.")
             cultures[well] = str(culture).strip()
+            if cultures[well] == UNDEFINED:
+                raise UserError(
+                    f"{path}: well {well}: a culture cannot be called '{UNDEFINED}', which is the "
+                    "gate's word for cells of no class; name it, or leave the well empty."
+                )
     if not cultures:
         raise UserError(f"{path}: the layout is empty.")
     return Layout(cultures)

@@ -15,6 +15,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from nucprof.learn.chance import Chance
+from nucprof.learn.scores import accuracy, f1_per_class, intervals, macro_f1, unit_tables
+from nucprof.learn.split import Unit
 from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL, require
 
 Curve = dict[str, np.ndarray | float]
@@ -77,12 +80,10 @@ def score(true: Any, predicted: Any, classes: Sequence[Any]) -> dict[str, Any]:
         `f1_macro`, `accuracy`, `f1_per_class` (by name), `confusion_matrix` (list of lists of int).
     """
     table = confusion_matrix(np.asarray(true), np.asarray(predicted), labels=list(classes))
-    hits = np.diag(table)
-    f1 = 2 * hits / np.maximum(table.sum(axis=0) + table.sum(axis=1), 1)
     return {
-        "f1_macro": float(f1.mean()),
-        "accuracy": float(hits.sum() / max(table.sum(), 1)),
-        "f1_per_class": {name: float(value) for name, value in zip(classes, f1, strict=True)},
+        "f1_macro": float(macro_f1(table)),
+        "accuracy": float(accuracy(table)),
+        "f1_per_class": dict(zip(classes, f1_per_class(table).tolist(), strict=True)),
         "confusion_matrix": table.tolist(),
     }
 
@@ -93,57 +94,90 @@ def run_metrics(
     *,
     n_train: int,
     evaluation: str,
-    split_unit: str,
-    f1_macro_permuted: float | None,
+    split_unit: Unit,
+    chance: Chance | None,
     device: str,
     fit_seconds: float,
     **extra: object,
 ) -> dict[str, Any]:
-    """The metrics of one run (one seed), from the predictions of its tested cells only."""
+    """The metrics of one run (one seed), from the predictions of its tested cells only.
+
+    `chance` is what exchanged labels give (see :mod:`nucprof.learn.chance`), None where it was not
+    measured.
+    """
     seeds = predictions["seed"].unique()
     if len(seeds) != 1:
         raise ValueError(f"one run has one seed, got {seeds}")
+    scores = score(predictions["true_condition"], predictions["predicted"], classes)
     return {
         "seed": int(seeds[0]),
-        **score(predictions["true_condition"], predictions["predicted"], classes),
+        **scores,
+        **_over_wells(predictions, classes, split_unit, scores),
         "classes": list(classes),
         "n_train": int(n_train),
         "n_test": len(predictions),
         "evaluation": evaluation,
         "split_unit": split_unit,
-        "f1_macro_permuted": f1_macro_permuted,
+        **chance_metrics(chance),
         "device": device,
         "fit_seconds": round(fit_seconds, 3),
         **extra,
     }
 
 
-def combine_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def chance_metrics(chance: Chance | None) -> dict[str, Any]:
+    """What :class:`~nucprof.learn.chance.Chance` says, by its names in `metrics.json`."""
+    return {
+        "f1_macro_permuted": chance and chance.mean,
+        "f1_macro_permuted_95": chance and chance.reach,
+        "p_value": chance and chance.p_value,
+        "p_value_min": chance and chance.p_value_min,
+        "permutations": chance and chance.arrangements,
+    }
+
+
+def _over_wells(
+    predictions: pd.DataFrame, classes: Sequence[str], unit: Unit, scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Intervals over the tested wells (or plates), and how many of these hold each class."""
+    tables = unit_tables(predictions, classes, unit)
+    holds = (tables.sum(axis=2) > 0).sum(axis=0)
+    return {
+        **intervals(tables, classes, scores),
+        "wells_per_class": dict(zip(classes, holds.tolist(), strict=True)),
+    }
+
+
+def combine_runs(runs: Sequence[Mapping[str, Any]], predictions: pd.DataFrame) -> dict[str, Any]:
     """`metrics.json` over several seeds.
 
-    `f1_macro`, `accuracy`, `f1_macro_permuted` and `n_train` are means over the seeds,
-    `f1_macro_std` the standard deviation over them (ddof 0; 0 for one seed); `confusion_matrix` and
-    `n_test` are sums, so that the matrix adds up to `n_test`. What does not depend on the seed is
-    taken from the first run; the runs themselves are under `seeds`.
+    `f1_macro`, `accuracy`, `f1_per_class` and `n_train` are means over the seeds, `f1_macro_std`
+    the standard deviation over them (ddof 0; 0 for one seed); `confusion_matrix` and `n_test` are
+    sums, so that the matrix adds up to `n_test`. The intervals are those of the means, over all
+    wells tested in `predictions` (of all runs). The comparison with chance is that of the first
+    seed, and so is what does not depend on the seed; the runs themselves are under `seeds`.
     """
     first = runs[0]
     f1 = [run["f1_macro"] for run in runs]
-    permuted = [run["f1_macro_permuted"] for run in runs if run["f1_macro_permuted"] is not None]
-    return {
+    classes, unit = first["classes"], first["split_unit"]
+    means = {
         "f1_macro": float(np.mean(f1)),
-        "f1_macro_std": float(np.std(f1)),
         "accuracy": float(np.mean([run["accuracy"] for run in runs])),
         "f1_per_class": {
-            name: float(np.mean([run["f1_per_class"][name] for run in runs]))
-            for name in first["classes"]
+            name: float(np.mean([run["f1_per_class"][name] for run in runs])) for name in classes
         },
+    }
+    return {
+        **means,
+        "f1_macro_std": float(np.std(f1)),
+        **_over_wells(predictions, classes, unit, means),
         "confusion_matrix": np.sum([run["confusion_matrix"] for run in runs], axis=0).tolist(),
-        "classes": list(first["classes"]),
+        "classes": list(classes),
         "n_train": round(float(np.mean([run["n_train"] for run in runs]))),
         "n_test": int(sum(run["n_test"] for run in runs)),
         "evaluation": first["evaluation"],
-        "split_unit": first["split_unit"],
-        "f1_macro_permuted": float(np.mean(permuted)) if permuted else None,
+        "split_unit": unit,
+        **{name: first[name] for name in chance_metrics(None)},
         "device": first["device"],
         "fit_seconds": round(float(sum(run["fit_seconds"] for run in runs)), 3),
         "seeds": [dict(run) for run in runs],
@@ -201,13 +235,18 @@ def _one_against_rest(predictions: pd.DataFrame, name: str) -> tuple[np.ndarray,
 def density_strata(
     cells: pd.DataFrame, predictions: pd.DataFrame, classes: Sequence[str], n_strata: int
 ) -> list[dict[str, Any]]:
-    """Macro-F1 by density: tested cells in equal groups by the number of cells in their field.
+    """Recall by density: tested cells in equal groups by the number of cells in their field.
+
+    The classes' shares differ between strata, often widely (one class grows denser), and F1 and
+    accuracy move with these shares. Recall does not: compare strata by it.
 
     Returns
     -------
     list of dict
-        `low`, `high` (cells per field), `n`, `f1_macro`, `accuracy`; fields of equal density are
-        never divided, so that there may be fewer strata.
+        `low`, `high` (cells per field), `n`, `cells_per_class` (by name, all classes),
+        `recall_per_class` (of the classes that occur), `recall_macro` and `f1_macro` (means over
+        these), `accuracy`. Fields of equal density are never divided, so that there may be fewer
+        strata.
     """
     require(cells, [DENSITY])
     density = cells[DENSITY].to_numpy(dtype=float)
@@ -216,10 +255,22 @@ def density_strata(
     found = []
     for number in np.unique(stratum):
         here = stratum == number
-        own = predictions[here]
-        judged = score(own["true_condition"], own["predicted"], classes)
-        found.append({
-            "low": float(density[here].min()), "high": float(density[here].max()),
-            "n": int(here.sum()), "f1_macro": judged["f1_macro"], "accuracy": judged["accuracy"],
-        })  # fmt: skip
+        limits = {"low": float(density[here].min()), "high": float(density[here].max())}
+        found.append(limits | _stratum(predictions[here], classes))
     return found
+
+
+def _stratum(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    judged = score(predictions["true_condition"], predictions["predicted"], classes)
+    table = np.array(judged["confusion_matrix"])
+    counts = table.sum(axis=1)
+    occur = [name for name, count in zip(classes, counts, strict=True) if count]
+    recall = (np.diag(table)[counts > 0] / counts[counts > 0]).tolist()
+    return {
+        "n": int(counts.sum()),
+        "cells_per_class": dict(zip(classes, counts.tolist(), strict=True)),
+        "recall_per_class": dict(zip(occur, recall, strict=True)),
+        "recall_macro": float(np.mean(recall)),
+        "f1_macro": float(np.mean([judged["f1_per_class"][name] for name in occur])),
+        "accuracy": judged["accuracy"],
+    }

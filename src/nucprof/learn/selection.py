@@ -33,7 +33,8 @@ def choose_features(
 
     A feature is `<Compartment>_<Category>_<Feature>[_<Channel>]`; `Metadata_` columns never are.
     Features without a channel (shape) belong to every choice of channels, those of a pair of
-    channels (correlation) to choices that hold both.
+    channels (correlation) to choices that hold both. Of two sets of textures only the robust one is
+    chosen: the published one tells exposure and size again.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def choose_features(
     DataError
         If a region or channel has no feature, naming those there are; or if none is left.
     """
+    if any(map(_is_robust_texture, columns)):
+        columns = [c for c in columns if not _is_texture(c) or _is_robust_texture(c)]
     parsed = {name: _parse(name) for name in columns}
     features = {name: key for name, key in parsed.items() if key is not None}
     known_regions = {region for region, _ in features.values()}
@@ -82,6 +85,14 @@ def _parse(column: str) -> tuple[str, str | None] | None:
 
 def _is_pair(column: str) -> bool:
     return column.split("_", 2)[1] == "Correlation"
+
+
+def _is_texture(column: str) -> bool:
+    return column.split("_", 2)[1:2] == ["Texture"]
+
+
+def _is_robust_texture(column: str) -> bool:
+    return _is_texture(column) and column.split("_", 3)[2].endswith("Robust")
 
 
 def _channels_of(text: str, known: set[str]) -> tuple[str, ...]:

@@ -220,23 +220,6 @@ def sample_cells(
     return ordered.iloc[np.sort(np.concatenate(positions))]
 
 
-def shuffled_labels(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Labels that say nothing, for a control: dealt anew within every class.
-
-    The cells of each class get all labels in the labels' overall shares, so that no draw agrees or
-    disagrees with the truth by chance, as a plain shuffle of two well separated groups may.
-    """
-    names, counts = np.unique(labels, return_counts=True)
-    dealt = np.empty_like(labels)
-    for name in names:
-        here = np.flatnonzero(labels == name)
-        # Evenly spaced quantiles of the overall shares, from a random start.
-        steps = (np.arange(len(here)) + rng.random()) / len(here)
-        chosen = names[np.searchsorted(np.cumsum(counts) / counts.sum(), steps, side="right")]
-        dealt[here] = rng.permutation(chosen)
-    return dealt
-
-
 def _draw(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """`size` rows without repeats, or where they are fewer all of them and random repeats."""
     if size <= len(rows):

@@ -21,6 +21,9 @@ DENSITY = "Metadata_FieldCellCount"
 TARGET = "target"
 """The class to learn: taken from TRUE (mixed cultures) or LAYOUT (monocultures)."""
 
+REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
+"""Where a crop shows the image, in pixels of the crop, the last two exclusive."""
+
 KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]
 

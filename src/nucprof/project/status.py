@@ -40,9 +40,9 @@ class State:
     learnt_from: set[str]
 
 
-def states(stages: Sequence[Stage], run: Run) -> list[tuple[Stage, str]]:
+def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, str]]:
     """What each stage would do, and why; stages behind one that runs are said to follow it."""
-    return [(stage, state.text) for stage, state in _states(stages, run)]
+    return [(stage, state.text) for stage, state in _states(stages, run, force=force)]
 
 
 def recall(project: Project, results: Results) -> dict[str, str]:
@@ -105,7 +105,7 @@ def _look(path: str) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _states(stages: Iterable[Stage], run: Run) -> list[tuple[Stage, State]]:
+def _states(stages: Iterable[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, State]]:
     found = []
     running: set[str] = set()
     for stage in stages:
@@ -116,16 +116,16 @@ def _states(stages: Iterable[Stage], run: Run) -> list[tuple[Stage, State]]:
         elif before:
             state = State(f"{WILL_RUN} after {', '.join(before)}", set())
         else:
-            state = _own_state(stage, run)
+            state = _own_state(stage, run, force)
         if state.text.startswith(WILL_RUN):
             running.add(stage.name)
         found.append((stage, state))
     return found
 
 
-def _own_state(stage: Stage, run: Run) -> State:
+def _own_state(stage: Stage, run: Run, force: bool) -> State:
     try:
-        assessment = run.assess(stage)
+        assessment = run.assess(stage, force=force)
     except UserError as error:
         return State(f"{BLOCKED}: {error}", set())
     files = _learnt_from(assessment)

@@ -117,8 +117,11 @@ class Run:
         """Apply a function of a module to items, in the workers that do the stage's jobs."""
         return self._pool.map(function, items)
 
-    def assess(self, stage: Stage) -> Assessment:
-        """What a stage has to do; raises :class:`UserError` where an input stage has not run."""
+    def assess(self, stage: Stage, *, force: bool = False) -> Assessment:
+        """What a stage has to do, with ``force`` all of it.
+
+        Raises :class:`UserError` where an input stage has not run.
+        """
         self._require_needs(stage)
         return assess(
             stage,
@@ -126,7 +129,7 @@ class Run:
             self.manifest.stages.get(self._record_name(stage)),
             self.entries(stage.name),
             places=self.places,
-            force=self.options.force,
+            force=force,
         )
 
     def _require_needs(self, stage: Stage) -> None:
@@ -157,7 +160,7 @@ class Run:
             if self._status(stage) != "not needed":
                 self._record(stage, StageRecord("not needed", warnings=[reason]))
             return self._ended(StageResult(stage, "not needed", reason))
-        assessment = self.assess(stage)
+        assessment = self.assess(stage, force=self.options.force)
         if assessment.up_to_date:
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
         chosen = self._chosen(assessment)

@@ -82,11 +82,12 @@ def work(job: CropJob) -> Outcome[CropRecord]:
     import numpy as np
     import pandas as pd
 
-    from nucprof.core.crops import extract_crops
+    from nucprof.core.crops import extract_crops, real_boxes
     from nucprof.core.labels import ObjectIndex
     from nucprof.io.images import read_labels
     from nucprof.io.stacks import write_single_crops, write_stack
     from nucprof.io.tables import write_table
+    from nucprof.plate.columns import REAL_BOX
 
     stack_path, part = job.outputs
     labels = read_labels(job.mask)
@@ -99,6 +100,7 @@ def work(job: CropJob) -> Outcome[CropRecord]:
         job.size,
         masked=job.masked,
     )
+    real = real_boxes(objects.centroids, job.size, labels.shape)
     write_stack(stack_path, crops, job.channels)
     field = FieldKey.parse(job.field)
     names = [cell_key(field, label) for label in objects.ids.tolist()]
@@ -116,6 +118,7 @@ def work(job: CropJob) -> Outcome[CropRecord]:
                 "stack": pd.Series([f"{job.plate}/{job.field}.tif"] * len(names), dtype="str"),
                 "row": np.arange(len(names), dtype=np.int64),
                 "padded": np.asarray(padded, dtype=bool),
+                **dict(zip(REAL_BOX, real.T, strict=True)),
             }
         ),
     )
@@ -168,4 +171,5 @@ STAGE = Stage(
     work=work,
     finish=finish,
     record=CropRecord,
+    version=2,
 )

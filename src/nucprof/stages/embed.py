@@ -160,7 +160,8 @@ def _features(
 
     network = job.network
     model = load_cnn(network.folder)
-    crops = open_cells_crops(cells, network.index, model.check_fits(network.crops))
+    channels = model.check_fits(network.crops)
+    crops = open_cells_crops(cells, network.index, channels, masked=network.crops.masked)
     device = resolve_device(network.device)
     values = model.embed(model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device))
     names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]

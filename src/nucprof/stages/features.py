@@ -156,6 +156,7 @@ def measure_field(
             channels,
             region,
             textures=settings.textures,
+            texture_set=settings.texture_set,
             texture_background=settings.texture_background,
             patch_size=settings.patch_size,
         )
@@ -170,6 +171,7 @@ def measure_field(
                 centroids,
                 channels,
                 textures=settings.textures,
+                texture_set=settings.texture_set,
                 patch_size=settings.patch_size,
             )
             continue
@@ -293,4 +295,5 @@ STAGE = Stage(
     work=work,
     finish=finish,
     record=FeaturesRecord,
+    version=2,
 )

@@ -1,4 +1,4 @@
-"""Where the network looked: Grad-CAM of chosen cells, class means, and a table of attention."""
+"""Where the network looked: maps of chosen cells, class means, and a table of attention."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILES = ("index.csv", "attention.csv", "crops.png", "mean.png", "gallery.png", "mistakes.png")
+ALL = "all classes"
 _MAPPED_PER_CLASS = 200  # cells per class behind the mean maps and the table
 
 
@@ -57,16 +58,23 @@ class GradcamJob(Job):
 
 @dataclass(frozen=True)
 class Attention:
-    """Mean share of the attention on nuclei, and with a ring around them, beside their area."""
+    """Means over the maps with evidence; None where all ``n`` maps are without.
+
+    Shares of the attention on nuclei, and with a ring around them, beside their area; fall of the
+    margin when the pixels of most attention are removed, beside those that random maps choose.
+    """
 
     predicted: str
     n: int
-    nucleus: float
-    nucleus_area: float
-    with_ring: float
-    with_ring_area: float
-    nucleus_ratio: float
-    with_ring_ratio: float
+    no_evidence: int
+    nucleus: float | None
+    nucleus_area: float | None
+    with_ring: float | None
+    with_ring_area: float | None
+    deletion: float | None
+    deletion_random: float | None
+    nucleus_ratio: float | None
+    with_ring_ratio: float | None
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     from nucprof.figures.gradcam import Pictures
     from nucprof.io.images import describe
     from nucprof.io.tables import write_table
-    from nucprof.learn.cnn.gradcam import attention_inside, attention_maps
+    from nucprof.learn.cnn.gradcam import attention_inside, attention_maps, deletion, random_maps
     from nucprof.learn.cnn.model import load_cnn
     from nucprof.machine import resolve_device
     from nucprof.plate.columns import CELL, PLATE, WELL
@@ -123,17 +131,25 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     channels = model.check_fits(job.crops)
     tested = _tested(job)
     keys = tested.rename(columns={"plate": PLATE, "ROI_img_name": CELL, "well": WELL})
-    crops = open_cells_crops(keys, job.index, channels)
+    crops = open_cells_crops(keys, job.index, channels, masked=job.crops.masked)
     device = resolve_device(job.device)
     inputs = model.inputs(crops, keys[PLATE].to_numpy(dtype=str), device)
     classes = np.searchsorted(model.classes, tested["predicted"].to_numpy(dtype=str))
     mapped = _some_of_each(classes, job.seed)
     shown = _chosen(job, tested, model.classes)
     numbers = np.union1d(mapped, shown)
-    maps = attention_maps(model.network, inputs, numbers, classes[numbers])
+    explained = (model.network, inputs, numbers, classes[numbers])
+    maps = attention_maps(*explained)
+    chance = random_maps(len(numbers), model.image_size, seed=job.seed)
     nuclei = _nuclei(job, tested.iloc[numbers], crops.shape[2])
     attention = attention_inside(maps, nuclei)
-    table = tested.iloc[numbers].reset_index(drop=True).assign(**vars(attention))
+    measured = {
+        "no_evidence": ~maps.any(axis=(1, 2)),
+        **vars(attention),
+        "deletion": deletion(*explained, maps),
+        "deletion_random": deletion(*explained, chance),
+    }
+    table = tested.iloc[numbers].reset_index(drop=True).assign(**measured)
     Pictures(
         folder=job.folder,
         choose=job.settings.choose,
@@ -151,7 +167,8 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     write_table(job.outputs[0], table[np.isin(numbers, shown)])
     summary = _summary(table[np.isin(numbers, mapped)])
     write_table(job.outputs[1], summary)
-    return Outcome(GradcamRecord(tuple(Attention(**row) for row in summary.to_dict("records"))))
+    known = summary.astype(object).where(summary.notna(), None)
+    return Outcome(GradcamRecord(tuple(Attention(**row) for row in known.to_dict("records"))))
 
 
 def _tested(job: GradcamJob) -> pd.DataFrame:
@@ -219,11 +236,18 @@ def _nuclei(job: GradcamJob, cells: pd.DataFrame, size: int) -> np.ndarray:
 
 
 def _summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean attention by class, beside what an even map gives, and their ratio."""
-    shares = ["nucleus", "nucleus_area", "with_ring", "with_ring_area"]
-    means = table.groupby("predicted")[shares].mean()
-    means.loc["all classes"] = table[shares].mean()
-    means.insert(0, "n", [*table.groupby("predicted").size(), len(table)])
+    """Means by class of the cells with evidence, beside what even and random maps give."""
+    import pandas as pd
+
+    every = pd.concat([table, table.assign(predicted=ALL)])
+    groups = every.groupby("predicted")
+    names = [*sorted(table["predicted"].unique()), ALL]
+    measures = [
+        "nucleus", "nucleus_area", "with_ring", "with_ring_area", "deletion", "deletion_random",
+    ]  # fmt: skip
+    means = every[~every["no_evidence"]].groupby("predicted")[measures].mean().reindex(names)
+    means.insert(0, "n", groups.size().reindex(names))
+    means.insert(1, "no_evidence", groups["no_evidence"].sum().reindex(names))
     means["nucleus_ratio"] = means["nucleus"] / means["nucleus_area"]
     means["with_ring_ratio"] = means["with_ring"] / means["with_ring_area"]
     return means.rename_axis("predicted").reset_index()
@@ -232,7 +256,7 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
 def finish(
     context: Context, plan: Plan[GradcamJob], entries: Sequence[Entry[GradcamRecord]]
 ) -> Summary:
-    """Tell how much of the attention falls on nuclei."""
+    """Tell how much of the attention falls on nuclei, and whether the maps can be believed."""
     from nucprof.io.files import read_json
 
     job = plan.jobs[0]
@@ -243,13 +267,26 @@ def finish(
     return Summary(
         list(job.outputs),
         {"attention_in_nucleus": every.nucleus, "n_test": metrics["n_test"]},
-        [
-            f"{every.nucleus:.0%} of the attention lies inside the nucleus, which takes "
-            f"{every.nucleus_area:.0%} of the crop; with a ring around it "
-            f"{every.with_ring:.0%} of {every.with_ring_area:.0%}",
-            f"look at {job.folder / 'crops.png'} and mean.png",
-        ],
+        [*_lines(every), f"look at {job.folder / 'crops.png'} and mean.png"],
     )
+
+
+def _lines(every: Attention) -> list[str]:
+    left_out = (
+        f"{every.no_evidence} of {every.n} maps show no evidence for the predicted class and are "
+        "left out of the means"
+    )
+    if every.no_evidence == every.n:
+        return [left_out]
+    return [
+        f"{every.nucleus:.0%} of the attention lies inside the nucleus, which takes "
+        f"{every.nucleus_area:.0%} of the crop; with a ring around it "
+        f"{every.with_ring:.0%} of {every.with_ring_area:.0%}",
+        "removing the 20% of the pixels with most attention lowers the margin of the predicted "
+        f"class by {every.deletion:.2f}, removing 20% by random maps by "
+        f"{every.deletion_random:.2f}",
+        left_out,
+    ]
 
 
 def _skip(project: Project) -> str | None:
@@ -267,4 +304,5 @@ STAGE = Stage(
     finish=finish,
     record=GradcamRecord,
     skip=_skip,
+    version=2,
 )

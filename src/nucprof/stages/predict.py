@@ -108,7 +108,8 @@ def _probabilities(job: PredictJob, model: Any, cells: pd.DataFrame) -> np.ndarr
     if job.crops is None:
         likely = model.predict_proba(cells, n_jobs=cores())
         return calibrated(logits_of(likely), model.metadata["temperature"])
-    crops = open_cells_crops(cells, job.table, model.check_fits(job.crops))
+    channels = model.check_fits(job.crops)
+    crops = open_cells_crops(cells, job.table, channels, masked=job.crops.masked)
     device = resolve_device(job.device)
     inputs = model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device)
     return calibrated(model.logits(inputs), model.temperature)

@@ -19,6 +19,7 @@ from nucprof.learn.cells import (
     choose_cells,
     classifier_outputs,
     describe_metrics,
+    few_wells,
     gate_table,
     training_of,
     write_evaluation,
@@ -82,6 +83,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
     names = ["model.json", "history.csv", "history.png"]
     names += ["learning_curve.csv", "learning_curve.png"] if settings.sizes else []
     names += ["ablation.csv", "ablation.png"] if settings.ablate == "channels" else []
+    training = training_of(project)
     job = NetworkJob(
         inputs=(
             features,
@@ -90,11 +92,11 @@ def plan(context: Context) -> Plan[NetworkJob]:
             *([settings.pretrained] if settings.pretrained else []),
         ),
         outputs=(
-            *classifier_outputs(folder, MODEL).values(),
+            *classifier_outputs(folder, MODEL, strata=training.density_strata).values(),
             *(folder / name for name in names),
         ),
         settings=settings,
-        training=training_of(project),
+        training=training,
         crops=crop_kind(project),
         features=features,
         gate=gate,
@@ -123,7 +125,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         train if test is None else pd.concat([train.assign(test=False), test.assign(test=True)])
     )
     kind, channels = _chosen_channels(job)
-    crops = open_cells_crops(cells, job.index, channels)
+    crops = open_cells_crops(cells, job.index, channels, masked=kind.masked)
     device = resolve_device(job.device)
     settings = _settings(job)
     common: dict[str, Any] = {
@@ -141,7 +143,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         definition=_definition(job),
         **common,
     )
-    _write(folder, result)
+    _write(job, result)
     if section.sizes:
         curve = studies.learning_curve(cells, crops, kind, settings, section.sizes, **common)
         _write_study(folder / "learning_curve", curve)
@@ -150,7 +152,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         _write_study(folder / "ablation", ablation)
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
     record = NetworkRecord(culture, result.model.architecture, device)
-    return Outcome(record, warnings=result.warnings)
+    return Outcome(record, warnings=[*result.warnings, *few_wells(result.metrics)])
 
 
 def _chosen_channels(job: NetworkJob) -> tuple[CropKind, list[int]]:
@@ -191,12 +193,13 @@ def _definition(job: NetworkJob) -> str:
     return digest([files, job])
 
 
-def _write(folder: Path, result: CnnResult) -> None:
+def _write(job: NetworkJob, result: CnnResult) -> None:
     from nucprof.figures import classifiers
     from nucprof.io.files import atomic
     from nucprof.io.tables import write_table
 
-    outputs = classifier_outputs(folder, MODEL)
+    folder = job.folder
+    outputs = classifier_outputs(folder, MODEL, strata=job.training.density_strata)
     title = f"Network ({result.model.architecture})"
     write_evaluation(outputs, result.metrics, result.predictions, result.split, title)
     write_table(folder / "history.csv", result.history)
@@ -226,12 +229,13 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     metrics = read_json(folder / "metrics.json")
+    quality, chance = describe_metrics(metrics)
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"{record.architecture} on {record.device} ({record.culture} culture): "
-            + describe_metrics(metrics),
+            f"{record.architecture} on {record.device} ({record.culture} culture): {quality}",
+            chance,
             f"look at {folder / 'confusion.png'} and {folder / 'history.png'}",
         ],
     )
@@ -249,4 +253,5 @@ STAGE = Stage(
     record=NetworkRecord,
     skip=disabled("train.cnn"),
     named=True,
+    version=2,
 )

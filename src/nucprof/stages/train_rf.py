@@ -15,6 +15,7 @@ from nucprof.learn.cells import (
     choose_cells,
     classifier_outputs,
     describe_metrics,
+    few_wells,
     gate_table,
     training_of,
     write_evaluation,
@@ -60,12 +61,14 @@ def plan(context: Context) -> Plan[ForestJob]:
     folder = results.folder("train", "rf", context.name)
     features = results.features(CP_ROUND)
     gate = gate_table(results) if project.has_ground_truth else None
+    training = training_of(project)
+    outputs = classifier_outputs(folder, MODEL, strata=training.density_strata)
     extra = (folder / "importance.csv", folder / "importance.png")
     job = ForestJob(
         inputs=(features, *([gate] if gate else [])),
-        outputs=(*classifier_outputs(folder, MODEL).values(), *extra),
+        outputs=(*outputs.values(), *extra),
         settings=project.train.rf,
-        training=training_of(project),
+        training=training,
         features=features,
         gate=gate,
         folder=folder,
@@ -107,7 +110,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     )
     folder = job.folder
     write_evaluation(
-        classifier_outputs(folder, MODEL),
+        classifier_outputs(folder, MODEL, strata=training.density_strata),
         result.metrics,
         result.predictions,
         result.split,
@@ -124,7 +127,8 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
         )
     with atomic(folder / MODEL) as path:
         result.model.save(path)
-    return Outcome(ForestRecord(culture, len(features)))
+    record = ForestRecord(culture, len(features))
+    return Outcome(record, warnings=few_wells(result.metrics))
 
 
 def finish(
@@ -137,11 +141,13 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     metrics = read_json(folder / "metrics.json")
+    quality, chance = describe_metrics(metrics)
     return Summary(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"random forest ({record.culture} culture): {describe_metrics(metrics)}",
+            f"random forest ({record.culture} culture): {quality}",
+            chance,
             f"look at {folder / 'confusion.png'}",
         ],
     )
@@ -159,4 +165,5 @@ STAGE = Stage(
     record=ForestRecord,
     skip=disabled("train.rf"),
     named=True,
+    version=2,
 )

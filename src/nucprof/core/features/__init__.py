@@ -14,25 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucprof.core.crops import box_start
-from nucprof.core.features import correlation, intensity, shape, texture
+from nucprof.core.features import correlation, intensity, robust_texture, shape, texture
 from nucprof.core.labels import FloatArray, ObjectIndex, Runs
 from nucprof.errors import FieldError, UserError
 
 TextureBackground = Literal["exclude", "include"]
+#: The published textures, those that exposure and size do not move, or both.
+TextureSet = Literal["both", "published", "robust"]
 
-#: Feature names by category; all but AreaShape are per channel. Correlation is of two channels.
-REGISTRY = {
-    "AreaShape": shape.FEATURES,
-    "Intensity": intensity.FEATURES,
-    "Texture": texture.FEATURES,
+#: Texture features by set; the names tell the sets apart.
+TEXTURES = {
+    "published": texture.FEATURES,
+    "robust": robust_texture.FEATURES,
+    "both": texture.FEATURES + robust_texture.FEATURES,
 }
 #: Keys of `measure_objects` that identify and place an object; none is a feature.
 OBJECT_KEYS = ("ObjectNumber", "Center_Y", "Center_X")
+#: Under another name, as functions here have a parameter `shape`.
+_SHAPES = shape.FEATURES
 
 __all__ = [
     "OBJECT_KEYS",
-    "REGISTRY",
+    "TEXTURES",
     "TextureBackground",
+    "TextureSet",
     "feature_names",
     "measure_objects",
     "measure_patches",
@@ -40,7 +45,12 @@ __all__ = [
 
 
 def feature_names(
-    channels: Sequence[str], compartment: str, *, shape: bool = True, textures: bool = True
+    channels: Sequence[str],
+    compartment: str,
+    *,
+    shape: bool = True,
+    textures: bool = True,
+    texture_set: TextureSet = "both",
 ) -> list[str]:
     """Names of the features of a compartment, in the order of the tables.
 
@@ -51,10 +61,13 @@ def feature_names(
         E.g. ``Nuclei``, ``Cells``, ``Cytoplasm``, ``Patch``.
     shape, textures : bool
         Whether AreaShape and Texture are part of it.
+    texture_set : {"both", "published", "robust"}
+        Which textures are.
     """
-    names = [f"{compartment}_AreaShape_{f}" for f in REGISTRY["AreaShape"]] if shape else []
-    for category in ("Intensity", "Texture") if textures else ("Intensity",):
-        names += [f"{compartment}_{category}_{f}_{c}" for c in channels for f in REGISTRY[category]]
+    names = [f"{compartment}_AreaShape_{f}" for f in _SHAPES] if shape else []
+    names += [f"{compartment}_Intensity_{f}_{c}" for c in channels for f in intensity.FEATURES]
+    if textures:
+        names += [f"{compartment}_Texture_{f}_{c}" for c in channels for f in TEXTURES[texture_set]]
     pairs = correlation.channel_pairs(channels)
     names += [f"{compartment}_Correlation_{correlation.FEATURE}_{a}_{b}" for a, b in pairs]
     return names
@@ -68,6 +81,7 @@ def measure_objects(
     *,
     shape: bool = True,
     textures: bool = True,
+    texture_set: TextureSet = "both",
     texture_background: TextureBackground = "exclude",
     patch_size: int = 60,
 ) -> dict[str, NDArray]:
@@ -85,8 +99,10 @@ def measure_objects(
         First part of the features' names.
     shape, textures : bool
         Whether to measure AreaShape and Texture.
+    texture_set : {"both", "published", "robust"}
+        Which textures, see `texture` and `robust_texture` of `nucprof.core.features`.
     texture_background : {"exclude", "include"}
-        Which pairs of pixels count, see `nucprof.core.features.texture`.
+        Which pairs of pixels count for the published textures.
     patch_size : int
         Side of the masked crop of ``texture_background="include"``, pixels. ``"exclude"`` takes
         the whole object, whatever its size.
@@ -121,14 +137,16 @@ def measure_objects(
         "Center_Y": objects.centroids[:, 0],
         "Center_X": objects.centroids[:, 1],
     }
-    pairs = None
-    if textures and texture_background == "include":
-        pairs = texture.pairs_of_masked_crops(objects, patch_size)
-    elif textures:
-        pairs = texture.pairs_within(objects.runs)
+    pairs = (
+        texture.pairs_of_masked_crops(objects, patch_size)
+        if texture_background == "include"
+        else texture.pairs_within(objects.runs)
+    )
     columns = _measure_shape(objects) if shape else []
-    columns += _measure_channels(image, channels, objects.runs, pairs)
-    names = feature_names(channels, compartment, shape=shape, textures=textures)
+    columns += _measure_channels(image, channels, objects.runs, pairs, textures and texture_set)
+    names = feature_names(
+        channels, compartment, shape=shape, textures=textures, texture_set=texture_set
+    )
     return out | dict(zip(names, columns, strict=True))
 
 
@@ -139,6 +157,7 @@ def measure_patches(
     *,
     patch_size: int = 60,
     textures: bool = True,
+    texture_set: TextureSet = "both",
     compartment: str = "Patch",
 ) -> dict[str, NDArray]:
     """Measure the box around every centroid, each by itself, whatever boxes overlap.
@@ -159,6 +178,8 @@ def measure_patches(
         Side of the box, pixels.
     textures : bool
         Whether to measure Texture.
+    texture_set : {"both", "published", "robust"}
+        Which textures.
     compartment : str
         First part of the features' names.
 
@@ -176,9 +197,11 @@ def measure_patches(
     """
     _check_patch_size(patch_size)
     runs = _box_runs(np.asarray(centroids, dtype=np.float64), patch_size, image.shape[1:])
-    pairs = texture.pairs_within(runs) if textures else None
-    columns = _measure_channels(image, channels, runs, pairs)
-    names = feature_names(channels, compartment, shape=False, textures=textures)
+    pairs = texture.pairs_within(runs)
+    columns = _measure_channels(image, channels, runs, pairs, textures and texture_set)
+    names = feature_names(
+        channels, compartment, shape=False, textures=textures, texture_set=texture_set
+    )
     return dict(zip(names, columns, strict=True))
 
 
@@ -187,13 +210,22 @@ def _measure_shape(objects: ObjectIndex) -> list[FloatArray]:
 
 
 def _measure_channels(
-    image: NDArray, channels: Sequence[str], runs: Runs, pairs: texture.Pairs | None
+    image: NDArray,
+    channels: Sequence[str],
+    runs: Runs,
+    pairs: texture.Pairs,
+    textures: TextureSet | Literal[False],
 ) -> list[FloatArray]:
-    """Columns of Intensity and, given pairs, Texture, channel by channel; then Correlation."""
+    """Columns of Intensity and Texture, channel by channel; then Correlation."""
     image = _measurable(image, channels)
+    found = []
+    if textures in ("both", "published"):
+        found.append(texture.measure_texture(image, pairs))
+    if textures in ("both", "robust"):
+        found.append(robust_texture.measure_robust_texture(image, runs))
     tables = [intensity.measure_intensity(image, runs)]
-    if pairs is not None:
-        tables.append(texture.measure_texture(image, pairs))
+    if found:
+        tables.append(np.concatenate(found, axis=2))
     columns = [
         np.ascontiguousarray(table[:, c, f])
         for table in tables

@@ -56,26 +56,44 @@ def _correlation(
     out: FloatArray,
 ) -> None:
     channels = image.shape[0]
+    longest = 0
+    for j in range(len(row)):
+        longest = max(longest, stop[j] - start[j])
     mean = np.empty(channels)
+    deviation = np.empty((channels, longest))
+    # Products are added up column by column of the runs: one sum over all pixels would be a chain
+    # of additions, each of which waits for the one before.
+    columns = np.zeros((channels, channels, longest))
     products = np.empty((channels, channels))
-    value = np.empty(channels)
     for k in range(out.shape[0]):
-        pixels = 0
+        pixels = widest = 0
         mean[:] = 0.0
         for j in range(first[k], first[k + 1]):
-            pixels += stop[j] - start[j]
+            length = stop[j] - start[j]
+            pixels += length
+            widest = max(widest, length)
             for c in range(channels):
-                for x in range(start[j], stop[j]):
-                    mean[c] += np.float64(image[c, row[j], x])
-        mean /= pixels
-        products[:] = 0.0
+                line, sums = image[c, row[j], start[j] : stop[j]], columns[c, 0]
+                for x in range(length):
+                    sums[x] += np.float64(line[x])
+        for c in range(channels):
+            mean[c] = columns[c, 0, :widest].sum() / pixels
+            columns[c, 0, :widest] = 0.0
         # A second pass, as sums of products minus products of sums would cancel.
         for j in range(first[k], first[k + 1]):
-            for x in range(start[j], stop[j]):
-                for c in range(channels):
-                    value[c] = np.float64(image[c, row[j], x]) - mean[c]
-                    for d in range(c + 1):
-                        products[c, d] += value[c] * value[d]
+            length = stop[j] - start[j]
+            for c in range(channels):
+                line, own = image[c, row[j], start[j] : stop[j]], deviation[c]
+                for x in range(length):
+                    own[x] = np.float64(line[x]) - mean[c]
+                for d in range(c + 1):
+                    other, sums = deviation[d], columns[c, d]
+                    for x in range(length):
+                        sums[x] += own[x] * other[x]
+        for c in range(channels):
+            for d in range(c + 1):
+                products[c, d] = columns[c, d, :widest].sum()
+                columns[c, d, :widest] = 0.0
         pair = 0
         for c in range(channels):
             for d in range(c + 1, channels):

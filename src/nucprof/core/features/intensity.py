@@ -42,27 +42,37 @@ def _intensity(
     stop: IntArray,
     out: FloatArray,
 ) -> None:
+    longest = 0
+    for j in range(len(row)):
+        longest = max(longest, stop[j] - start[j])
+    # Sums and extremes are taken column by column of the runs: one sum over all pixels would be a
+    # chain of additions, each of which waits for the one before.
+    sums, lows, highs = np.empty(longest), np.empty(longest), np.empty(longest)
     for c in range(image.shape[0]):
         for k in range(out.shape[0]):
-            pixels = 0
-            total = 0.0
-            low = high = np.float64(image[c, row[first[k]], start[first[k]]])
+            pixels = widest = 0
+            sums[:] = 0.0
+            lows[:] = np.inf
+            highs[:] = -np.inf
             for j in range(first[k], first[k + 1]):
-                pixels += stop[j] - start[j]
-                for x in range(start[j], stop[j]):
-                    value = np.float64(image[c, row[j], x])
-                    total += value
-                    low = min(low, value)
-                    high = max(high, value)
-            mean = total / pixels
+                line = image[c, row[j], start[j] : stop[j]]
+                pixels += len(line)
+                widest = max(widest, len(line))
+                for x in range(len(line)):
+                    value = np.float64(line[x])
+                    sums[x] += value
+                    lows[x] = value if value < lows[x] else lows[x]
+                    highs[x] = value if value > highs[x] else highs[x]
+            mean = sums[:widest].sum() / pixels
             # A second pass, as the difference of two sums of squares would cancel for a bright,
             # even object.
-            squares = 0.0
+            sums[:] = 0.0
             for j in range(first[k], first[k + 1]):
-                for x in range(start[j], stop[j]):
-                    deviation = np.float64(image[c, row[j], x]) - mean
-                    squares += deviation * deviation
+                line = image[c, row[j], start[j] : stop[j]]
+                for x in range(len(line)):
+                    deviation = np.float64(line[x]) - mean
+                    sums[x] += deviation * deviation
             out[k, c, 0] = mean
-            out[k, c, 1] = high
-            out[k, c, 2] = low
-            out[k, c, 3] = np.sqrt(squares / pixels)
+            out[k, c, 1] = highs[:widest].max()
+            out[k, c, 2] = lows[:widest].min()
+            out[k, c, 3] = np.sqrt(sums[:widest].sum() / pixels)

@@ -152,12 +152,14 @@ def _pair_codes(
     codes: NDArray,
 ) -> int:
     """Write ``256 i + j`` for every pair (i, j) of grey levels of one object; give their number."""
-    peak = 0.0
+    if len(row) == 0:
+        return 0
+    brightest = plane[row[0], start[0]]
     for j in range(len(row)):
-        for x in range(start[j], stop[j]):
-            peak = max(peak, np.float64(plane[row[j], x]))
-    if peak <= 0.0:
-        peak = np.inf
+        line = plane[row[j], start[j] : stop[j]]
+        for x in range(len(line)):
+            brightest = line[x] if line[x] > brightest else brightest
+    peak = np.float64(brightest) if brightest > 0 else np.inf
     n = 0
     for j in range(len(row)):
         grey = _grey(plane[row[j], start[j]], peak)

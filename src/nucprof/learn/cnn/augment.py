@@ -42,13 +42,17 @@ def from_numpy(crops: np.ndarray) -> Tensor:
     return torch.from_numpy(contiguous)
 
 
-def percentiles(crops: Tensor, low: float = LOW, high: float = HIGH) -> Tensor:
+def percentiles(
+    crops: Tensor, real: Tensor | None = None, *, low: float = LOW, high: float = HIGH
+) -> Tensor:
     """Percentiles of every crop and channel, interpolated linearly as numpy does.
 
     Parameters
     ----------
     crops
         `(B, C, H, W)` float32.
+    real
+        `(B, H, W)` bool, the pixels that count, at least one in every crop; None: all.
     low, high
         In percent.
 
@@ -57,33 +61,43 @@ def percentiles(crops: Tensor, low: float = LOW, high: float = HIGH) -> Tensor:
     Tensor
         `(B, C, 2)` float32.
     """
+    if real is None:
+        real = torch.ones_like(crops[:, 0], dtype=torch.bool)
+    outside, n = ~real.flatten(1)[:, None], real.flatten(1).sum(dim=1)
     flat = crops.flatten(2)
-    n = flat.shape[2]
-    return torch.stack(
-        [_quantile(flat, low / 100 * (n - 1)), _quantile(flat, high / 100 * (n - 1))], -1
-    )
+    found = []
+    for percent in (low, high):
+        # Float32, the best that some devices have, cannot place a quantile among many pixels.
+        position = percent / 100 * (n.cpu().double() - 1)
+        below = position.floor()
+        weight = (position - below).to(flat.device, torch.float32)[:, None]
+        rank = below.long().to(flat.device)
+        # Extreme percentiles need only the few smallest or largest values, not a sort.
+        if percent > 50:
+            rank, step, fill = n - 1 - rank, -1, -torch.inf
+        else:
+            step, fill = 1, torch.inf
+        k = min(int(rank.max()) + 2, flat.shape[2])
+        values = flat.masked_fill(outside, fill).topk(k, dim=2, largest=percent > 50).values
+        next_rank = (rank + step).clamp(min=0).minimum(n - 1)
+        lower, upper = (_at(values, place) for place in (rank, next_rank))
+        found.append(lower + weight * (upper - lower))
+    return torch.stack(found, -1)
 
 
-def _quantile(flat: Tensor, position: float) -> Tensor:
-    # Extreme percentiles need only the few smallest or largest values, not a sort.
-    n = flat.shape[2]
-    below = int(position)
-    weight = position - below
-    if position <= (n - 1) / 2:
-        values = flat.topk(min(below + 2, n), dim=2, largest=False).values
-        lower, upper = values[..., below], values[..., min(below + 1, n - 1)]
-    else:
-        values = flat.topk(n - below, dim=2).values
-        lower, upper = values[..., n - 1 - below], values[..., max(n - 2 - below, 0)]
-    return lower + weight * (upper - lower)
+def _at(values: Tensor, rank: Tensor) -> Tensor:
+    """Of `(B, C, k)` the values at `(B,)`, as `(B, C)`."""
+    places = rank[:, None, None].expand(-1, values.shape[1], 1)
+    return values.gather(2, places)[..., 0]
 
 
 def crop_limits(crops: Crops, device: str = "cpu") -> np.ndarray:
-    """0.1 and 99.9 percentile of every crop and channel: `(N, C, 2)` float32."""
-    found = [
-        percentiles(to_float(from_numpy(crops.rows(part)).to(device))).cpu().numpy()
-        for part in batches(np.arange(crops.shape[0]), _LIMIT_BATCH)
-    ]
+    """0.1 and 99.9 percentile of the real pixels of every crop and channel: `(N, C, 2)` float32."""
+    found = []
+    for part in batches(np.arange(crops.shape[0]), _LIMIT_BATCH):
+        rows = crops.rows(part)
+        real = torch.from_numpy(crops.real.of(rows, part)).to(device)
+        found.append(percentiles(to_float(from_numpy(rows).to(device)), real).cpu().numpy())
     return np.concatenate(found)
 
 
@@ -119,7 +133,8 @@ def plate_limits(
         if len(chosen) > PLATE_SAMPLE:
             rng = np.random.default_rng(seed)
             chosen = np.sort(rng.choice(chosen, PLATE_SAMPLE, replace=False))
-        pixels = crops.rows(chosen).astype(np.float32).swapaxes(0, 1).reshape(crops.shape[1], -1)
+        rows = crops.rows(chosen)
+        pixels = rows.swapaxes(0, 1)[:, crops.real.of(rows, chosen)].astype(np.float32)
         limits[own] = np.percentile(pixels, [LOW, HIGH], axis=1).T
     return limits
 

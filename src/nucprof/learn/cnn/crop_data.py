@@ -17,8 +17,42 @@ MEMORY_SHARE = 0.5
 _OPEN_STACKS = 64
 
 
+@dataclass(frozen=True)
+class RealPixels:
+    """Which pixels of crops are of the image (and of the cell, where crops are masked).
+
+    Limits of intensity come from these alone: padding would move them by as much as a cell lies
+    near the edge, and by the camera's offset.
+    """
+
+    boxes: np.ndarray | None = None
+    """`(N, 4)` int: top, left, bottom, right (exclusive) of the image in each crop; None: all."""
+    masked: bool = False
+    """The crops are 0 outside their cell: a pixel that is 0 in every channel is outside."""
+
+    def of(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """`(n, H, W)` bool, of the crops `rows` `(n, C, H, W)` with these numbers.
+
+        A crop without any such pixel (a cell that is 0 in all channels) counts as real all over.
+        """
+        real = np.ones((len(rows), *rows.shape[2:]), dtype=bool)
+        if self.masked:
+            real &= (rows != 0).any(axis=1)
+        if self.boxes is not None:
+            y, x = np.arange(rows.shape[2])[:, None], np.arange(rows.shape[3])
+            top, left, bottom, right = self.boxes[numbers].T[..., None, None]
+            real &= (y >= top) & (y < bottom) & (x >= left) & (x < right)
+        real[~real.any(axis=(1, 2))] = True
+        return real
+
+
 class Crops(Protocol):
     """Crops by their number, whatever holds them."""
+
+    @property
+    def real(self) -> RealPixels:
+        """Which pixels are real."""
+        ...
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -35,6 +69,7 @@ class CropsInMemory:
     """All crops in one array: 100,000 of 4 x 60 x 60 uint16 are 2.9 GB."""
 
     array: np.ndarray
+    real: RealPixels = RealPixels()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -60,6 +95,7 @@ class StreamedCrops:
     channels: Sequence[int]
     shape: tuple[int, int, int, int]
     dtype: np.dtype
+    real: RealPixels = RealPixels()
     _open: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict)
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
@@ -118,6 +154,7 @@ def open_crops(
     row_of: np.ndarray,
     channels: Sequence[int],
     *,
+    real: RealPixels = RealPixels(),
     memory_share: float = MEMORY_SHARE,
 ) -> CropsInMemory | StreamedCrops:
     """Open crops; read them at once if they fit into a share of the free memory, else stream them.
@@ -130,6 +167,8 @@ def open_crops(
         `(n_cells,)` int: which stack, and which crop within it, is a cell's.
     channels
         Channels to keep, by position.
+    real
+        Which pixels are real.
     memory_share
         Share of the free memory that the array may take; 0 always streams.
 
@@ -156,7 +195,7 @@ def open_crops(
     _, height, width = shapes[0]
     shape = (len(row_of), len(channels), height, width)
     dtype = np.result_type(*dtypes)
-    streamed = StreamedCrops(paths, stack_of, row_of, channels, shape, dtype)
+    streamed = StreamedCrops(paths, stack_of, row_of, channels, shape, dtype, real)
     if np.prod(shape, dtype=float) * dtype.itemsize > memory_share * available_memory():
         return streamed
     array = np.empty(shape, dtype=dtype)
@@ -164,7 +203,7 @@ def open_crops(
         here = np.flatnonzero(stack_of == number)
         array[here] = streamed.rows(here)
         streamed.close()
-    return CropsInMemory(array)
+    return CropsInMemory(array, real)
 
 
 def batches(numbers: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -50,7 +50,9 @@ def trained_network(results: Results, name: str) -> Path:
     return folder
 
 
-def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> Crops:
+def open_cells_crops(
+    cells: pd.DataFrame, index: Path, channels: list[int], *, masked: bool
+) -> Crops:
     """Open the crops of these cells, crop i being row i's.
 
     Parameters
@@ -61,6 +63,8 @@ def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> C
         `index.parquet`; the stacks lie beside it.
     channels
         Channels by position, in the order wanted.
+    masked
+        The crops are 0 outside their cell.
 
     Raises
     ------
@@ -70,10 +74,10 @@ def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> C
     import numpy as np
 
     from nucprof.io.tables import read_table
-    from nucprof.learn.cnn.crop_data import open_crops
-    from nucprof.plate.columns import KEY
+    from nucprof.learn.cnn.crop_data import RealPixels, open_crops
+    from nucprof.plate.columns import KEY, REAL_BOX
 
-    table = read_table(index, [*KEY, "stack", "row"])
+    table = read_table(index, [*KEY, "stack", "row", *REAL_BOX])
     found = cells[KEY].merge(table, on=KEY, how="left", validate="one_to_one")
     missing = found["stack"].isna()
     if missing.any():
@@ -84,4 +88,6 @@ def open_cells_crops(cells: pd.DataFrame, index: Path, channels: list[int]) -> C
         )
     names, stack_of = np.unique(found["stack"].to_numpy(dtype=str), return_inverse=True)
     rows = found["row"].to_numpy(dtype=np.int64)
-    return open_crops([index.parent / name for name in names], stack_of, rows, channels)
+    real = RealPixels(found[REAL_BOX].to_numpy(dtype=np.int64), masked)
+    paths = [index.parent / name for name in names]
+    return open_crops(paths, stack_of, rows, channels, real=real)

@@ -17,6 +17,7 @@ from torch import nn
 from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
 from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
+from nucprof.learn.chance import chance_of_predictions
 from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.device import predict_logits
@@ -30,23 +31,9 @@ from nucprof.learn.evaluate import (
     density_strata,
     predictions_frame,
     run_metrics,
-    score,
 )
-from nucprof.learn.split import (
-    Culture,
-    Unit,
-    attach,
-    cv_folds,
-    sample_cells,
-    shuffled_labels,
-    split_wells,
-)
+from nucprof.learn.split import Culture, Unit, attach, cv_folds, sample_cells, split_wells
 from nucprof.plate.columns import KEY, PLATE, TARGET, require
-
-CONTROL_CELLS = 100
-CONTROL_TRAINING = TrainingSettings(
-    epochs=8, batch_size=20, learning_rate=1e-3, augment=False, keep="last"
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +49,8 @@ class CnnSettings:
     seeds: tuple[int, ...] = (0,)
     split_unit: Unit = "well"
     repeats: int = 1
-    controls: int = 2
+    per_class: int | None = None
+    """Learn from so few cells of every class, in as many steps as from all that `sample` gives."""
     density_strata: int = 0
 
 
@@ -94,8 +82,7 @@ def evaluate_cnn(
     """Train on 60% of the wells; 10% choose the epoch, 30% judge the network.
 
     One network per seed, which decides the split, and repeat, which has other random weights on the
-    same split. The first network is the one to ship. The control is a network trained on shuffled
-    labels, of few cells but for as long as it takes to learn them by heart.
+    same split. The first network is the one to ship.
 
     Parameters
     ----------
@@ -133,7 +120,8 @@ def evaluate_cnn(
         sorted(cells[TARGET].unique()), checkpoints, definition, report,
     )  # fmt: skip
     runs = [job.run(seed, repeat) for seed in settings.seeds for repeat in range(settings.repeats)]
-    metrics = combine_runs([run.metrics for run in runs])
+    predictions = pd.concat([run.predictions for run in runs], ignore_index=True)
+    metrics = combine_runs([run.metrics for run in runs], predictions)
     first = runs[0]
     model = CnnModel(
         first.trained.network, job.architecture, job.classes, kind, settings.image_size,
@@ -150,12 +138,18 @@ def evaluate_cnn(
     )  # fmt: skip
     return CnnResult(
         metrics,
-        pd.concat([run.predictions for run in runs], ignore_index=True),
+        predictions,
         pd.concat([run.split for run in runs], ignore_index=True).drop_duplicates(),
         pd.concat([run.history for run in runs], ignore_index=True),
         model,
         [warning for run in runs for warning in run.trained.warnings],
     )
+
+
+def _repeated(cells: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """`n` rows that hold every cell equally often, or nearly."""
+    order = np.random.default_rng(seed).permutation(len(cells))
+    return cells.iloc[np.resize(order, n)]
 
 
 def _mixed(*numbers: int) -> int:
@@ -197,9 +191,13 @@ class _Job:
         part = attach(self.cells, split, "part")
         rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
         train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
+        shown, n_train = train, len(train)
+        if self.settings.per_class is not None:
+            few = sample_cells(rows["train"], sample=self.settings.per_class, seed=draw)
+            shown, n_train = _repeated(few, len(train), draw), len(few)
         inputs = self._inputs(part == "train")
         trained = train_network(
-            self._network(draw), inputs, self._samples(train), self._samples(rows["validation"]),
+            self._network(draw), inputs, self._samples(shown), self._samples(rows["validation"]),
             self.settings.training, seed=draw, n_classes=len(self.classes),
             checkpoint=self._checkpoint(seed, repeat), definition=self.definition,
             report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
@@ -214,10 +212,10 @@ class _Job:
         metrics = run_metrics(
             frame,
             self.classes,
-            n_train=len(train),
+            n_train=n_train,
             evaluation="split" if self.tested is None else "across",
             split_unit=self.settings.split_unit,
-            f1_macro_permuted=self._control(inputs, train, rows["test"], draw),
+            chance=chance_of_predictions(frame, self.classes),
             device=self.device,
             fit_seconds=fit_seconds,
             repeat=repeat,
@@ -283,27 +281,3 @@ class _Job:
         if len(self.settings.seeds) * self.settings.repeats == 1:
             return ""
         return f"seed {seed}, " + (f"repeat {repeat + 1}, " if self.settings.repeats > 1 else "")
-
-    def _control(
-        self, inputs: InputPath, train: pd.DataFrame, test: pd.DataFrame, seed: int
-    ) -> float | None:
-        """Mean macro-F1 of networks that learnt shuffled labels by heart."""
-        if not self.settings.controls:
-            return None
-        few = sample_cells(
-            train[~train.index.duplicated()], sample=CONTROL_CELLS, seed=seed
-        )  # fmt: skip
-        found = []
-        for control in range(self.settings.controls):
-            rng = np.random.default_rng([seed, control])
-            numbers = few.index.to_numpy(copy=True)
-            shuffled = Samples(numbers, shuffled_labels(self.targets[numbers], rng))
-            trained = train_network(
-                self._network(seed + control + 1), inputs, shuffled, shuffled.first(10),
-                CONTROL_TRAINING,
-                seed=seed + control + 1, n_classes=len(self.classes),
-            )  # fmt: skip
-            guess = self._logits(trained.network, inputs, test).argmax(axis=1)
-            truth = self._samples(test).targets
-            found.append(score(truth, guess, range(len(self.classes)))["f1_macro"])
-        return float(np.mean(found))

@@ -24,7 +24,8 @@ from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network, head_of
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 
-SCHEMA = 1
+SCHEMA = 2
+"""1: the percentiles of masked crops included the zeros around the cell."""
 
 
 @dataclass
@@ -135,8 +136,13 @@ def load_cnn(folder: Path) -> CnnModel:
         if not path.is_file():
             raise ModelError(f"there is no {path}; train a network with `nucprof train cnn`")
     about = read_json(description)
-    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+    if not isinstance(about, dict) or about.get("schema") not in (1, SCHEMA):
         raise ModelError(f"{description} is no network of nucprof's (schema {SCHEMA})")
+    if about["schema"] == 1 and about["crops"]["masked"]:
+        raise ModelError(
+            f"{description} is of a version that normalised masked crops by the zeros around the "
+            "cell; train it again with `nucprof train cnn`"
+        )
     if hashlib.sha256(weights.read_bytes()).hexdigest() != about["weights_sha256"]:
         raise ModelError(f"{weights} and {description} do not belong together; train again")
     try:

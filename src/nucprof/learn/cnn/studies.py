@@ -11,8 +11,11 @@ import pandas as pd
 
 from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
-from nucprof.learn.cnn.crop_data import Crops
+from nucprof.learn.cnn.crop_data import Crops, RealPixels
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+
+DRAWS = 3
+"""Runs per point of the learning curve and seed."""
 
 
 @dataclass
@@ -27,6 +30,11 @@ class SomeChannels:
         """`(N, C, H, W)`."""
         n, _, h, w = self.crops.shape
         return n, len(self.channels), h, w
+
+    @property
+    def real(self) -> RealPixels:
+        """See :class:`~nucprof.learn.cnn.crop_data.Crops`."""
+        return self.crops.real
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """See :class:`~nucprof.learn.cnn.crop_data.Crops`."""
@@ -43,6 +51,11 @@ def learning_curve(
 ) -> pd.DataFrame:
     """Train with so many cells per class, on the same wells, and test on the same unseen cells.
 
+    Every run takes as many steps as the full run: few cells are shown so much more often, each time
+    augmented anew. Runs of a fixed number of epochs would measure steps, not cells. Every point is
+    drawn three times (or `settings.repeats` times, if that is more) for every seed: other cells,
+    other initial weights.
+
     Parameters
     ----------
     cells, crops, kind, settings, more
@@ -53,14 +66,19 @@ def learning_curve(
     Returns
     -------
     DataFrame
-        `per_class, n_train, seed, repeat, f1_macro, accuracy`; `n_train` is what there really was.
+        `per_class, n_train, seed, repeat, f1_macro, accuracy`, a row per run; `n_train` is what
+        there really was. `f1_macro_mean` and `f1_macro_std` (ddof 1) are those of the point.
     """
     tables = []
     for size in sorted(set(sizes)):
         _tell(more, f"learning curve: {size} cells per class")
-        fewer = replace(settings, sample=size, controls=0)
+        fewer = replace(settings, per_class=size, repeats=max(settings.repeats, DRAWS))
         tables.append(_runs(cells, crops, kind, fewer, more).assign(per_class=size))
-    return _in_order(tables, "per_class")
+    table = _in_order(tables, "per_class")
+    of_point = table.groupby("per_class")["f1_macro"]
+    return table.assign(
+        f1_macro_mean=of_point.transform("mean"), f1_macro_std=of_point.transform("std")
+    )
 
 
 def channel_ablation(
@@ -80,7 +98,6 @@ def channel_ablation(
     """
     if len(kind.channels) < 2:
         raise DataError("train.cnn.ablate = channels needs two channels or more")
-    settings = replace(settings, controls=0)
     _tell(more, "ablation: all channels")
     tables = [_runs(cells, crops, kind, settings, more).assign(without="")]
     for left_out in kind.channels:

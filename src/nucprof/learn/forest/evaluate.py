@@ -12,7 +12,9 @@ import pandas as pd
 
 from nucprof.errors import DataError
 from nucprof.learn.calibrate import fit_temperature, logits_of
+from nucprof.learn.chance import chance_of_predictions
 from nucprof.learn.evaluate import (
+    chance_metrics,
     combine_runs,
     confusion_per_well,
     density_strata,
@@ -20,8 +22,8 @@ from nucprof.learn.evaluate import (
     run_metrics,
     score,
 )
+from nucprof.learn.forest.chance import forest_chance
 from nucprof.learn.forest.fit import (
-    CONTROLS,
     FittedForest,
     ForestSettings,
     fit_forest,
@@ -86,26 +88,24 @@ def evaluate_forest(
     require(cells, [TARGET, *features])
     cells = in_key_order(cells)
     classes = sorted(cells[TARGET].unique())
-    runs, predictions, splits, importances, compared = [], [], [], [], []
-    for number, seed in enumerate(settings.seeds):
-        job = _Job(list(features), classes, settings, seed, report, importance=number == 0)
-        if test_cells is not None:
-            run, frame, split = job.across(cells, in_key_order(test_cells))
-        elif settings.evaluation == "cv":
-            run, frame, split = job.cross_validate(cells)
-            compared.append(job.on_split_or_why_not(cells))
-        else:
-            run, frame, split = job.on_split(cells)
-            compared.append(run)
-        runs.append(run)
-        predictions.append(frame)
-        splits.append(split.assign(seed=seed))
-        importances += job.importances
-    metrics = combine_runs(runs)
+    jobs = [
+        _Job(list(features), classes, settings, seed, report, first=number == 0)
+        for number, seed in enumerate(settings.seeds)
+    ]
+    if test_cells is not None:
+        others = in_key_order(test_cells)
+        done = [job.across(cells, others) for job in jobs]
+    elif settings.evaluation == "cv":
+        done = [job.cross_validate(cells) for job in jobs]
+    else:
+        done = [job.on_split(cells) for job in jobs]
+    every = pd.concat([frame for _, frame, _ in done], ignore_index=True)
+    metrics = combine_runs([run for run, _, _ in done], every)
     if test_cells is None:
-        metrics["split"] = compared[0] if "not_done" in compared[0] else combine_runs(compared)
+        metrics["split"] = (
+            dict(metrics) if settings.evaluation == "split" else _on_the_networks_split(jobs, cells)
+        )
     model, importance = _ship(cells, list(features), classes, settings)
-    every = pd.concat(predictions, ignore_index=True)
     likely = every[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
     truth = np.searchsorted(classes, every["true_condition"].to_numpy(dtype=str))
     model.metadata |= {
@@ -113,10 +113,14 @@ def evaluate_forest(
         "kind": "forest",
         "culture": culture,
         "metrics": metrics,
-        "unseen_wells": confusion_per_well(predictions[0], classes),
+        "unseen_wells": confusion_per_well(done[0][1], classes),
     }
-    table = _importance_table(importance, importances)
-    return ForestResult(metrics, every, pd.concat(splits, ignore_index=True), table, model)
+    split = pd.concat(
+        [wells.assign(seed=seed) for (_, _, wells), seed in zip(done, settings.seeds, strict=True)],
+        ignore_index=True,
+    )
+    measured = [measure for job in jobs for measure in job.importances]
+    return ForestResult(metrics, every, split, _importance_table(importance, measured), model)
 
 
 Run = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]
@@ -131,7 +135,7 @@ class _Job:
     settings: ForestSettings
     seed: int
     report: Callable[[str], None]
-    importance: bool
+    first: bool
     importances: list[pd.Series] = field(default_factory=list)
 
     def cross_validate(self, cells: pd.DataFrame) -> Run:
@@ -140,7 +144,13 @@ class _Job:
         fold_of = attach(cells, split, "fold")
         folds = sorted(split["fold"].unique())
         parts = [(fold, cells[fold_of != fold], cells[fold_of == fold]) for fold in folds]
-        return self._run("cv", [(train, test, {"fold": int(f)}) for f, train, test in parts], split)
+        trials = [(train, test, {"fold": int(fold)}) for fold, train, test in parts]
+        run, frame, split = self._run("cv", trials, split)
+        if self.first:
+            self.report("forests on labels exchanged between wells")
+            chance = forest_chance(cells, self.features, self.settings, self.seed)
+            run |= chance_metrics(chance)
+        return run, frame, split
 
     def on_split(self, cells: pd.DataFrame) -> Run:
         split = split_wells(cells, unit=self.settings.split_unit, seed=self.seed)
@@ -149,13 +159,6 @@ class _Job:
         # both trained on the same cells.
         trial = (cells[part == "train"], cells[part == "test"], {"part": "test"})
         return self._run("split", [trial], split)
-
-    def on_split_or_why_not(self, cells: pd.DataFrame) -> dict[str, Any]:
-        try:
-            split_wells(cells, unit=self.settings.split_unit, seed=self.seed)
-        except DataError as error:
-            return {"not_done": str(error)}
-        return self.on_split(cells)[0]
 
     def across(self, cells: pd.DataFrame, test_cells: pd.DataFrame) -> Run:
         strangers = sorted(set(test_cells[TARGET]) - set(self.classes))
@@ -183,16 +186,13 @@ class _Job:
         split: pd.DataFrame,
     ) -> Run:
         started = time.perf_counter()
-        frames, fits, permuted = [], [], []
+        frames, fits = [], []
         for number, (train, test, where) in enumerate(trials, 1):
-            fitted = fit_forest(train, self.features, self.settings, self.seed, controls=CONTROLS)
+            fitted = fit_forest(train, self.features, self.settings, self.seed)
             jobs, scaled = self.settings.n_jobs, fitted.scaler.transform(test)
             likely = predict_proba(fitted.forest, scaled, jobs)
             frames.append(predictions_frame(test, likely, self.classes, seed=self.seed, **where))
-            for control in fitted.controls:
-                guess = control.classes_[predict_proba(control, scaled, jobs).argmax(axis=1)]
-                permuted.append(score(test[TARGET], guess, self.classes)["f1_macro"])
-            if self.importance:
+            if self.first:
                 self.importances.append(_permutation_importance(fitted, test, self.seed))
             fits.append(fitted)
             self.report(f"seed {self.seed}, {evaluation}: {number} of {len(trials)} fits done")
@@ -203,7 +203,7 @@ class _Job:
             n_train=round(float(np.mean([fit.n_train for fit in fits]))),
             evaluation=evaluation,
             split_unit=self.settings.split_unit,
-            f1_macro_permuted=float(np.mean(permuted)),
+            chance=None if evaluation == "cv" else chance_of_predictions(frame, self.classes),
             device="cpu",
             fit_seconds=time.perf_counter() - started,
             shapes=[{**vars(fit.shape), "searched_on": fit.searched_on} for fit in fits],
@@ -214,6 +214,17 @@ class _Job:
                 tested, frame, self.classes, self.settings.density_strata
             )
         return metrics, frame, split
+
+
+def _on_the_networks_split(jobs: list[_Job], cells: pd.DataFrame) -> dict[str, Any]:
+    """The same figures on the wells that the network is trained and tested on, or why not."""
+    try:
+        for job in jobs:
+            split_wells(cells, unit=job.settings.split_unit, seed=job.seed)
+    except DataError as error:
+        return {"not_done": str(error)}
+    done = [job.on_split(cells) for job in jobs]
+    return combine_runs([run for run, _, _ in done], pd.concat([frame for _, frame, _ in done]))
 
 
 def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int) -> pd.Series:

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
 from nucprof.learn.selection import Scaler, Scaling, informative
-from nucprof.learn.split import Unit, attach, cv_folds, sample_cells, shuffled_labels
+from nucprof.learn.split import Unit, attach, cv_folds, sample_cells
 from nucprof.plate.columns import PLATE, TARGET, WELL_KEY
 
 # Trees that are deeper or have smaller leaves fit more; which is right is asked of the wells.
@@ -20,7 +20,6 @@ SHAPES: tuple[tuple[int | None, int], ...] = ((4, 1), (8, 1), (None, 5), (None, 
 TREES = (50, 150)
 SEARCH_TREES = 30
 SEARCH_CELLS_PER_CLASS = 500
-CONTROLS = 2
 _PREDICT_ROWS = 4096
 
 
@@ -49,14 +48,13 @@ class Shape:
 
 @dataclass
 class FittedForest:
-    """A forest, what it was fitted on, and the same forests fitted to shuffled labels."""
+    """A forest and what it was fitted on."""
 
     forest: RandomForestClassifier
     scaler: Scaler
     n_train: int
     shape: Shape
     searched_on: str
-    controls: list[RandomForestClassifier]
 
 
 def fit_forest(
@@ -65,7 +63,7 @@ def fit_forest(
     settings: ForestSettings,
     seed: int,
     *,
-    controls: int = 0,
+    shape: Shape | None = None,
 ) -> FittedForest:
     """Choose features, scale, sample, search the shape and fit, all on the training cells.
 
@@ -81,8 +79,8 @@ def fit_forest(
         See :class:`ForestSettings`.
     seed
         Of the sample, the search and the trees; the result does not depend on `n_jobs`.
-    controls
-        Number of forests to fit to labels shuffled within the training part.
+    shape
+        What is fitted; None searches it.
     """
     chosen = informative(train, features, drop_redundant=settings.drop_redundant)
     scaler = Scaler(settings.scaling, chosen).fit(train)
@@ -90,15 +88,11 @@ def fit_forest(
     # Wells are scaled by all their cells, so scaling comes before the rows are picked.
     values = scaler.transform(train)[train.index.get_indexer(sampled.index)]
     labels = sampled[TARGET].to_numpy(dtype=str)
-    shape, searched_on = search_shape(values, sampled, settings, seed)
+    searched_on = "given"
+    if shape is None:
+        shape, searched_on = search_shape(values, sampled, settings, seed)
     forest = new_forest(shape, seed, settings.n_jobs).fit(values, labels)
-    rng = np.random.default_rng(seed)
-    small = Shape(SEARCH_TREES, shape.depth, shape.min_leaf)
-    shuffled = [
-        new_forest(small, seed + i, settings.n_jobs).fit(values, shuffled_labels(labels, rng))
-        for i in range(controls)
-    ]
-    return FittedForest(forest, scaler, len(sampled), shape, searched_on, shuffled)
+    return FittedForest(forest, scaler, len(sampled), shape, searched_on)
 
 
 def search_shape(

@@ -1,0 +1,190 @@
+"""The gate as a whole: from marker intensities to classes, their certainty, and what to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nucprof.core.cutoffs import CutoffQuality, Share
+from nucprof.core.gating import (
+    Cutoffs,
+    MarkerCells,
+    Per,
+    find_cutoffs,
+    find_rules,
+    one_per_plate,
+)
+from nucprof.core.identity import Identity, identify
+from nucprof.core.markers import (
+    UNDEFINED,
+    FloatArray,
+    Rule,
+    TextArray,
+    classify,
+    markers_of,
+    medians,
+)
+from nucprof.core.stray_light import bleed_through, uneven_background, unmix_cells
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Classes of all cells, with all that they rest on.
+
+    Attributes
+    ----------
+    cells : MarkerCells
+        The intensities that the cutoffs apply to, corrected where that was asked for.
+    rules : dict
+        Class -> its rule.
+    given : frozenset
+        Markers whose cutoff was given.
+    monocultures : list of str
+    per_plate : bool
+        Whether every plate has cutoffs of its own.
+    cutoffs : Cutoffs
+    called : (N,) str
+        Class of every cell, or ``undefined``.
+    identity : Identity
+        How sure they are, and what the monocultures hold.
+    notes : list of str
+        What would be worth trying.
+    """
+
+    cells: MarkerCells
+    rules: dict[str, Rule]
+    given: frozenset[str]
+    monocultures: list[str]
+    per_plate: bool
+    cutoffs: Cutoffs
+    called: TextArray
+    identity: Identity
+    notes: list[str]
+
+    @property
+    def label_noise(self) -> float:
+        """Expected share of wrong classes among the decided cells; NaN where it is not known."""
+        right = self.identity.confidence(self.called)[self.called != UNDEFINED]
+        right = right[~np.isnan(right)]
+        return float(1 - right.mean()) if len(right) else float("nan")
+
+    def class_of(self, marker: str) -> str:
+        """The class that a marker was named for; the one that carries it comes first."""
+        named = [name for name, rule in self.rules.items() if rule.marker == marker]
+        return min(named, key=lambda name: not self.rules[name].carries)
+
+    def report(self) -> dict[str, Any]:
+        """What ``cutoffs.json`` holds: per marker its class, cutoff, and how well it separates."""
+        report: dict[str, Any] = {}
+        for marker in markers_of(self.rules):
+            quality = self.cutoffs.quality[marker]
+            report[marker] = {
+                "class": self.class_of(marker),
+                "carries": self.rules[self.class_of(marker)].carries,
+                **describe_cutoff(self.cutoffs.summary(marker), quality[""]),
+                "given": marker in self.given,
+                "medians": self._medians(self.cells, marker),
+            }
+            if self.per_plate:
+                report[marker]["per_plate"] = {
+                    plate: {
+                        **describe_cutoff(self.cutoffs.values[marker][plate], quality[plate]),
+                        "medians": self._medians(self.cells.plate(plate), marker),
+                    }
+                    for plate in self.cells.plate_names
+                }
+        return report
+
+    def _medians(self, cells: MarkerCells, marker: str) -> dict[str, float | None]:
+        table = medians({marker: cells.values[marker]}, cells.cultures, self.monocultures)
+        return {name: _or_none(value) for name, value in table[marker].items()}
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def describe_cutoff(cutoff: float, quality: CutoffQuality) -> dict[str, Any]:
+    """A cutoff and its quality, by their names in ``cutoffs.json``."""
+    told: dict[str, Any] = {"cutoff": _or_none(cutoff)}
+    for name, share in (
+        ("sensitivity", quality.sensitivity),
+        ("specificity", quality.specificity),
+    ):
+        told |= {
+            name: _or_none(share.value),
+            f"{name}_low": _or_none(share.low),
+            f"{name}_high": _or_none(share.high),
+        }
+    sides: tuple[tuple[str, Share], ...] = (
+        ("positive", quality.sensitivity),
+        ("negative", quality.specificity),
+    )
+    for name, share in sides:
+        told |= {f"n_{name}": share.cells, f"wells_{name}": share.wells}
+    return told | {"held_out": quality.held_out}
+
+
+def decide(
+    cells: MarkerCells,
+    *,
+    rules: Mapping[str, Rule],
+    given: Mapping[str, float],
+    per: Per,
+    mixed: str,
+    unmixed: bool,
+    background: Mapping[str, FloatArray],
+) -> Gate:
+    """Find what is not given, and give every cell its class.
+
+    Parameters
+    ----------
+    cells : MarkerCells
+        All cells, with all markers of the ground truth.
+    rules : mapping
+        Class -> its rule; empty: from the monocultures.
+    given : mapping
+        Marker -> cutoff, for those that are not to be found.
+    per : {"auto", "plate", "project"}
+        What has cutoffs of its own.
+    mixed : str
+        The layout's word for mixed wells.
+    unmixed : bool
+        Whether bleed-through is removed.
+    background : mapping
+        Marker -> ``(N,)`` background of each cell's field where it is still in the values; without
+        a marker nothing is said of it.
+
+    Raises
+    ------
+    DataError
+        No one-to-one match of markers and monocultures, no monoculture for a cutoff, a plate that
+        lacks them where every plate must have its own, or channels that cannot be unmixed.
+    """
+    monocultures = cells.monocultures(mixed)
+    rules = dict(rules) or find_rules(cells, monocultures)
+    markers = markers_of(rules)
+    cells = cells.of_markers(markers)
+    per_plate = one_per_plate(cells, rules, given, per=per, mixed=mixed)
+    if unmixed:
+        cells = unmix_cells(cells, rules, per_plate=per_plate, mixed=mixed)
+    cutoffs = find_cutoffs(cells, rules, given, per_plate=per_plate, mixed=mixed)
+    limits = {marker: cutoffs.of_cells(marker, cells) for marker in markers}
+    notes = bleed_through(cells, rules, mixed)
+    known = {m: background[m] for m in markers if m in background}
+    notes += uneven_background(cells, known, rules, mixed)
+    identity = identify(cells, limits, rules, monocultures)
+    return Gate(
+        cells=cells,
+        rules=rules,
+        given=frozenset(given),
+        monocultures=monocultures,
+        per_plate=per_plate,
+        cutoffs=cutoffs,
+        called=classify(cells.values, limits, rules),
+        identity=identity,
+        notes=notes,
+    )

@@ -1,0 +1,110 @@
+"""What the gate tells: its cutoffs, how sure the classes are, and what is wrong."""
+
+from __future__ import annotations
+
+from nucprof.core.cutoffs import CutoffQuality
+from nucprof.core.gate import Gate
+from nucprof.core.identity import NO_MARKER, SEVERAL
+from nucprof.core.markers import markers_of
+from nucprof.core.stray_light import uneven_plates
+
+MOST_PLATES = 4
+"""Plates whose cutoffs are told one by one."""
+LEAST_TOLD = 0.005
+"""Share of a monoculture below which foreign cells are told in the table only."""
+FEW_CELLS = 20
+"""Cells of a side below which a cutoff is a guess."""
+LEAST_YOUDEN = 0.5
+"""Sensitivity + specificity - 1 below which a marker hardly tells the monocultures apart."""
+
+
+def cutoff_lines(gate: Gate) -> list[str]:
+    """What each class's cutoff is, and how well it does."""
+    told = []
+    for name, rule in gate.rules.items():
+        found = gate.cutoffs.values[rule.marker].items()
+        values = {plate: value for plate, value in found if value == value}  # not NaN
+        sign = ">" if rule.carries else "not >"
+        number = f"{gate.cutoffs.summary(rule.marker):.1f}"
+        if gate.per_plate and rule.marker not in gate.given and values:
+            each = ", ".join(f"{value:.1f} on {plate}" for plate, value in values.items())
+            low, high = min(values.values()), max(values.values())
+            few = len(values) <= MOST_PLATES
+            number = each if few else f"{low:.1f} to {high:.1f}, by plate"
+        quality = gate.cutoffs.quality[rule.marker][""]
+        shares = {"sensitivity": quality.sensitivity, "specificity": quality.specificity}
+        words = [
+            f"{what} {share.value:.1%} [{share.low:.1%}-{share.high:.1%}]"
+            for what, share in shares.items()
+            if share.cells and gate.class_of(rule.marker) == name
+        ]
+        judged = f" on {quality.held_out} that it had not seen" if quality.held_out else ""
+        told.append(
+            f"{name}: {rule.marker} {sign} {number}"
+            + (f"; {', '.join(words)}{judged}" if words else "")
+        )
+    return told
+
+
+def certainty_lines(gate: Gate) -> list[str]:
+    """Label noise, and what the monocultures hold beside their own class."""
+    told = []
+    if gate.label_noise == gate.label_noise:
+        told.append(f"label noise: {gate.label_noise:.1%} of the decided cells, by the mixture")
+    foreign = [
+        c for c in gate.identity.contents if c.culture in gate.rules and c.is_class != c.culture
+    ]
+    if len(gate.cells.plate_names) > MOST_PLATES:
+        foreign = sorted(foreign, key=lambda c: -c.share.value)[:1]
+    told += [
+        f"plate {c.plate}: {c.share.value:.1%} [{c.share.low:.1%}-{c.share.high:.1%}] of the "
+        f"monoculture {c.culture} {_are(c.is_class)}"
+        for c in foreign
+        if c.share.value > LEAST_TOLD
+    ]
+    return told
+
+
+def _are(content: str) -> str:
+    return f"carry {content}" if content in (NO_MARKER, SEVERAL) else f"are {content}"
+
+
+def warnings(gate: Gate) -> list[str]:
+    """What the user must know before believing the classes."""
+    cells, markers = gate.cells, markers_of(gate.rules)
+    told = []
+    if len(cells.plate_names) > 1 and not gate.per_plate:
+        told += [
+            f"{line}, and one cutoff serves all plates. Give every plate its monocultures, "
+            "so that each gets its own (gate.per)"
+            for line in uneven_plates(cells, markers)
+        ]
+    for marker in markers:
+        without = [p for p in cells.plate_names if not cells.plate(p).has(marker)]
+        told += [f"plate {plate} has no values of {marker}: no class there" for plate in without]
+        for plate, quality in gate.cutoffs.quality[marker].items():
+            if marker in gate.given or (plate == "") == gate.per_plate or plate in without:
+                continue
+            told += _weak(marker, quality, f" on plate {plate}" if plate else "")
+    told += [
+        f"plate {plate}: the probabilities of the classes are left empty, as the cells with and "
+        "without a marker are too few or too alike to fit them"
+        for plate in gate.identity.unfitted
+    ]
+    return told
+
+
+def _weak(marker: str, quality: CutoffQuality, where: str) -> list[str]:
+    sensitivity, specificity = quality.sensitivity, quality.specificity
+    if min(sensitivity.cells, specificity.cells) < FEW_CELLS:
+        return [
+            f"the cutoff of {marker}{where} rests on fewer than {FEW_CELLS} cells of a monoculture "
+            f"({sensitivity.cells} and {specificity.cells} could be held out): it is a guess"
+        ]
+    if sensitivity.value + specificity.value - 1 < LEAST_YOUDEN:
+        return [
+            f"{marker} hardly tells the monocultures apart{where}: of cells that its cutoff had "
+            f"not seen, {sensitivity.value:.0%} with the marker are above it and "
+            f"{1 - specificity.value:.0%} without"
+        ]
+    return []

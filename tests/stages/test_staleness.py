@@ -54,11 +54,13 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "rename.channel_map": ({"1": "DAPI"}, {"rename"}),
     "segment.channels": (["DAPI", "FITC"], {"segment"}),
     "segment.clear_border": (False, {"segment"}),
+    "segment.min_contrast": (0.5, {"segment"}),
     "align.cp_channels": (["FITC"], {"align"}),
     "align.gt_channels": (["EdU"], {"align"}),
     "align.max_shift_px": (180.0, {"align"}),
     "align.min_overlap": (0.45, {"align"}),
     "align.lost_ratio": (0.3, {"align"}),
+    "align.model": ("translation", {"align"}),
     "crop.region": ("nucleus", CROPS),
     "crop.patch_size": (30, CROPS),
     "crop.masked": (True, CROPS),
@@ -164,6 +166,10 @@ BACKEND_VALUES = {
     "nms_thresh": 0.35,
     "max_reach_px": 12.0,
     "threshold": "local",
+    "method": "distance",
+    "precision": "full",
+    "reach": 1.5,
+    "regularisation": 0.2,
 }
 
 

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +13,20 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
-from nucprof.io.results import Results
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
-from nucprof.run.manifest import Manifest, StageRecord, now, versions
-from nucprof.run.places import Places
+from nucprof.run.manifest import StageRecord, now, versions
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult
+from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
-from nucprof.stages import stage as find_stage
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
 
 if TYPE_CHECKING:  # numpy: not where nothing is to be done
-    from nucprof.raw.index import ImageIndex
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +44,7 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Run:
+class Run(RunState):
     """A project being run; the :class:`~nucprof.stages.base.Context` of its stages.
 
     Parameters
@@ -67,33 +64,9 @@ class Run:
         *,
         name: str = "default",
     ) -> None:
-        self.project = project
-        self.results = Results(project.project.output)
+        super().__init__(project, name=name)
         self.options = options or Options()
         self.reporter = reporter or Silent()
-        self.name = name
-        self.manifest = Manifest.read(self.results.manifest)
-        self.places = Places(project.root, self.results.root)
-        self._journals: dict[str, dict[tuple[str, str], Entry]] = {}
-
-    @cached_property
-    def images(self) -> ImageIndex:
-        """Which file holds which channel, from ``images.csv``."""
-        from nucprof.raw.index import ImageIndex
-
-        listed = next(iter(self.entries("rename").values()), None)
-        moved = None
-        if listed is not None and listed.record is not None:
-            moved = Path(listed.record.root), self.project.root
-        return ImageIndex.read(self.results.images, moved)
-
-    def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
-        """Finished jobs of a stage, from its journal."""
-        if stage not in self._journals:
-            declared = find_stage(stage)
-            path = self.results.journal(self._record_name(declared))
-            self._journals[stage] = journal.read(path, declared.record, self.places)
-        return self._journals[stage]
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are no part of the results; nothing is recorded."""
@@ -106,7 +79,7 @@ class Run:
 
         Raises :class:`UserError` where an input stage has not run.
         """
-        self._require_needs(stage)
+        self.require_needs(stage)
         selector = FieldSelector(self.options.fields)
 
         def forced(job: Job) -> bool:
@@ -116,28 +89,11 @@ class Run:
         return assess(
             stage,
             self,
-            self.manifest.stages.get(self._record_name(stage)),
+            self.manifest.stages.get(self.record_name(stage)),
             self.entries(stage.name),
             places=self.places,
             forced=forced,
         )
-
-    def _require_needs(self, stage: Stage) -> None:
-        """Name the command of the first stage that must run before this one and has not."""
-        needed = set(stage.needs(self.project))
-        for earlier in reversed(STAGES):
-            if earlier.name in needed:
-                needed |= set(earlier.needs(self.project))
-        for earlier in STAGES:
-            if (
-                earlier.name in needed
-                and not earlier.skip(self.project)
-                and not self.entries(earlier.name)
-            ):
-                raise UserError(
-                    f"'{earlier.name}' has not run yet; run: nucprof {earlier.command} PROJECT "
-                    "(or nucprof run-all PROJECT)."
-                )
 
     def run_stage(self, stage: Stage) -> StageResult:
         """Run a stage as far as it is stale.
@@ -189,13 +145,8 @@ class Run:
 
     # ------------------------------------------------------------------ the steps of a stage
 
-    def _record_name(self, stage: Stage) -> str:
-        """Results that are kept under a name of their own have a record of their own."""
-        own = stage.named and self.name != "default"
-        return f"{stage.name}@{self.name}" if own else stage.name
-
     def _status(self, stage: Stage) -> str:
-        record = self.manifest.stages.get(self._record_name(stage))
+        record = self.manifest.stages.get(self.record_name(stage))
         return record.status if record else ""
 
     def _chosen(self, assessment: Assessment) -> list[tuple[Job, str]]:
@@ -241,14 +192,14 @@ class Run:
         self._compact(stage)
 
     def _compact(self, stage: Stage) -> None:
-        path = self.results.journal(self._record_name(stage))
+        path = self.results.journal(self.record_name(stage))
         entries = self.entries(stage.name)
         journal.rewrite(path, [entries[key] for key in sorted(entries)], self.places)
 
     def _run_jobs(self, stage: Stage, jobs: list[tuple[Job, str]]) -> set[tuple[str, str]]:
         """Run jobs, journal each as it finishes, and return the keys of those that ran."""
         pool = self._pool(stage, jobs)
-        path = self.results.journal(self._record_name(stage))
+        path = self.results.journal(self.record_name(stage))
         failed = 0
         ran = set()
 
@@ -331,7 +282,7 @@ class Run:
 
     def _record(self, stage: Stage, record: StageRecord) -> None:
         self.manifest.project = self.project.project.name
-        self.manifest.stages[self._record_name(stage)] = record
+        self.manifest.stages[self.record_name(stage)] = record
         self.manifest.write()
 
     def _untouched(self, stage: Stage) -> StageResult:

@@ -328,9 +328,14 @@ def read_sources(job: Job, sources: Mapping[str, Source], channels: Sequence[str
 
 def layouts(project: Project) -> dict[str, Layout]:
     """Layout by plate; plates without one are absent."""
-    from nucprof.io.tables import read_layout
+    from nucprof.io.layouts import read_layout
 
-    return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
+    mixed = project.gate.mixed_culture
+    return {
+        plate.name: read_layout(plate.layout).with_mixed_called(mixed)
+        for plate in project.plates
+        if plate.layout
+    }
 
 
 def layout_paths(project: Project) -> tuple[Path, ...]:

@@ -104,6 +104,13 @@ class SegmentBase(Section):
         [], "channels segmented; default the nuclear one for nuclei, all for cells"
     )
     clear_border: bool = setting(True, "drop objects that touch the image border")
+    min_contrast: float = setting(
+        0.15,
+        "drop nuclei that stand out from their own surroundings by less than this share of their "
+        "brightness, or no more than noise does; 0 keeps everything",
+        ge=0,
+        lt=1,
+    )
 
 
 class AlignSettings(Section):
@@ -135,6 +142,7 @@ class AlignSettings(Section):
     )
 
 
+PatchSize = Annotated[int, Field(ge=4)]
 Region = Literal["nucleocentric", "nucleus", "cell"]
 
 
@@ -144,8 +152,11 @@ class CropSettings(Section):
     region: Region | None = setting(
         None, "what a crop shows; default nucleocentric, in cell mode cell"
     )
-    patch_size: int | None = setting(
-        None, "side of a crop; default 60, for region cell 192", unit="px", ge=4
+    patch_size: Auto | PatchSize | None = setting(
+        None,
+        "side of a crop; default 60, for region cell 192; auto: from the nuclear size that segment "
+        "measured",
+        unit="px",
     )
     masked: bool | None = setting(
         None, "set pixels outside the object to 0; default by region: false, nucleus and cell true"

@@ -7,6 +7,7 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nucprof.cli.app import build_app
@@ -106,7 +107,7 @@ class TestRunAll:
         planned = []
         assess = Run.assess
         monkeypatch.setattr(
-            Run, "assess", lambda self, s: planned.append(s.name) or assess(self, s)
+            Run, "assess", lambda self, s, **o: planned.append(s.name) or assess(self, s, **o)
         )
         return planned
 
@@ -331,3 +332,25 @@ def test_the_ledger_forgets_what_later_stages_said_of_older_masks(tmp_path):
     assert set(first["status"]) == {"kept"}
     second = table[table["Metadata_Well"] == "C02"]
     assert set(second["stage"]) == {"", "align"}
+
+
+def test_force_is_about_the_stage_asked_for_alone(call):
+    assert call("run-all", "--until", "features")[0] == 0
+    status, out, err = call("features", "--force")
+    assert status == 0
+    assert "3 of 3 to do: forced" in out
+    assert err == ""
+
+
+def test_force_for_some_fields_keeps_the_rows_of_the_others(call, plate):
+    assert call("run-all", "--until", "features")[0] == 0
+    path = plate.root / "results" / "features" / "CP.parquet"
+    before = read_table(path)
+    status, out, _ = call("features", "--force", "--fields", "B-03-01")
+    assert status == 0
+    assert "1 of 3 to do: forced" in out
+    assert "CP: 6 cells" in out
+    pd.testing.assert_frame_equal(read_table(path), before)
+    assert states(call("run-all", "--until", "features", "--dry-run")[1])["features"] == (
+        "up to date (3 done)"
+    )

@@ -120,10 +120,10 @@ def test_repeats_share_the_split_and_not_the_weights():
 
 
 def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
-    learnt = []
+    learned = []
 
     def spy(network, inputs, train, validation, training, **more):
-        learnt.append((train.numbers, training))
+        learned.append((train.numbers, training))
         return original(network, inputs, train, validation, training, **more)
 
     original = cnn_evaluate.train_network
@@ -133,7 +133,7 @@ def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
     result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
     assert [run["n_train"] for run in result.metrics["seeds"]] == [8, 8]
     chosen = []
-    for numbers, training in learnt:
+    for numbers, training in learned:
         assert len(numbers) == 48  # as without per_class: 3 steps of 16 in the only epoch
         assert training == few.training
         cells, times = np.unique(numbers, return_counts=True)

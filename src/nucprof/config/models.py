@@ -123,9 +123,15 @@ class AlignSettings(Section):
     )
     lost_ratio: float = setting(
         0.2,
-        "a cell is lost when the nuclear area seen in the round is under this share of its own",
+        "a cell is lost when its nucleus stands out from its ring in the round by under this share "
+        "of what its contrast in Cell Painting leads to expect",
         ge=0,
         le=1,
+    )
+    model: Literal["auto", "translation", "similarity"] = setting(
+        "auto",
+        "how a round may differ from Cell Painting: translation, a shift; similarity, also a "
+        "rotation and a magnification; auto takes a similarity where the field's parts ask for it",
     )
 
 
@@ -283,9 +289,9 @@ class CnnSettings(Section):
 
 
 class TrainSettings(Section):
-    """What is learnt, from which cells; shared by forest and network."""
+    """What is learned, from which cells; shared by forest and network."""
 
-    targets: list[str] = setting([], "classes learnt; default all")
+    targets: list[str] = setting([], "classes learned; default all")
     culture: Literal["auto", "mixed", "mono"] = setting(
         "auto", "cells trained on; auto: mixed where there is a gate, else mono"
     )

@@ -1,6 +1,6 @@
 """How far chance alone gets: labels change places between wells that could have held them.
 
-Cells of a well share medium, staining and focus, so a classifier that has learnt which well a cell
+Cells of a well share medium, staining and focus, so a classifier that has learned which well a cell
 is from looks as if it knew the class whenever wells of one class happen to be alike. Shuffling the
 labels of single cells hides this; shuffling those of whole wells shows it (Good 2005, "Permutation,
 Parametric and Bootstrap Tests of Hypotheses", on restricted exchangeability).

@@ -65,7 +65,7 @@ class NetworkJob(Job):
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """The culture that was learnt from, the network, and where it was trained."""
+    """The culture that was learned from, the network, and where it was trained."""
 
     culture: str
     architecture: str

@@ -49,7 +49,7 @@ class ForestJob(Job):
 
 @dataclass(frozen=True)
 class ForestRecord:
-    """The culture that was learnt from, and the number of features."""
+    """The culture that was learned from, and the number of features."""
 
     culture: str
     features: int

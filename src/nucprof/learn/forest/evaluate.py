@@ -61,7 +61,7 @@ def evaluate_forest(
 ) -> ForestResult:
     """Evaluate a forest on unseen wells, then fit the one to ship on all labelled cells.
 
-    Everything that is learnt (scaling, redundant features, trees and depth, the forest) is learnt
+    Everything that is learned (scaling, redundant features, trees and depth, the forest) is learned
     on the training part alone. Missing values (NaN) are no error, see :func:`fit_forest`.
 
     Parameters

@@ -481,6 +481,8 @@ class TestFlags:
 
         special = {"rename.channel_map": "--channel", "gate.classes": "--class"}
         special |= {"gate.cutoffs": "--cutoff", "gate.filters": "--filter"}
+        special |= {"reference.wells": "--reference-wells"}
+        special |= {"reference.culture": "--reference-culture"}
         for stage in STAGES:
             if stage.command not in commands:
                 continue

@@ -104,6 +104,13 @@ class SegmentBase(Section):
         [], "channels segmented; default the nuclear one for nuclei, all for cells"
     )
     clear_border: bool = setting(True, "drop objects that touch the image border")
+    min_contrast: float = setting(
+        0.15,
+        "drop nuclei that stand out from their own surroundings by less than this share of their "
+        "brightness, or no more than noise does; 0 keeps everything",
+        ge=0,
+        lt=1,
+    )
 
 
 class AlignSettings(Section):
@@ -135,6 +142,7 @@ class AlignSettings(Section):
     )
 
 
+PatchSize = Annotated[int, Field(ge=4)]
 Region = Literal["nucleocentric", "nucleus", "cell"]
 
 
@@ -144,8 +152,11 @@ class CropSettings(Section):
     region: Region | None = setting(
         None, "what a crop shows; default nucleocentric, in cell mode cell"
     )
-    patch_size: int | None = setting(
-        None, "side of a crop; default 60, for region cell 192", unit="px", ge=4
+    patch_size: Auto | PatchSize | None = setting(
+        None,
+        "side of a crop; default 60, for region cell 192; auto: from the nuclear size that segment "
+        "measured",
+        unit="px",
     )
     masked: bool | None = setting(
         None, "set pixels outside the object to 0; default by region: false, nucleus and cell true"
@@ -244,6 +255,25 @@ class GateSettings(Section):
         return read
 
 
+class ReferenceSettings(Section):
+    """Wells of known culture, with which the others of their plate are compared."""
+
+    wells: list[str] = setting(
+        [], "reference wells, e.g. B02 (of every plate) or rep1/B02", flag="reference_wells"
+    )
+    culture: list[str] = setting(
+        [],
+        "cultures whose wells are reference wells; default the layout's monocultures",
+        flag="reference_culture",
+    )
+
+    @field_validator("culture", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        """Accept one name beside a list of names."""
+        return [value] if isinstance(value, str) else value
+
+
 class ForestSettings(Section):
     """The random forest."""
 
@@ -253,7 +283,11 @@ class ForestSettings(Section):
     )
     regions: list[str] = setting([], "compartments used; default all")
     channels: list[str] = setting([], "channels used; default all")
-    scaling: Literal["none", "plate", "well"] = setting("none", "z-score of the features")
+    scaling: Literal["none", "plate", "well"] = setting(
+        "none",
+        "z-score of the features: plate by the plate's reference wells; well by a well's own cells "
+        "(published), which erases what wells hold: no composition",
+    )
     drop_redundant: bool = setting(False, "drop one of each pair of features with r > 0.95")
 
 
@@ -273,7 +307,8 @@ class CnnSettings(Section):
     schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
     patience: int = setting(15, "epochs without a better validation loss before stopping", ge=1)
     normalise: Literal["crop", "plate"] = setting(
-        "crop", "percentiles of each crop and channel (published), or of the plate's channel"
+        "crop",
+        "percentiles of each crop and channel (published), or of the plate's reference wells",
     )
     pretrained: Path | None = setting(
         None, "file of ImageNet weights (.pth), where you have one", decides=False

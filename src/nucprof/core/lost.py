@@ -118,6 +118,8 @@ def _usual(kept: Float64, lost_ratio: float) -> float:
 
 def _dense(labels: NDArray) -> tuple[NDArray[np.int64], NDArray]:
     """Labels of the nuclei, (N,), and an image of their ranks from 1 on."""
+    names: NDArray
+    ranks: NDArray
     where = labels > 0
     values = labels[where].astype(np.int64)
     if values.size and values.max() <= labels.size:

@@ -19,6 +19,7 @@ their place below the results, so that a moved project stays up to date.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as default  # `field` is what a job is about
 from functools import cached_property
@@ -77,6 +78,8 @@ class NoRecord:
 
 J = TypeVar("J", bound=Job)
 R = TypeVar("R")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,14 @@ class Context(Protocol):
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are no part of the results, e.g. for a preview; nothing is recorded."""
+        ...
+
+    def workers_of(self, stage: Stage, jobs: Sequence[J]) -> AbstractContextManager[None]:
+        """Keep a stage's workers for all that is performed or spread inside the block."""
+        ...
+
+    def spread(self, function: Callable[[T], U], items: Sequence[T]) -> list[U]:
+        """Apply a function of a module to items, in the workers that do the stage's jobs."""
         ...
 
     @cached_property

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucprof.config.by_mode import crop_kind
+from nucprof.config.by_mode import CropKind, crop_kind, fitting_patch, nuclear_diameters
 from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
 from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
@@ -22,6 +22,9 @@ from nucprof.stages.base import (
     needs,
     read_sources,
 )
+
+#: Length of an elongated nucleus, in diameters of the disk of its area.
+NUCLEUS_LENGTH = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +142,24 @@ def finish(context: Context, plan: Plan[CropJob], entries: Sequence[Entry[CropRe
             f"{count} crops of {kind.patch_size} x {kind.patch_size} px ({kind.region}), "
             f"{padded} padded at the image's edge"
         ],
+        warn_of_size(kind, nuclear_diameters(context.project)),
     )
+
+
+def warn_of_size(kind: CropKind, diameters: Mapping[str, float]) -> list[str]:
+    """What to tell of plates whose nuclei do not fit into the crops.
+
+    Half as long again as wide, a nucleus is 1.22 times as long as the disk of its area is wide.
+    """
+    large = {p: d for p, d in diameters.items() if kind.patch_size < NUCLEUS_LENGTH * d}
+    if not large:
+        return []
+    sizes = ", ".join(f"{plate} {d:g} px" for plate, d in large.items())
+    return [
+        f"crops of {kind.patch_size} px cut nuclei off: their diameter is {sizes}; take "
+        f"--patch-size {fitting_patch(large, kind.region)}, or "
+        'crop.patch_size = "auto", which follows the nuclear size'
+    ]
 
 
 STAGE = Stage(

@@ -98,7 +98,9 @@ def plan(context: Context) -> Plan[FeaturesJob]:
             )
         )
     return Plan(
-        jobs, table_inputs=layout_paths(project), table_settings={"csv": project.features.csv}
+        jobs,
+        table_inputs=(*layout_paths(project), results.objects),
+        table_settings={"csv": project.features.csv},
     )
 
 
@@ -256,11 +258,12 @@ def finish(
 ) -> Summary:
     """Join the fields' parts into one table per round."""
     from nucprof.io.tables import concatenate, read_table, write_table
+    from nucprof.segmentation.object_table import evidence_of
 
     project, results = context.project, context.results
     done = {entry.key for entry in entries if entry.status == "done"}
     summary = Summary()
-    add = add_culture(project)
+    culture, evidence = add_culture(project), evidence_of(results.objects)
     for name in (CP_ROUND, *project.rounds):
         parts = [
             path
@@ -270,7 +273,7 @@ def finish(
             if r.name == name
         ]
         target = results.features(name)
-        count = concatenate(parts, target, add)
+        count = concatenate(parts, target, lambda part: evidence(culture(part)))
         summary.outputs.append(target)
         if project.features.csv:
             write_table(target.with_suffix(".csv"), read_table(target))

@@ -223,6 +223,16 @@ class TestLeftOut:
                 tifffile.imwrite(plate.cp / f"B0{n}_s1_w{c}.tif", odd)
         self.left_out(plate, "B03_s1_w2.tif is 10 x 15")
 
+    def test_a_field_of_half_size(self, many):
+        ome(many.cp / "B03.ome.tif", field(3)[:, : H // 2, : W // 2])
+        self.left_out(many, "B03.ome.tif is 6 x 7, while most fields are 12 x 15")
+
+    def test_sizes_of_two_kinds_are_both_kept(self, many):
+        for n in (3, 4):
+            ome(many.cp / f"B0{n}.ome.tif", field(n)[:, : H // 2])
+        many.run()
+        assert len(many.values()) == 4
+
     def test_the_command_ends_with_success(self, many, capsys):
         (many.cp / "B03.ome.tif").write_bytes(b"II*\0")
         assert run_app(build_app(), ["rename", str(many.write())]) == 0

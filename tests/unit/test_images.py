@@ -209,6 +209,15 @@ class TestTiff:
         )
         assert describe(path).pixel_size_um == pytest.approx(0.5)
 
+    @pytest.mark.parametrize("ratio", [(1, 0), (0, 1), (0, 0)])
+    def test_a_resolution_that_is_no_number(self, tmp_path, ratio):
+        path = save(
+            tmp_path / "a.tif", stack(1)[0], resolution=(20000, 20000), resolutionunit="CENTIMETER"
+        )
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            file.pages[0].tags["XResolution"].overwrite(ratio)
+        assert describe(path).pixel_size_um is None
+
     def test_pixel_size_without_unit_is_unknown(self, tmp_path):
         assert describe(save(tmp_path / "a.tif", stack(1)[0])).pixel_size_um is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,21 @@ from nucprof.errors import UserError
 
 Grid = Mapping[tuple[int, int], str]
 """Text by row and column, from 0; cells that are empty are not in it."""
+
+# What the libraries raise on files that are damaged, locked or of another kind.
+BROKEN = (
+    OSError,
+    BadZipFile,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+)
 
 _MOST_BYTES = 5_000_000
 _MOST_ROWS, _MOST_COLUMNS = 5_000, 200  # a long table of three 1536-well plates fits
@@ -39,8 +55,10 @@ def read_grid(path: Path, sheet: str) -> Grid:
         if path.stat().st_size > _MOST_BYTES:
             raise UserError(f"{path} is larger than {_MOST_BYTES // 10**6} MB: is it a layout?")
         grid = _workbook(path, sheet) if _is_zip(path) else _text(path)
-    except (OSError, BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
+    except BROKEN as error:
+        raise UserError(
+            f"{path} cannot be read: {error}. Save the layout as .xlsx or .csv, without a password."
+        ) from None
     for row, column in grid:
         if row >= _MOST_ROWS or column >= _MOST_COLUMNS:
             raise UserError(
@@ -61,8 +79,12 @@ def _is_zip(path: Path) -> bool:
 
 def _workbook(path: Path, name: str) -> Grid:
     import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
 
-    book = openpyxl.load_workbook(path, data_only=True)
+    try:
+        book = openpyxl.load_workbook(path, data_only=True)
+    except InvalidFileException as error:
+        raise UserError(f"{path} is no Excel file: {error}") from None
     try:
         named = {sheet.title.strip().casefold(): sheet for sheet in book.worksheets}
         if len(named) > 1 and name.casefold() not in named:

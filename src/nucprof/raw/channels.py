@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,10 +41,12 @@ def round_sources(
     zoom = zoom_to(found, painted_um)
     size = found.pixel_size_um
     pixels: dict[str, Any] = {"zoom": zoom, "pixel_size_um": size if zoom == 1 else painted_um}
+    usual = _usual_size(found)
     sources: FieldSources = {}
     wrong: dict[FieldKey, ProjectError] = {}
     for key, files in sorted(found.fields.items()):
         try:
+            _refuse_sizes(found, key, files, usual)
             own = field_sources(found, key, choice.of_time(files), choice, settings)
             sources[key] = {name: replace(source, **pixels) for name, source in own.items()}
         except ProjectError as error:
@@ -90,11 +92,9 @@ def field_sources(
     Raises
     ------
     ProjectError
-        The planes in the files are not as many as the channels listed, a token is unknown, or the
-        files differ in size.
+        The planes in the files are not as many as the channels listed, or a token is unknown.
     """
     r, infos = found.round, found.infos
-    _refuse_sizes(r, key, files, infos)
     by_token: dict[str | None, list[RoundFile]] = defaultdict(list)
     for file in sorted(files, key=lambda f: f.parsed.z):
         by_token[file.parsed.channel].append(file)
@@ -138,13 +138,29 @@ def _source(
     return replace(source, projection=choice.projection, stack=stack)
 
 
+def _usual_size(found: RoundFiles) -> tuple[int, int] | None:
+    """Height and width of most fields; None where less than two thirds share them."""
+    sizes = Counter(_size(found, files[0]) for files in found.fields.values())
+    size, count = sizes.most_common(1)[0]
+    return size if 3 * count >= 2 * len(found.fields) else None
+
+
 def _refuse_sizes(
-    r: Round, key: FieldKey, files: Sequence[RoundFile], infos: Mapping[Path, ImageInfo]
+    found: RoundFiles, key: FieldKey, files: Sequence[RoundFile], usual: tuple[int, int] | None
 ) -> None:
-    sizes = {(infos[f.path].height, infos[f.path].width): f.path.name for f in files}
+    sizes = {_size(found, file): file.path.name for file in files}
+    told = ", ".join(f"{name} is {h} x {w}" for (h, w), name in sizes.items())
     if len(sizes) > 1:
-        told = ", ".join(f"{name} is {h} x {w}" for (h, w), name in sizes.items())
-        raise ProjectError(f"{r.text}: the files of field {key} differ in size: {told}.")
+        raise ProjectError(f"{found.round.text}: the files of field {key} differ in size: {told}.")
+    if usual is not None and usual not in sizes:
+        raise ProjectError(
+            f"{found.round.text}: {told}, while most fields are {usual[0]} x {usual[1]}."
+        )
+
+
+def _size(found: RoundFiles, file: RoundFile) -> tuple[int, int]:
+    info = found.infos[file.path]
+    return info.height, info.width
 
 
 def _planes_by_name(r: Round, path: Path, info: ImageInfo) -> dict[str, int]:

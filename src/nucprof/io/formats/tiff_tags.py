@@ -56,4 +56,4 @@ def pixel_size_um(file: Any) -> float | None:
         if known:
             return known
     per_unit = {3: 1e4}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 0)
-    return float(size * per_unit) if per_unit else None
+    return float(size * per_unit) or None if per_unit else None

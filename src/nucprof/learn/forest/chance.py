@@ -10,6 +10,7 @@ import pandas as pd
 
 from nucprof.learn.chance import Chance, Codes, Exchange, permutation_test
 from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba
+from nucprof.learn.scaling import without_wells
 from nucprof.learn.scores import macro_f1, table_of
 from nucprof.learn.split import attach, cv_folds
 from nucprof.plate.columns import PLATE, TARGET, WELL, WELL_KEY
@@ -22,7 +23,12 @@ CELLS = 600
 
 
 def forest_chance(
-    cells: pd.DataFrame, features: Sequence[str], settings: ForestSettings, seed: int
+    cells: pd.DataFrame,
+    features: Sequence[str],
+    settings: ForestSettings,
+    seed: int,
+    *,
+    reference: pd.DataFrame | None = None,
 ) -> Chance:
     """Cross-validate a small forest with the true labels, and with labels exchanged.
 
@@ -35,7 +41,7 @@ def forest_chance(
     ----------
     cells
         All labelled cells, as for :func:`~nucprof.learn.forest.evaluate.evaluate_forest`.
-    features, settings, seed
+    features, settings, seed, reference
         Likewise.
     """
     wells = cells[WELL_KEY].drop_duplicates()
@@ -47,7 +53,7 @@ def forest_chance(
 
     def figure(labels: Codes) -> float:
         named = few.assign(**{TARGET: classes[labels]})
-        return float(macro_f1(_tested(named, features, alone, seed)))
+        return float(macro_f1(_tested(named, features, alone, seed, reference)))
 
     exchange = Exchange.of(few[PLATE].to_numpy(), few[WELL].to_numpy(), truth)
     return permutation_test(
@@ -56,7 +62,11 @@ def forest_chance(
 
 
 def _tested(
-    cells: pd.DataFrame, features: Sequence[str], settings: ForestSettings, seed: int
+    cells: pd.DataFrame,
+    features: Sequence[str],
+    settings: ForestSettings,
+    seed: int,
+    reference: pd.DataFrame | None,
 ) -> np.ndarray:
     """Confusion table `(K, K)` of all cells, by forests that have not seen their wells."""
     split = cv_folds(cells, unit=settings.split_unit, seed=seed, folds=FOLDS)
@@ -65,7 +75,14 @@ def _tested(
     table = np.zeros((len(classes), len(classes)))
     for number in np.unique(fold):
         test = cells[fold == number]
-        fitted = fit_forest(cells[fold != number], features, settings, seed, shape=SHAPE)
+        fitted = fit_forest(
+            cells[fold != number],
+            features,
+            settings,
+            seed,
+            reference=without_wells(reference, test),
+            shape=SHAPE,
+        )
         likely = predict_proba(fitted.forest, fitted.scaler.transform(test), 1)
         table += table_of(truth[fold == number], likely.argmax(axis=1), len(classes))
     return table

@@ -160,7 +160,9 @@ class _Job:
         run, frame, split = self._run("cv", trials, split)
         if self.first:
             self.report("forests on labels exchanged between wells")
-            chance = forest_chance(cells, self.features, self.settings, self.seed)
+            chance = forest_chance(
+                cells, self.features, self.settings, self.seed, reference=self.reference
+            )
             run |= chance_metrics(chance)
         return run, frame, split
 

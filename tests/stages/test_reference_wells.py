@@ -10,6 +10,7 @@ from nucprof.config import Project
 from nucprof.errors import DataError, ModelError
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table, write_table
+from nucprof.learn.forest import chance as forest_chance
 from nucprof.learn.forest import fit as forest_fit
 from nucprof.stages import predict, train_rf
 
@@ -23,6 +24,7 @@ def small_forests(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (30, 40))
     monkeypatch.setattr(forest_fit, "SEARCH_TREES", 30)
     monkeypatch.setattr(forest_fit, "SHAPES", ((3, 1),))
+    monkeypatch.setattr(forest_chance, "ARRANGEMENTS", 3)
 
 
 def make_context(folder, plates, *, channels=("DNA", "GFP"), **sections):

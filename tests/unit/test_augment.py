@@ -158,8 +158,8 @@ def test_limits_of_a_masked_crop_are_those_of_its_cell():
     held = CropsInMemory(crops, RealPixels(real_boxes(centre, 16, (20, 20)), masked=True))
     expected = np.percentile(image[:, 3:12, 0:6].reshape(2, -1), [0.1, 99.9], axis=1).T
     np.testing.assert_allclose(crop_limits(held)[0], expected, rtol=1e-5)
-    whole = plate_limits(held, np.array(["p"]), np.array([True]))
-    np.testing.assert_allclose(whole[0], expected, rtol=1e-5)
+    whole = plate_limits(held, np.array([0]), np.array(["p"]), np.array(["a"]))
+    np.testing.assert_allclose(whole["p"], expected, rtol=1e-5)
     empty = CropsInMemory(np.zeros((1, 2, 4, 4), np.uint16), RealPixels(masked=True))
     np.testing.assert_array_equal(crop_limits(empty), 0)
 

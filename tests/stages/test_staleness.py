@@ -51,6 +51,7 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "rename.channel_map": ({"1": "DAPI"}, {"rename"}),
     "segment.channels": (["DAPI", "FITC"], {"segment"}),
     "segment.clear_border": (False, {"segment"}),
+    "segment.min_contrast": (0.5, {"segment"}),
     "align.cp_channels": (["FITC"], {"align"}),
     "align.gt_channels": (["EdU"], {"align"}),
     "align.max_shift_px": (180.0, {"align"}),
@@ -157,7 +158,10 @@ BACKEND_VALUES = {
     "path": None,
     "prob_thresh": 0.55,
     "nms_thresh": 0.35,
-    "max_reach_px": 12.0,
+    "precision": "full",
+    "method": "distance",
+    "regularisation": 0.3,
+    "reach": 1.5,
     "threshold": "local",
 }
 
@@ -285,6 +289,7 @@ FILES: dict[str, set[str] | frozenset[str]] = {
     "results/aligned/demo/masks/nuclei/B-02-01.tif": {"align", "crop", "features", "gradcam"},
     "results/aligned/demo/GT_EdU_BrdU/B-02-01.tif": {"align", "features"},
     "results/registration.csv": {"align"},
+    "results/segment/objects.parquet": {"segment", "features"},
     "results/crops/nucleocentric_24/demo/B-02-01.tif": {"crop", "train-cnn", "embed", "gradcam"},
     "results/crops/nucleocentric_24/index.parquet": {"crop", "train-cnn", "embed", "gradcam"},
     "results/parts/features/CP/demo/B-02-01.parquet": {"features"},

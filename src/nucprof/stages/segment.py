@@ -58,7 +58,8 @@ class SegmentJob(Job):
 
     ``sources`` lacks a channel that has no file. ``masks`` are the field's masks made elsewhere, by
     kind. ``weights`` is the hash of the network's weights, ``precision`` in what it multiplies on
-    this machine: a project that is moved to another one stays up to date. ``min_contrast`` is 0 where nothing is dropped. The last output is the field's table of objects.
+    this machine: a project that is moved to another one stays up to date. ``min_contrast`` is 0
+    where nothing is dropped. The last output is the field's table of objects.
     """
 
     backend: str

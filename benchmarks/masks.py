@@ -279,7 +279,7 @@ def main() -> None:
     parts["sparse"].add_argument("--seed", type=int, default=0)
     parts["sparse"].add_argument("--each", action="store_true", help="also print every odd field")
     for name in ("sparse", "haze"):
-        parts[name].add_argument("--min-contrast", type=float, default=0.15)
+        parts[name].add_argument("--min-contrast", type=float, default=0.7)
         parts[name].add_argument("--scale", type=float, help="instead of measuring it")
     for part in parts.values():
         part.add_argument("--model", default="nucprof-fluo")

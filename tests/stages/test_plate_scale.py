@@ -55,8 +55,10 @@ def worker():
 
 
 def to_measure(tmp_path, planes):
-    measurement = Measurement("hash", "DAPI", 1, 99, "float32")
-    return PlateToMeasure(tmp_path / "scale-rep1.json", measurement, MODEL, "cpu", planes)
+    measurement = Measurement("hash", "DAPI", 1, 99)
+    return PlateToMeasure(
+        tmp_path / "scale-rep1.json", measurement, MODEL, "cpu", "float32", planes
+    )
 
 
 def test_the_scale_brings_nuclei_to_the_size_that_the_network_knows(tmp_path, worker):

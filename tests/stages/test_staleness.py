@@ -165,6 +165,13 @@ BACKEND_VALUES = {
     "path": None,
     "prob_thresh": 0.55,
     "nms_thresh": 0.35,
+<<<<<<< HEAD
+=======
+    "precision": "full",
+    "method": "distance",
+    "regularisation": 0.3,
+    "reach": 1.5,
+>>>>>>> h-masks
     "threshold": "local",
     "method": "distance",
     "precision": "full",
@@ -298,6 +305,7 @@ FILES: dict[str, set[str] | frozenset[str]] = {
     "results/aligned/demo/masks/nuclei/B-02-01.tif": {"align", "crop", "features", "gradcam"},
     "results/aligned/demo/GT_EdU_BrdU/B-02-01.tif": {"align", "features"},
     "results/registration.csv": {"align"},
+    "results/segment/objects.parquet": {"segment", "features"},
     "results/crops/nucleocentric_24/demo/B-02-01.tif": {"crop", "train-cnn", "embed", "gradcam"},
     "results/crops/nucleocentric_24/index.parquet": {"crop", "train-cnn", "embed", "gradcam"},
     "results/parts/features/CP/demo/B-02-01.parquet": {"features"},

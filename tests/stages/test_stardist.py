@@ -209,7 +209,7 @@ def test_a_sparse_or_empty_plate_has_few_or_no_objects(worker, dtype):
     true = found = false = 0
     for seed, diameter in enumerate((10, 24, 60)):
         fields = [sparse_field(n, diameter, 10 * seed + n, dtype) for n in (0, 1, 3)]
-        masks = worker("find", [image for image, _ in fields], 0.15)
+        masks = worker("find", [image for image, _ in fields], 0.7)
         for (_, truth), mask in zip(fields, masks, strict=True):
             hits = int((overlaps(truth, mask) > 0.5).sum())
             true, found = true + truth.max(), found + hits
@@ -218,7 +218,7 @@ def test_a_sparse_or_empty_plate_has_few_or_no_objects(worker, dtype):
     assert found >= 11
     assert false <= 1
     empty = [sparse_field(0, 1, 90 + k, dtype)[0] for k in range(3)]
-    assert not any(mask.any() for mask in worker("find", empty, 0.15))
+    assert not any(mask.any() for mask in worker("find", empty, 0.7))
 
 
 def test_folder_that_is_no_model_is_a_model_error(worker, tmp_path):

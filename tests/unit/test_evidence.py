@@ -46,14 +46,14 @@ def test_figures_of_a_known_scene():
     assert abs(found.significance[3]) < 4
     assert (found.significance[:2] > 5 * SURE).all()
     assert (found.edge_share[:2] > 0.95).all()
-    assert found.stands_out(0.1).tolist() == [True, True, False, False]
+    assert found.stands_out(0.7).tolist() == [True, True, False, False]
 
 
 def test_brightness_does_not_matter_to_contrast():
     image, labels = scene()
     dark = measure_evidence(300 + 0.2 * image, labels)
     assert dark.contrast[:2] == pytest.approx(measure_evidence(image, labels).contrast[:2])
-    assert dark.stands_out(0.1).tolist() == [True, True, False, False]
+    assert dark.stands_out(0.7).tolist() == [True, True, False, False]
 
 
 def test_depends_neither_on_gaps_nor_on_the_type():
@@ -89,7 +89,7 @@ def test_an_even_background_is_not_without_noise():
     image[nucleus] = 3
     found = measure_evidence(image, np.where(nucleus, 1, np.where(nothing, 2, 0)))
     assert np.isfinite(found.significance).all()
-    assert found.stands_out(0.1).tolist() == [True, False]
+    assert found.stands_out(0.7).tolist() == [True, False]
 
 
 def test_touching_and_enclosed_objects():
@@ -104,16 +104,16 @@ def test_touching_and_enclosed_objects():
     assert found.touching[3] == 1
     # An enclosed object has no ring; it is compared with the background.
     assert found.contrast[3] == pytest.approx(1, abs=0.05)
-    assert found.stands_out(0.1).all()
+    assert found.stands_out(0.7).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (5, 7)])
 def test_no_objects(shape):
     found = measure_evidence(np.ones(shape), np.zeros(shape, np.uint8))
-    assert found.ids.size == found.contrast.size == found.stands_out(0.1).size == 0
+    assert found.ids.size == found.contrast.size == found.stands_out(0.7).size == 0
 
 
 def test_an_object_that_fills_the_image():
     found = measure_evidence(np.ones((6, 6)), np.ones((6, 6), np.int32))
     assert np.isfinite(found.contrast).all()
-    assert not found.stands_out(0.1).any()
+    assert not found.stands_out(0.7).any()

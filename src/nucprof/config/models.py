@@ -105,9 +105,9 @@ class SegmentBase(Section):
     )
     clear_border: bool = setting(True, "drop objects that touch the image border")
     min_contrast: float = setting(
-        0.15,
-        "drop nuclei that stand out from their own surroundings by less than this share of their "
-        "brightness, or no more than noise does; 0 keeps everything",
+        0.7,
+        "drop nuclei that are dim beside the others and stand out from their own surroundings by "
+        "less than this share of their brightness, and what is no more than noise; 0 keeps all",
         ge=0,
         lt=1,
     )

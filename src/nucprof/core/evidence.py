@@ -26,6 +26,8 @@ SURE = 5.0
 #: An object less bright than this many standard deviations of single pixels above its ring is one
 #: where this share of its outline lies on an edge; else it is a cloud of the background.
 CLEAR, OUTLINED = 1.5, 0.8
+#: Objects whose step is below this share of the field's median step are dim.
+DIM = 0.35
 #: Whole grey levels by which an object of an image of integers stands out at least.
 LEVELS = 1.5
 
@@ -67,16 +69,24 @@ class Evidence:
     touching: FloatArray
     level: float = 0.0
 
+    @property
+    def dim(self) -> NDArray[np.bool_]:
+        """Which objects stand out much less than is usual in the field, ``(N,)`` bool."""
+        usual = float(np.median(self.step)) if len(self.ids) else 0.0
+        return self.step < DIM * usual
+
     def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
         """Which objects are no piece of haze and no accident of the noise, ``(N,)`` bool.
 
-        All of them where `min_contrast` is 0.
+        A piece of haze is dim beside the field's nuclei and lies on lit ground: its contrast is
+        below `min_contrast`. A dim nucleus on dark ground is none. All objects stand out where
+        `min_contrast` is 0.
         """
         if min_contrast == 0:
             return np.ones(len(self.ids), dtype=bool)
         certain = (self.significance > SURE) & (self.step >= LEVELS * self.level)
         certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
-        out: NDArray[np.bool_] = (self.contrast >= min_contrast) & certain
+        out: NDArray[np.bool_] = certain & ~(self.dim & (self.contrast < min_contrast))
         return out
 
 

@@ -22,8 +22,6 @@ from nucprof.core.labels import touches_border
 TINY = 0.2
 #: Objects whose area differs from the field's median by more than this factor are of odd size.
 ODD = 3.0
-#: Objects that stand out less than this share of what is usual in the field are dim.
-DIM = 0.3
 #: The background is compared between this many parts of the image in each direction.
 _PARTS = 4
 #: Fields of a plate whose modified z-score is beyond this stand out (Iglewicz and Hoaglin, "How to
@@ -161,7 +159,7 @@ def measure_quality(
         ``focus`` (see :func:`focus`), ``saturated_share`` (of all pixels), ``illumination`` (see
         :func:`unevenness`), ``objects`` (their number), ``median_area_px``, and of all objects the
         ``border_share``, ``tiny_share`` (below :data:`TINY` of the median area), ``dim_share``
-        (their step below :data:`DIM` of the median step) and ``odd_size_share`` (:data:`ODD` times
+        (:attr:`~nucprof.core.evidence.Evidence.dim`) and ``odd_size_share`` (:data:`ODD` times
         smaller or larger than the median). All are 0 where there is nothing.
     """
     found = measure_evidence(plane, labels) if evidence is None else evidence
@@ -177,7 +175,7 @@ def measure_quality(
         "median_area_px": median,
         "border_share": len(touches_border(labels)) / count if count else 0.0,
         "tiny_share": float(np.mean(areas < TINY * median)) if count else 0.0,
-        "dim_share": float(np.mean(found.step < DIM * step)) if count else 0.0,
+        "dim_share": float(np.mean(found.dim)) if count else 0.0,
         "odd_size_share": float(np.mean(odd)) if count else 0.0,
     }
 

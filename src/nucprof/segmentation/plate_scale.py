@@ -39,8 +39,8 @@ SAME = 1.2
 STEPS = 3
 #: Objects within this factor of the expected diameter count when the scale is measured.
 BELIEVED = 2.5
-#: Objects of less contrast do not count: pieces of haze.
-MIN_CONTRAST = 0.15
+#: Dim objects of less contrast do not count: pieces of haze.
+MIN_CONTRAST = 0.7
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
 

@@ -14,6 +14,7 @@ from nucprof.plate.sources import Source
 if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
     from nucprof.core.scale import FieldSize
     from nucprof.segmentation.plate_scale import ToMeasure
+    from nucprof.segmentation.stardist_model import Precision
 
     Spread = Callable[[Callable[[ToMeasure], FieldSize], Sequence[ToMeasure]], list[FieldSize]]
 
@@ -33,15 +34,12 @@ class Measurement:
         The nuclear channel.
     pmin, pmax : float
         Percentiles of the normalisation.
-    precision : str
-        In what the network multiplies.
     """
 
     model: str
     channel: str
     pmin: float
     pmax: float
-    precision: str
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class PlateToMeasure:
         What decides it.
     model : Path
         The network's folder.
-    device : str
-        Where the network runs.
+    device, precision : str
+        Where the network runs, and in what it multiplies there.
     planes : mapping
         Field -> its nuclear channel, for all fields of the plate.
     """
@@ -66,6 +64,7 @@ class PlateToMeasure:
     measurement: Measurement
     model: Path
     device: str
+    precision: Precision
     planes: Mapping[str, Source]
 
 
@@ -93,7 +92,7 @@ def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
             plate.planes[field],
             plate.measurement.pmin,
             plate.measurement.pmax,
-            "bfloat16" if plate.measurement.precision == "bfloat16" else "float32",
+            plate.precision,
             plate.device,
         )
         for plate, fields in zip(wanted, chosen, strict=True)

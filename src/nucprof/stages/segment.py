@@ -57,8 +57,9 @@ class SegmentJob(Job):
     """One field to segment.
 
     ``sources`` lacks a channel that has no file. ``masks`` are the field's masks made elsewhere, by
-    kind. ``weights`` is the hash of the network's weights, ``precision`` in what it multiplies;
-    ``min_contrast`` is 0 where nothing is dropped. The last output is the field's table of objects.
+    kind. ``weights`` is the hash of the network's weights, ``precision`` in what it multiplies on
+    this machine: a project that is moved to another one stays up to date. ``min_contrast`` is 0
+    where nothing is dropped. The last output is the field's table of objects.
     """
 
     backend: str
@@ -66,7 +67,6 @@ class SegmentJob(Job):
     mode: str
     clear_border: bool
     min_contrast: float
-    precision: str
     channels: tuple[str, ...]
     sources: dict[str, Source]
     weights: str
@@ -75,6 +75,7 @@ class SegmentJob(Job):
     model: Path | None = dataclasses.field(metadata=WHERE_IT_RUNS)
     model_name: str = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
     @property
     def mask_files(self) -> tuple[Path, ...]:
@@ -173,14 +174,21 @@ def _to_measure(jobs: Sequence[SegmentJob]) -> list[PlateToMeasure]:
             planes = {j.field: j.sources[j.channels[0]] for j in own if j.channels[0] in j.sources}
             device = torch_device(first.device) or "cpu"
             wanted.append(
-                PlateToMeasure(first.scale, _measurement(first), first.model, device, planes)
+                PlateToMeasure(
+                    first.scale,
+                    _measurement(first),
+                    first.model,
+                    device,
+                    "bfloat16" if first.precision == "bfloat16" else "float32",
+                    planes,
+                )
             )
     return wanted
 
 
 def _measurement(job: SegmentJob) -> Measurement:
     pmin, pmax = getattr(job.settings, "pmin", 1.0), getattr(job.settings, "pmax", 99.0)
-    return Measurement(job.weights, job.channels[0], pmin, pmax, job.precision)
+    return Measurement(job.weights, job.channels[0], pmin, pmax)
 
 
 def work(job: SegmentJob) -> Outcome[SegmentRecord]:

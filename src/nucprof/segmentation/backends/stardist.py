@@ -42,7 +42,6 @@ class StarDistSettings(Percentiles, Scale, Weights):
         "auto",
         "stardist: auto multiplies in bfloat16 where the CPU is made for it, full in float32 "
         "everywhere",
-        decides=False,  # what it comes to on this machine does
     )
 
 

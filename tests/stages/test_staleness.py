@@ -165,13 +165,6 @@ BACKEND_VALUES = {
     "path": None,
     "prob_thresh": 0.55,
     "nms_thresh": 0.35,
-<<<<<<< HEAD
-=======
-    "precision": "full",
-    "method": "distance",
-    "regularisation": 0.3,
-    "reach": 1.5,
->>>>>>> h-masks
     "threshold": "local",
     "method": "distance",
     "precision": "full",

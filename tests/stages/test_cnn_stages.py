@@ -201,7 +201,7 @@ def test_gradcam_measures_attention_on_the_cells_own_nucleus(plate):
     assert attention["predicted"].tolist()[-1] == "all classes"
     assert attention["n"].iloc[-1] == attention["n"].iloc[:-1].sum()
     assert any("of the attention lies inside the nucleus" in line for line in summary.lines)
-    assert any("removing 20% by random maps by" in line for line in summary.lines)
+    assert any("removing 20% chosen by random maps" in line for line in summary.lines)
     assert any("maps show no evidence" in line for line in summary.lines)
 
 

@@ -265,5 +265,5 @@ def test_background_and_bleed_through_are_told_and_removed(tmp_path: Path) -> No
 
 
 def test_a_background_that_was_not_measured_is_an_error(job) -> None:
-    with pytest.raises(ProjectError, match="Patch among features"):
+    with pytest.raises(ProjectError, match="Patch to features"):
         gate.work(job(GateSettings(background="patch")))

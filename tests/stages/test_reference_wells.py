@@ -120,7 +120,7 @@ def test_pure_and_rare_wells_are_told_on_a_new_plate(tmp_path, scaling):
 
 def test_scaling_by_a_wells_own_cells_is_warned_of_and_gives_no_composition(tmp_path):
     context, outcome = trained(tmp_path, scaling="well")
-    assert any("erases what wells hold" in line for line in outcome.warnings)
+    assert any("removes the composition of wells" in line for line in outcome.warnings)
     folder = context.results.folder("train", "rf", "default")
     other = make_context(tmp_path, TRAINING, predict={"model": folder})
     with pytest.raises(ModelError, match=r'scaling = "well".*composition cannot be told'):

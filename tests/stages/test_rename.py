@@ -146,7 +146,9 @@ class TestIndex:
                 (truth,) = read_channels(index.sources(p, field, "GT", ["EdU"]))[:, 0, 0]
                 paired[field] = (painted, truth)
         assert paired == {"B-02-01": (0, 0), "B-04-01": (2, 2), "B-05-01": (3, 3)}
-        assert "1 fields have no image in GT, left out of what follows: B-03-01" in warnings(result)
+        assert "1 fields have no image in GT, left out of all later stages: B-03-01" in warnings(
+            result
+        )
 
     def test_a_ground_truth_field_without_painting(self, plate):
         plate.truth = ["EdU"]
@@ -165,10 +167,10 @@ class TestIndex:
         (plate.cp / "notes.txt").write_text("not an image")
         (plate.cp / "._WellB02.tif").write_bytes(b"what macOS leaves")
         told = warnings(plate.run())
-        assert "7 files left out, their names do not match pattern 'nis-jobs'" in told
+        assert "7 files left out: their names do not match pattern 'nis-jobs'" in told
         assert "overview 0.tif" in told
         assert "and 2 more" in told
-        assert "1 files are no images, left: ._WellB02.tif" in told
+        assert "1 files are not images and are ignored: ._WellB02.tif" in told
         assert "notes" not in told
 
     def test_a_file_that_cannot_be_read_costs_its_field_only(self, plate):
@@ -404,13 +406,13 @@ class TestMove:
 
     def test_undo_gives_the_old_names_back(self, moved, capsys):
         assert moved.command("--undo") == 0
-        assert "4 files have their old names back." in capsys.readouterr().out
+        assert "4 files have their old names again." in capsys.readouterr().out
         assert snapshot(moved.root) == moved.before
 
     def test_undo_after_the_results_were_deleted(self, moved, capsys):
         shutil.rmtree(moved.root / "results")
         assert moved.command("--undo") == 0
-        assert "4 files have their old names back." in capsys.readouterr().out
+        assert "4 files have their old names again." in capsys.readouterr().out
         assert snapshot(moved.root) == moved.before
 
     def test_undo_after_a_second_move(self, moved, capsys):

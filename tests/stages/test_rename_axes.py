@@ -267,7 +267,7 @@ class TestPixelSize:
         plate.truth = ["EdU"]
         ome(plate.cp / "B02.ome.tif", field(2), **um(0.5))
         ome(plate.gt / "B02.ome.tif", field(3)[:1], ["EdU"])
-        assert "only one of this round and Cell Painting tells its pixel size" in warnings(
+        assert "only one of this round and Cell Painting has a known pixel size" in warnings(
             plate.run()
         )
 

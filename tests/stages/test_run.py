@@ -208,7 +208,7 @@ class TestFailures:
         status, out, err = call("run-all", "--until", "features", "--workers", "1")
         assert status == 1
         assert "failed p/B-02-01" in err
-        assert "or go on without them with --keep-going" in err
+        assert "or continue without them with --keep-going" in err
         assert "crop" not in out
         manifest = json.loads((plate.root / "results" / "manifest.json").read_text())
         assert manifest["stages"]["segment"]["status"] == "failed"
@@ -263,7 +263,7 @@ class TestFailures:
             patch.setattr(module, "read_sources", interrupt)
             status, _, err = call("run-all", "--until", "features")
         assert status == 130
-        assert "What was finished is kept" in err
+        assert "Finished work is kept" in err
         with locked(plate.root / "results" / ".lock", "x"):
             pass  # free again
         status, out, _ = call("run-all", "--until", "features")

@@ -96,7 +96,7 @@ def test_a_bug_has_a_traceback_and_asks_for_a_report(capsys):
 def test_an_interrupt_says_that_work_is_kept(capsys):
     assert run_app(failing(KeyboardInterrupt()), []) == 130
     err = capsys.readouterr().err
-    assert "What was finished is kept; run the command again" in err
+    assert "Finished work is kept; run the command again" in err
     assert "Traceback" not in err
 
 

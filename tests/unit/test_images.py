@@ -190,7 +190,7 @@ class TestTiff:
             read_image(path)
 
     def test_a_missing_file_says_what_to_run(self, tmp_path):
-        with pytest.raises(FieldError, match="is gone; run 'nucprof rename' again"):
+        with pytest.raises(FieldError, match="does not exist any more; run 'nucprof rename' again"):
             read_image(tmp_path / "a.tif")
 
     def test_pixel_size_of_imagej(self, tmp_path):

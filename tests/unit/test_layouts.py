@@ -205,7 +205,7 @@ class TestWorkbooks:
     def test_of_several_none_is_called_culture(self, tmp_path):
         path = book(tmp_path / "l.xlsx", Density=MAP, Plate=MAP)
         with pytest.raises(
-            UserError, match=r'2 sheets .Density, Plate.; call the one .* "Culture"'
+            UserError, match=r'2 sheets .Density, Plate.; name the one .* "Culture"'
         ):
             read_layout(path)
 

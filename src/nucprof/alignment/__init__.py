@@ -1,1 +1,1 @@
-"""What the alignment of a plate needs beside its fields, and what it tells of them."""
+"""The alignment of a whole plate: its camera pattern, and its report."""

@@ -67,19 +67,19 @@ def ensure_pattern(path: Path, pairs: Mapping[str, Pair]) -> None:
 
 
 def describe_pattern(path: Path, where: tuple[str, str]) -> tuple[list[str], list[str]]:
-    """What is known of the pattern of a plate and round: lines, and warnings."""
+    """Describe the pattern of a plate and round: summary lines, and warnings."""
     held = read_json(path.with_suffix(".json"))
     name = f"plate {where[0]}, {where[1]}"
     lines, warnings = [], []
     if held["hidden"] > 0:
         lines.append(
-            f"{name}: {held['hidden']:.1%} of the image shows the same in {len(held['fields'])} "
+            f"{name}: {held['hidden']:.1%} of the image is the same in {len(held['fields'])} "
             "fields (dust, specks, an edge) and is left out of the registration"
         )
     if held["copies"]:
         warnings.append(
-            f"{name}: {', '.join(held['copies'])} show the same scene as another field; if that is "
-            "not meant, files were copied under several names"
+            f"{name}: {', '.join(held['copies'])} show the same scene as another field; if this is "
+            "not intended, check whether files were copied under several names"
         )
     return lines, warnings
 
@@ -140,7 +140,7 @@ def _measure(path: Path, pairs: Mapping[str, Pair]) -> dict[str, Any]:
 
 
 def _planes(pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
-    """Reduced planes of a field; None where there are none: its own job says why."""
+    """Reduced planes of a field; None if there are none (the field's own job says why)."""
     from nucprof.core.pattern import reduced
     from nucprof.io.images import read_channels
 
@@ -155,7 +155,7 @@ def _planes(pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _identity(pair: Pair) -> list[list[Any]]:
-    """What tells whether the files of a field are still the same, and the same part of them."""
+    """Identity of the files of a field and of the planes read, to detect changes."""
     found: list[list[Any]] = []
     for source in (*pair.painted, *pair.imaged):
         part = [source.plane, source.position, source.time, source.projection, source.zoom]

@@ -12,7 +12,7 @@ from nucprof.errors import NucprofError
 
 BUG = 3
 _INTERRUPTED = 130
-_KEPT = "Interrupted. What was finished is kept; run the command again to go on."
+_KEPT = "Interrupted. Finished work is kept; run the command again to continue."
 
 
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:

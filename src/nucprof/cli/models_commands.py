@@ -67,7 +67,7 @@ def fetch(name: str = _NAME, models_dir: Path | None = _FOLDER, force: bool = _F
 
 
 def add(
-    name: str = typer.Argument(..., help="the model's name from now on"),
+    name: str = typer.Argument(..., help="name to give to the model"),
     source: Path = typer.Argument(
         ..., metavar="PATH", help="StarDist folder or its .zip, or one cellpose file"
     ),

@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     places: list[str] = typer.Argument(
-        None, metavar="[CP GT LAYOUT]...", help="with --plate: its folders and layout, - for none"
+        None, metavar="[CP GT LAYOUT]...", help="with --plate: its folders and layout; - for none"
     ),
     cp: list[str] = typer.Option(
         [], "--cp", metavar="[PLATE=]DIR", help="folder of Cell Painting images; one per plate"
@@ -40,12 +40,12 @@ def init(
     ),
     output: Path = typer.Option(Path("project.toml"), "--output", help="project file to write"),
     name: str = typer.Option("my-plate", "--name", help="name of the project"),
-    pattern: str = typer.Option("auto", "--pattern", help="how file names are read: a regex"),
+    pattern: str = typer.Option("auto", "--pattern", help="regular expression for the file names"),
     projection: str = typer.Option(
         None, "--projection", help="focal planes (Z): max, mean, best_focus or a plane's number"
     ),
-    time: int = typer.Option(None, "--time", help="time point used, from 1"),
-    recursive: bool = typer.Option(False, "--recursive", help="also look into subfolders"),
+    time: int = typer.Option(None, "--time", help="which time point to use, counted from 1"),
+    recursive: bool = typer.Option(False, "--recursive", help="also look for images in subfolders"),
 ) -> None:
     """Start a project: look into folders of images and write a project file."""
     from nucprof.project.init import rename_settings, write_project
@@ -69,7 +69,7 @@ def init(
 
 def _ask_pattern(lines: list[str]) -> str:
     print("\n".join(lines))
-    return input("Enter to read the names like this, or another pattern: ").strip()
+    return input("Press Enter to accept this, or type another pattern: ").strip()
 
 
 def demo(
@@ -95,7 +95,7 @@ def demo(
     try:
         found = run_demo(plate, project, reporter)
         if found is not None:
-            reporter.say("Compared with what is true of the demo plate:")
+            reporter.say("Compared with the truth of the demo plate:")
             for line in found:
                 reporter.say(f"  {line}")
         reporter.say(f"Results: {project.project.output}")

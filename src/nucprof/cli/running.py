@@ -130,7 +130,7 @@ def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:
 
 
 def _remember(call: Call) -> None:
-    """Keep what `status` will be asked for; by the file, not by this command's flags."""
+    """Save what `status` shows; by the project file, not by the flags of this command."""
     with contextlib.suppress(UserError):  # what the file lacks may have come by flag
         remember(Run(load_project(call.project)))
 
@@ -149,8 +149,8 @@ def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None
     for result in results:
         if result.failed:
             reporter.fail(
-                f"{result.stage.name}: {len(result.failed)} failed; after mending them run "
-                "the command again, or go on without them with --keep-going"
+                f"{result.stage.name}: {len(result.failed)} failed; fix the cause and run the "
+                "command again, or continue without them with --keep-going"
             )
         if result.excluded:
             reporter.warn(f"{result.stage.name}: {len(result.excluded)} fields left out")
@@ -160,7 +160,7 @@ def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None
 
 
 def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
-    """Say which earlier stages are not up to date: this one works on what they left."""
+    """Warn of earlier stages that are not up to date: this stage uses their old results."""
     needed = {stage.name}
     for earlier in reversed(STAGES):
         if earlier.name in needed:
@@ -169,7 +169,7 @@ def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
         if state.startswith(WILL_RUN) and run.entries(earlier.name):
             reporter.warn(
                 f"{earlier.name} is not up to date ({state.removeprefix('will run: ')}); "
-                f"{stage.name} works on what it left. nucprof run-all does both."
+                f"{stage.name} uses its old results. nucprof run-all updates both."
             )
 
 

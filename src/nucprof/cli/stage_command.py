@@ -28,12 +28,10 @@ def make_command(
 
 def stage_command(stage: Stage) -> Callable[..., int]:
     """The command of a stage."""
-    extra = [
-        run_option("save", False, bool, "write the flags given into the project file", "--save")
-    ]
+    extra = [run_option("save", False, bool, "write these flags into the project file", "--save")]
     if stage.named:
         extra.append(
-            run_option("name", "default", str, "name under which the results are kept", "--name")
+            run_option("name", "default", str, "name under which the results are saved", "--name")
         )
     for option in stage.options:
         default, kind = (False, bool) if option.type is bool else (None, option.type | None)

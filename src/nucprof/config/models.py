@@ -1,8 +1,8 @@
 """The sections of the project file, one model each.
 
-These models are the only place where a setting is declared: the commands' flags, the help texts,
-the example file, validation and the manifest come from them. Every field has a description and,
-where it has one, a unit; unknown keys are errors.
+A setting is declared only here: the commands' flags, the help texts, the example file, the
+validation and the manifest are derived from these models. Every field has a description and, if it
+needs one, a unit. Unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ProjectSection(Section):
     name: SafeName = Field(description="name of the project, used in titles")
     output: Path = setting(Path("results"), "folder for the results")
     seed: int = setting(0, "seed of every random choice", ge=0)
-    exclude: list[str] = setting([], "wells or fields left out, e.g. B02, C-03-01 or rep1/B02")
+    exclude: list[str] = setting([], "wells or fields to leave out, e.g. B02, C-03-01 or rep1/B02")
 
 
 class PlateSection(Section):
@@ -34,7 +34,7 @@ class PlateSection(Section):
     name: SafeName = Field(description="name of the plate; unique within the project")
     cell_painting: Path = Field(description="folder of the Cell Painting images")
     layout: Path | None = setting(
-        None, 'plate layout (.xlsx with a sheet "Culture", or .csv): rows A.., columns 1..'
+        None, 'plate layout: .xlsx with a sheet "Culture", or .csv; rows A.., columns 1..'
     )
     ground_truth: dict[SafeName, Path] = setting(
         {}, "folder of the images of each ground-truth round"
@@ -42,7 +42,7 @@ class PlateSection(Section):
 
 
 class ChannelsSection(Section):
-    """The channels, in the order in which the files hold them."""
+    """The channels, in the order in which they are stored in the files."""
 
     cell_painting: list[SafeName] = Field(
         description="Cell Painting channels, in file order", min_length=1
@@ -61,28 +61,31 @@ class RenameSettings(Section):
 
     pattern: str | dict[str, str] = setting(
         "auto",
-        "pattern of the file names: auto, the name of a built-in one, or a regular expression "
-        "with the groups row and column (or well), site, channel, z, t; or a table, round -> one",
+        "pattern of the file names: auto, the name of a built-in pattern, or a regular expression "
+        "with the groups row and column (or well), site, channel, z, t; or a table that gives each "
+        "round its pattern",
     )
-    extension: str = setting("auto", "file extension, e.g. .nd2; auto takes every image format")
+    extension: str = setting("auto", "file extension, e.g. .nd2; auto: every image format")
     mode: Literal["index", "link", "move"] = setting(
         "index", "index touches no file; link makes hard links; move renames the raw files"
     )
     projection: Projection | dict[str, Projection] | None = setting(
         None,
         "how focal planes (Z) become one image: max, mean, best_focus or the number of a plane, "
-        "from 1; or a table, round -> one of these",
+        "counted from 1; or a table that gives each round one of these",
     )
-    time: int | None = setting(None, "time point used where there are several, from 1", ge=1)
-    recursive: bool = setting(False, "also look for images in the folders in the folder")
+    time: int | None = setting(
+        None, "which time point to use where there are several, counted from 1", ge=1
+    )
+    recursive: bool = setting(False, "also look for images in subfolders")
     channel_map: dict[str, str] = setting(
         {},
-        "channel token in the file name -> channel name, for one file per channel",
+        "channel token in the file name -> channel name, where each channel is a file of its own",
         flag="channel",
     )
 
     def for_round(self, name: str) -> RenameSettings:
-        """The settings of one round: what is a table by rounds becomes its own value."""
+        """The settings of one round; a table by round is replaced by the value of this round."""
         own: dict[str, Any] = {}
         if isinstance(self.pattern, dict):
             own["pattern"] = self.pattern.get(name, "auto")
@@ -97,48 +100,48 @@ class SegmentBase(Section):
     mode: Literal["nuclei", "cells"] = setting("nuclei", "what is segmented and classified")
     backend: str | None = setting(
         None,
-        "segmentation method; default stardist for nuclei, and for cells cellpose with a GPU, "
-        "propagate without",
+        "segmentation method; default: stardist for nuclei; for cells, cellpose with a GPU and "
+        "propagate without one",
     )
     channels: list[str] = setting(
-        [], "channels segmented; default the nuclear one for nuclei, all for cells"
+        [], "channels to segment; default: the nuclear channel for nuclei, all channels for cells"
     )
     clear_border: bool = setting(True, "drop objects that touch the image border")
     min_contrast: float = setting(
         0.7,
-        "drop nuclei that are dim beside the others and stand out from their own surroundings by "
-        "less than this share of their brightness, and what is no more than noise; 0 keeps all",
+        "drop nuclei that are dimmer than the others and differ from their surroundings by less "
+        "than this share of their brightness, and objects within the noise; 0: keep all",
         ge=0,
         lt=1,
     )
 
 
 class AlignSettings(Section):
-    """How a ground-truth round is brought onto the Cell Painting frame."""
+    """How a ground-truth round is registered to the Cell Painting round."""
 
     cp_channels: list[str] = setting(
-        [], "Cell Painting channels to register on; default the nuclear one"
+        [], "Cell Painting channels used for registration; default: the nuclear channel"
     )
     gt_channels: list[str] = setting(
         [],
-        "ground-truth channels to register on; default the nuclear one, where a round lacks it "
-        "the maximum over its channels",
+        "ground-truth channels used for registration; default: the nuclear channel, or the "
+        "maximum over all channels if the round has no nuclear channel",
     )
-    max_shift_px: float = setting(200.0, "largest shift searched", unit="px", gt=0)
+    max_shift_px: float = setting(200.0, "largest shift that is searched", unit="px", gt=0)
     min_overlap: float = setting(
-        0.5, "smallest share of the Cell Painting image that must overlap", gt=0, le=1
+        0.5, "smallest allowed overlap, as a share of the Cell Painting image", gt=0, le=1
     )
     lost_ratio: float = setting(
         0.2,
-        "a cell is lost when its nucleus stands out from its ring in the round by under this share "
-        "of what its contrast in Cell Painting leads to expect",
+        "a cell is lost if the contrast between its nucleus and the ring around it is below this "
+        "share of the contrast expected from Cell Painting",
         ge=0,
         le=1,
     )
     model: Literal["auto", "translation", "similarity"] = setting(
         "auto",
-        "how a round may differ from Cell Painting: translation, a shift; similarity, also a "
-        "rotation and a magnification; auto takes a similarity where the field's parts ask for it",
+        "how a round may differ from Cell Painting: translation: by a shift; similarity: also by "
+        "a rotation and a magnification; auto: similarity only where the parts of a field need it",
     )
 
 
@@ -150,16 +153,17 @@ class CropSettings(Section):
     """One patch per cell."""
 
     region: Region | None = setting(
-        None, "what a crop shows; default nucleocentric, in cell mode cell"
+        None, "what a crop shows; default: nucleocentric; in cell mode: cell"
     )
     patch_size: Auto | PatchSize | None = setting(
         None,
-        "side of a crop; default 60, for region cell 192; auto: from the nuclear size that segment "
-        "measured",
+        "side of a crop; default: 60, or 192 for region cell; auto: from the nuclear size measured "
+        "by segment",
         unit="px",
     )
     masked: bool | None = setting(
-        None, "set pixels outside the object to 0; default by region: false, nucleus and cell true"
+        None,
+        "set pixels outside the object to 0; default: true for region nucleus and cell, else false",
     )
     export_tiff: bool = setting(False, "also write one TIFF per cell, as the published scripts did")
 
@@ -172,20 +176,20 @@ class FeatureSettings(Section):
 
     regions: list[Compartment] = setting(
         [],
-        "compartments measured; default Nuclei, Patch, in cell mode Nuclei, Cytoplasm, Cells",
+        "compartments to measure; default: Nuclei, Patch; in cell mode: Nuclei, Cytoplasm, Cells",
     )
-    textures: bool = setting(True, "measure grey-level co-occurrence")
+    textures: bool = setting(True, "measure textures (grey-level co-occurrence)")
     texture_set: Literal["both", "published", "robust"] = setting(
         "both",
-        "which textures: the published ones, or those that exposure and size do not move (names "
-        "with Robust; classifiers use these where they are measured)",
+        "which textures: the published ones, or the robust ones, which do not depend on exposure "
+        "and object size (names with Robust; classifiers use these where they are measured)",
         when={"textures": [True]},
     )
     patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
     texture_background: Literal["exclude", "include"] = setting(
         "exclude",
-        "whether pixel pairs outside the object count in the published textures (the published "
-        "scripts include)",
+        "whether pixel pairs outside the object count in the published textures (in the published "
+        "scripts they do)",
         when={"textures": [True], "texture_set": ["both", "published"]},
     )
     csv: bool = setting(False, "also write the tables as .csv", decides=False)
@@ -196,28 +200,29 @@ class GateSettings(Section):
 
     classes: dict[str, str] = setting(
         {},
-        'class -> its marker, or !MARKER for the line without one (astro = "!EdU"; on the '
-        "command line in single quotes: 'astro=!EdU'); default from the monocultures",
+        'class -> its marker, or !MARKER for the cell line that lacks it (astro = "!EdU"; on the '
+        "command line in single quotes: 'astro=!EdU'); default: found from the monocultures",
         flag="class",
     )
     cutoffs: dict[str, float | Auto] = setting(
         {}, "marker -> cutoff on its mean intensity, or auto", unit="grey levels", flag="cutoff"
     )
     filters: dict[str, tuple[float | None, float | None]] = setting(
-        {}, "feature -> [low, high]; cells outside leave", flag="filter"
+        {}, "feature -> [low, high]; cells outside these limits are dropped", flag="filter"
     )
-    mixed_culture: str = setting("co-culture", "the layout's word for mixed wells")
+    mixed_culture: str = setting("co-culture", "name of the mixed culture in the layout")
     per: Literal["auto", "plate", "project"] = setting(
         "auto",
-        "what has cutoffs of its own; auto: every plate, where all hold the monocultures needed",
+        "one set of cutoffs per plate or per project; auto: per plate if every plate has the "
+        "monocultures needed",
     )
     background: Literal["none", "field", "patch"] = setting(
         "none",
-        "what is subtracted first: nothing, the field's background (the median of the darkest "
-        "pixels around its cells), or the darkest pixel around each cell",
+        "background to subtract first: none; field: the median over the field of the darkest pixel "
+        "around each cell; patch: the darkest pixel around each cell itself",
     )
     unmix: bool = setting(
-        False, "remove the light of one marker seen in another's channel, by the monocultures"
+        False, "remove bleed-through between the markers' channels, measured on the monocultures"
     )
 
     @field_validator("classes")
@@ -256,14 +261,14 @@ class GateSettings(Section):
 
 
 class ReferenceSettings(Section):
-    """Wells of known culture, with which the others of their plate are compared."""
+    """Wells of known culture, to which the other wells of the plate are compared."""
 
     wells: list[str] = setting(
         [], "reference wells, e.g. B02 (of every plate) or rep1/B02", flag="reference_wells"
     )
     culture: list[str] = setting(
         [],
-        "cultures whose wells are reference wells; default the layout's monocultures",
+        "cultures whose wells are reference wells; default: the layout's monocultures",
         flag="reference_culture",
     )
 
@@ -279,14 +284,14 @@ class ForestSettings(Section):
 
     enabled: bool = setting(True, "train a forest", decides=False)
     evaluation: Literal["cv", "split"] = setting(
-        "cv", "cv: every cell predicted once, its well unseen; split: 60/10/30 of the wells"
+        "cv", "cv: cross-validation over wells, every cell predicted once; split: wells 60/10/30"
     )
-    regions: list[str] = setting([], "compartments used; default all")
+    regions: list[str] = setting([], "compartments to use; default: all")
     channels: list[str] = setting([], "channels used; default all")
     scaling: Literal["none", "plate", "well"] = setting(
         "none",
-        "z-score of the features: plate by the plate's reference wells; well by a well's own cells "
-        "(published), which erases what wells hold: no composition",
+        "z-score of the features: plate: by the plate's reference wells; well: by the cells of the "
+        "well itself (published), which removes the composition of wells, so predict refuses it",
     )
     drop_redundant: bool = setting(False, "drop one of each pair of features with r > 0.95")
 
@@ -296,48 +301,48 @@ class CnnSettings(Section):
 
     enabled: bool = setting(True, "train a network", decides=False)
     architecture: str = setting(
-        "auto", "torchvision classification network; auto: resnet50 with a GPU, else resnet18"
+        "auto", "torchvision classification network; auto: resnet50 with a GPU, resnet18 without"
     )
     channels: list[str] = setting([], "channels used; default all")
-    epochs: int = setting(50, "passes over the training cells, at most", ge=1)
-    batch_size: int = setting(100, "crops per step", ge=1)
-    learning_rate: float = setting(1e-4, "learning rate at the start", gt=0)
+    epochs: int = setting(50, "largest number of passes over the training cells", ge=1)
+    batch_size: int = setting(100, "crops per training step", ge=1)
+    learning_rate: float = setting(1e-4, "initial learning rate", gt=0)
     image_size: int = setting(128, "side to which crops are resized", unit="px", ge=8)
     weight_decay: float = setting(1e-4, "weight decay", ge=0)
     schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
-    patience: int = setting(15, "epochs without a better validation loss before stopping", ge=1)
+    patience: int = setting(15, "stop after this many epochs without a lower validation loss", ge=1)
     normalise: Literal["crop", "plate"] = setting(
         "crop",
-        "percentiles of each crop and channel (published), or of the plate's reference wells",
+        "by percentiles of each crop and channel (published), or of the plate's reference wells",
     )
     pretrained: Path | None = setting(
-        None, "file of ImageNet weights (.pth), where you have one", decides=False
+        None, "file of ImageNet weights (.pth); default: random weights", decides=False
     )
     compile: bool = setting(False, "use torch.compile", decides=False)
-    repeats: int = setting(1, "trainings per seed, each from other random weights", ge=1)
+    repeats: int = setting(1, "trainings per seed, each from different random weights", ge=1)
     sizes: list[int] = setting(
-        [], "learning curve: training cells per class of each point; three runs a point"
+        [], "learning curve: training cells per class at each point; three runs per point"
     )
     ablate: Literal["none", "channels"] = setting(
-        "none", "channels: train again without each channel in turn"
+        "none", "channels: train again, leaving out one channel at a time"
     )
 
 
 class TrainSettings(Section):
-    """What is learned, from which cells; shared by forest and network."""
+    """Which classes are learned, and from which cells; shared by forest and network."""
 
-    targets: list[str] = setting([], "classes learned; default all")
+    targets: list[str] = setting([], "classes to learn; default: all")
     culture: Literal["auto", "mixed", "mono"] = setting(
-        "auto", "cells trained on; auto: mixed where there is a gate, else mono"
+        "auto", "culture of the training cells; auto: mixed if there is a gate, else mono"
     )
     test_culture: Literal["same", "mixed", "mono"] = setting(
-        "same", "cells tested on, where not of the same culture"
+        "same", "culture of the test cells; same: that of the training cells"
     )
-    sample: Sample = setting(2000, "training cells per class; or max, unequal, oversampling")
-    seeds: list[int] = setting([0], "seeds; one run each", min_length=1)
-    split_unit: Literal["well", "plate"] = setting("well", "what a split never divides")
+    sample: Sample = setting(2000, "training cells per class, or max, unequal, oversampling")
+    seeds: list[int] = setting([0], "random seeds; one run per seed", min_length=1)
+    split_unit: Literal["well", "plate"] = setting("well", "unit that a split never divides")
     density_strata: int = setting(
-        0, "also report the metrics in this many groups of fields by density; 0: do not", ge=0
+        0, "also report the metrics in this many groups of fields by cell density; 0: do not", ge=0
     )
     rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
     cnn: CnnSettings = Field(default_factory=CnnSettings, description="the network")
@@ -352,16 +357,16 @@ class TrainSettings(Section):
 
 
 class EmbedSettings(Section):
-    """Embeddings and their map."""
+    """Embeddings and their two-dimensional map."""
 
-    enabled: bool = setting(True, "make embeddings", decides=False)
-    source: Literal["cnn", "features"] = setting("cnn", "the network's features, or handcrafted")
+    enabled: bool = setting(True, "compute embeddings", decides=False)
+    source: Literal["cnn", "features"] = setting("cnn", "features of the network, or handcrafted")
     method: Literal["umap", "pca"] = setting("umap", "projection to two dimensions")
-    scaling: Literal["none", "plate"] = setting("none", "z-score of the features per plate")
+    scaling: Literal["none", "plate"] = setting("none", "plate: z-score of the features per plate")
     model: str = setting("default", "name of the trained network", decides=False)
     map: Path | None = setting(
         None,
-        "map.npz of another run, to place these cells on its map; default a map of their own",
+        "map.npz of another run, to place the cells on its map; default: a new map",
         decides=False,
     )
     csv: bool = setting(False, "also write embeddings.csv", decides=False)
@@ -370,30 +375,32 @@ class EmbedSettings(Section):
 class GradcamSettings(Section):
     """Where the network looks."""
 
-    enabled: bool = setting(True, "make maps of where the network looks (LayerCAM)", decides=False)
-    per_class: int = setting(10, "crops shown per class", ge=1)
+    enabled: bool = setting(True, "make attention maps (LayerCAM)", decides=False)
+    per_class: int = setting(10, "crops to show per class", ge=1)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
-        "random", "which crops are shown"
+        "random", "which crops to show"
     )
     model: str = setting("default", "name of the trained network", decides=False)
 
 
 class PredictSettings(Section):
-    """A saved model applied to this project's cells."""
+    """How a saved model is applied to the cells of this project."""
 
     model: Path | None = setting(
         None, "folder of a trained model (forest or network)", decides=False
     )
     confidence: float = setting(
-        0.0, "cells whose calibrated confidence is below this are called uncertain", ge=0, lt=1
+        0.0, "cells with a calibrated confidence below this are reported as uncertain", ge=0, lt=1
     )
-    bootstrap: int = setting(1000, "resamples for the 95% intervals", ge=100)
+    bootstrap: int = setting(1000, "number of resamples for the 95% intervals", ge=100)
 
 
 class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
-    workers: int | Auto = setting("auto", "processes; auto from cores and memory", decides=False)
+    workers: int | Auto = setting(
+        "auto", "number of worker processes; auto: from cores and memory", decides=False
+    )
     device: str = setting(
         "auto",
         "auto, cpu, cuda, cuda:N or mps",
@@ -405,6 +412,6 @@ class ExecutionSettings(Section):
     )
     models_dir: Path | None = setting(
         None,
-        "folder of segmentation models, e.g. on a shared disk; default NUCPROF_MODELS_DIR",
+        "folder of segmentation models, e.g. on a shared disk; default: NUCPROF_MODELS_DIR",
         decides=False,
     )

@@ -80,7 +80,7 @@ def match_cells(
     assert other is not None
     if cells.shape != other.shape:
         raise FieldError(
-            f"the cell mask is {cells.shape}, its nuclei are {other.shape}: they are of two images"
+            f"the cell mask is {cells.shape}, its nuclei are {other.shape}: from different images"
         )
     nucleus_of: dict[int, int] = {}
     leftover = np.zeros(0, dtype=np.int64)

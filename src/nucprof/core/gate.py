@@ -168,7 +168,7 @@ def decide(
     """
     if not len(cells):
         raise DataError(
-            "gate: no cell is left; check gate.filters, and what earlier stages dropped"
+            "gate: no cell is left; check gate.filters, and how many cells earlier stages dropped"
         )
     monocultures = cells.monocultures(mixed)
     rules = dict(rules) or find_rules(cells, monocultures)

@@ -1,4 +1,4 @@
-"""What the gate tells: its cutoffs, how sure the classes are, and what is wrong."""
+"""The gate's summary and warnings: cutoffs, label noise, contamination, doubtful cutoffs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from nucprof.core.markers import markers_of
 from nucprof.core.stray_light import uneven_plates
 
 MOST_PLATES = 4
-"""Plates whose cutoffs are told one by one."""
+"""Largest number of plates whose cutoffs are listed one by one."""
 LEAST_TOLD = 0.005
-"""Share of a monoculture below which foreign cells are told in the table only."""
+"""Foreign cells below this share of a monoculture appear in the table only."""
 FEW_CELLS = 20
 """Cells of a side below which a cutoff is a guess."""
 LEAST_YOUDEN = 0.5
-"""Sensitivity + specificity - 1 below which a marker hardly tells the monocultures apart."""
+"""Sensitivity + specificity - 1 below which a marker hardly separates the monocultures."""
 
 
 def cutoff_lines(gate: Gate) -> list[str]:
@@ -38,7 +38,7 @@ def cutoff_lines(gate: Gate) -> list[str]:
             for what, share in shares.items()
             if share.cells and gate.class_of(rule.marker) == name
         ]
-        judged = f" on {quality.held_out} that it had not seen" if quality.held_out else ""
+        judged = f" on held-out {quality.held_out}" if quality.held_out else ""
         told.append(
             f"{name}: {rule.marker} {sign} {number}"
             + (f"; {', '.join(words)}{judged}" if words else "")
@@ -70,19 +70,22 @@ def _are(content: str) -> str:
 
 
 def warnings(gate: Gate) -> list[str]:
-    """What the user must know before believing the classes."""
+    """What the user must know before trusting the classes."""
     cells, markers = gate.cells, markers_of(gate.rules)
     told = []
     if len(cells.plate_names) > 1 and not gate.per_plate:
         told += [
-            f"{line}, and one cutoff serves all plates. Give each its own (gate.per = plate), for "
-            "which every plate needs the monocultures"
+            f"{line}, and one cutoff is used for all plates. Give each plate its own cutoff "
+            "(gate.per = plate); every plate then needs the monocultures"
             for line in uneven_plates(cells, markers)
         ]
     lacking: set[str] = set()
     for marker in markers:
         without = [p for p in cells.plate_names if not cells.plate(p).has(marker)]
-        told += [f"plate {plate} has no values of {marker}: no class there" for plate in without]
+        told += [
+            f"plate {plate} has no values of {marker}, so its cells get no class"
+            for plate in without
+        ]
         lacking |= set(without)
         for plate, quality in gate.cutoffs.quality[marker].items():
             if marker in gate.given or (plate == "") == gate.per_plate or plate in without:
@@ -90,7 +93,7 @@ def warnings(gate: Gate) -> list[str]:
             told += _weak(marker, quality, f" on plate {plate}" if plate else "")
     told += [
         f"plate {plate}: the probabilities of the classes are left empty, as the cells with and "
-        "without a marker are too few or too alike to fit them"
+        "without a marker are too few or too similar to fit the mixture"
         for plate in gate.identity.unfitted
         if plate not in lacking
     ]
@@ -106,8 +109,8 @@ def _weak(marker: str, quality: CutoffQuality, where: str) -> list[str]:
         ]
     if sensitivity.value + specificity.value - 1 < LEAST_YOUDEN:
         return [
-            f"{marker} hardly tells the monocultures apart{where}: of cells that its cutoff had "
-            f"not seen, {sensitivity.value:.0%} with the marker are above it and "
-            f"{1 - specificity.value:.0%} without"
+            f"{marker} hardly separates the monocultures{where}: of the held-out cells, "
+            f"{sensitivity.value:.0%} with the marker and {1 - specificity.value:.0%} without it "
+            "are above the cutoff"
         ]
     return []

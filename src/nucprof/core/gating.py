@@ -108,7 +108,7 @@ class Sides:
 def find_rules(cells: MarkerCells, monocultures: list[str]) -> dict[str, Rule]:
     """Class -> its marker, from the medians of the monocultures.
 
-    Every plate that holds all of them is asked, as exposures may differ between plates.
+    Every plate that has all monocultures is evaluated by itself: exposures may differ.
 
     Raises
     ------

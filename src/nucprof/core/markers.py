@@ -45,23 +45,23 @@ def read_rules(classes: Mapping[str, str]) -> dict[str, Rule]:
     Raises
     ------
     DataError
-        Two classes cannot be told apart, or a class is called ``undefined``.
+        Two classes cannot be distinguished, or a class is called ``undefined``.
     """
     rules = {name: Rule.parse(text) for name, text in classes.items()}
     if UNDEFINED in rules:
-        raise DataError(f"a class cannot be called '{UNDEFINED}', which means: of no class")
+        raise DataError(f"a class cannot be called '{UNDEFINED}', which means: without a class")
     without = [name for name, rule in rules.items() if not rule.carries]
     if len(without) > 1:
         raise DataError(
-            f"'{without[0]}' and '{without[1]}' are both without a marker, so no cell could "
-            "be told to be one or the other; give all but one class a marker of its own"
+            f"'{without[0]}' and '{without[1]}' are both without a marker, so their cells "
+            "cannot be distinguished; give all but one class a marker of its own"
         )
     seen: dict[Rule, str] = {}
     for name, rule in rules.items():
         if rule in seen:
             raise DataError(
-                f"'{seen[rule]}' and '{name}' have the same marker {rule.marker}, so no cell could "
-                f"be told to be one or the other; give each a marker of its own, or write "
+                f"'{seen[rule]}' and '{name}' have the same marker {rule.marker}, so their cells "
+                f"cannot be distinguished; give each a marker of its own, or write "
                 f"{name}={NOT}{rule.marker} if it is the line without it"
             )
         seen[rule] = name

@@ -78,7 +78,7 @@ RULES = (
     ),
     Rule(
         "illumination", "uneven background", low=False, high=True, ratio=False, floor=0.1,
-        advice="the light is uneven or something glows: correct it (illumination.method) or raise "
+        advice="the light is uneven or something glows: correct the images, or raise "
         "--min-contrast",
         limit=1.0,
     ),
@@ -114,10 +114,10 @@ RULES = (
 )  # fmt: skip
 NO_OBJECTS = (
     "no objects",
-    "the field is empty, or the channel is not the nuclear one (--channels), or the nuclei have "
-    "another size than the network was told (--scale)",
+    "the field is empty, or the channel is not the nuclear one (--channels), or the nuclei do "
+    "not have the size that the network expects (--scale)",
 )
-"""Words and advice for a field in which nothing was found."""
+"""Flag and advice for a field in which nothing was found."""
 
 
 class Flag(NamedTuple):

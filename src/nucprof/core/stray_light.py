@@ -15,7 +15,7 @@ from nucprof.core.markers import FloatArray, Rule
 from nucprof.core.unmix import spillover, unmix
 
 MATTERS = 0.25
-"""Share of a marker's own light from which a disturbance of it is told."""
+"""A disturbance is reported if it exceeds this share of the marker's own light."""
 UNEVEN = 1.5
 """Plates differ in brightness where their 10th or 90th percentiles differ by this factor, and by
 more than `MATTERS` of what lies between the two."""
@@ -64,7 +64,7 @@ def _light(
 
 
 def bleed_through(cells: MarkerCells, rules: Mapping[str, Rule], mixed: str) -> list[str]:
-    """What bleeds through so much that it matters, in words."""
+    """Describe bleed-through that is large enough to matter."""
     told = []
     for plate in cells.plate_names:
         shares, _, own = _light(cells.plate(plate), rules, mixed)
@@ -74,8 +74,9 @@ def bleed_through(cells: MarkerCells, rules: Mapping[str, Rule], mixed: str) -> 
                 if i != j and own[j] > 0 and shares[i, j] * own[i] / own[j] > MATTERS:
                     told.append(
                         f"plate {plate}: {shares[i, j]:.0%} of the light of {marker} is seen in "
-                        f"the channel of {channel}, where it is as bright as "
-                        f"{shares[i, j] * own[i] / own[j]:.0%} of {channel}; --unmix removes it"
+                        f"the channel of {channel}, where it reaches "
+                        f"{shares[i, j] * own[i] / own[j]:.0%} of the light of {channel}; "
+                        "--unmix removes it"
                     )
     return told
 
@@ -86,15 +87,15 @@ def uneven_background(
     rules: Mapping[str, Rule],
     mixed: str,
 ) -> list[str]:
-    """Backgrounds that differ so much between fields that it matters, in words.
+    """Describe backgrounds that differ enough between fields to matter.
 
     Parameters
     ----------
     cells : MarkerCells
         As measured, the background not subtracted.
     background : mapping
-        Marker -> ``(N,)`` background of each cell's field, see `nucprof.core.unmix`; of a marker
-        that it lacks nothing is told.
+        Marker -> ``(N,)`` background of each cell's field, see `nucprof.core.unmix`; a marker that
+        is not in it is skipped.
     rules, mixed
         See :func:`unmix_cells`.
     """
@@ -117,9 +118,9 @@ def uneven_background(
 
 
 def uneven_plates(cells: MarkerCells, markers: list[str]) -> list[str]:
-    """Markers whose brightness differs between plates, told by what they say of two of them.
+    """Describe markers whose brightness differs between plates, by the two extreme plates.
 
-    The cultures that all plates hold are compared; where there are none, all cells.
+    Cells of the cultures that occur on all plates are compared; all cells if there are none.
     """
     shared = set.intersection(*({*cells.plate(p).cultures} for p in cells.plate_names)) - {""}
     chosen = np.isin(cells.cultures, sorted(shared)) if shared else np.full(len(cells), True)

@@ -81,7 +81,7 @@ def unmix(
     Raises
     ------
     DataError
-        Two channels see so much of each other's light that they cannot be told apart.
+        Two channels see so much of each other's light that they cannot be separated.
     """
     names = list(values)
     if np.linalg.cond(shares) > 20:
@@ -96,7 +96,7 @@ def unmix(
         )
         raise DataError(
             f"gate.unmix: {shares[i, j]:.0%} of the light of {names[i]} is seen in the channel of "
-            f"{names[j]}, so the two cannot be told apart; leave it off (--no-unmix), "
+            f"{names[j]}, so the two cannot be separated; leave it off (--no-unmix), "
             "and check the filters of the microscope"
         )
     above = np.column_stack([values[name] - low for name, low in zip(names, base, strict=True)])

@@ -27,7 +27,7 @@ CAMERA_PX = 1.0
 
 
 def refusal(found: Registration, model: Model, radius_px: float | None) -> str:
-    """Say why a field cannot be used; empty where it can.
+    """Say why a field cannot be used; empty if it can.
 
     Parameters
     ----------
@@ -47,21 +47,21 @@ def refusal(found: Registration, model: Model, radius_px: float | None) -> str:
     if radius_px is not None and found.residual > RESIDUAL_RADII * radius_px:
         return (
             f"matches by {describe(found)}, but the parts of the field lie {found.residual:.1f} px "
-            f"from there (median), over a quarter of the nuclear radius of {radius_px:.1f} px: the "
-            "round shows other things, its nuclei have moved, or it is bent"
+            f"from there (median), over a quarter of the nuclear radius of {radius_px:.1f} px: "
+            "the round shows something else, its nuclei have moved, or it is distorted"
         )
     return ""
 
 
 def advice(turned: Registration) -> str:
-    """What to do about a refused translation, by what ``align.model = "auto"`` would find."""
+    """What to do about a refused translation, from the result of ``align.model = "auto"``."""
     if not turned.significant or turned.is_translation:
         return ""
     return f'; it matches by {describe(turned)}: set align.model = "auto"'
 
 
 def doubt(found: Registration, model: Model) -> str:
-    """Say why a field that can be used should be looked at; empty where nothing speaks for it."""
+    """Say why a usable field should be checked by eye; empty if there is no reason."""
     if math.isnan(found.residual):
         return "no part of the field shows enough in both rounds to confirm the match"
     if found.agreement < SURE_AGREEMENT:
@@ -78,7 +78,7 @@ def doubt(found: Registration, model: Model) -> str:
 
 
 def describe(found: Registration) -> str:
-    """The map in words."""
+    """Describe the transform in words."""
     shift = f"a shift of ({found.shift_y:.1f}, {found.shift_x:.1f}) px"
     if found.is_translation:
         return shift
@@ -86,7 +86,7 @@ def describe(found: Registration) -> str:
 
 
 def flag_outliers(shifts: NDArray) -> NDArray[np.bool_]:
-    """Tell shifts that are unlike the rest of their plate.
+    """Flag shifts that differ from the rest of their plate.
 
     Parameters
     ----------

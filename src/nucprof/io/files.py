@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path} is damaged ({error}). Move it away; what it describes is then made again."
+            f"{path} is damaged ({error}). Move it away; nucprof then makes it again."
         ) from None
 
 

@@ -53,7 +53,8 @@ def read_grid(path: Path, sheet: str) -> Grid:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise UserError(f"{path} is larger than {_MOST_BYTES // 10**6} MB: is it a layout?")
+            most = _MOST_BYTES // 10**6
+            raise UserError(f"{path} is larger than {most} MB; check that it is a layout.")
         grid = _workbook(path, sheet) if _is_zip(path) else _text(path)
     except BROKEN as error:
         raise UserError(
@@ -62,7 +63,7 @@ def read_grid(path: Path, sheet: str) -> Grid:
     for row, column in grid:
         if row >= _MOST_ROWS or column >= _MOST_COLUMNS:
             raise UserError(
-                f"{path}: '{grid[row, column]}' stands in row {row + 1}, column {column + 1}, far "
+                f"{path}: '{grid[row, column]}' is in row {row + 1}, column {column + 1}, far "
                 "from any layout; delete it."
             )
     return grid
@@ -84,12 +85,12 @@ def _workbook(path: Path, name: str) -> Grid:
     try:
         book = openpyxl.load_workbook(path, data_only=True)
     except InvalidFileException as error:
-        raise UserError(f"{path} is no Excel file: {error}") from None
+        raise UserError(f"{path} is not an Excel file: {error}") from None
     try:
         named = {sheet.title.strip().casefold(): sheet for sheet in book.worksheets}
         if len(named) > 1 and name.casefold() not in named:
             raise UserError(
-                f"{path} has {len(named)} sheets ({', '.join(book.sheetnames)}); call the one with "
+                f"{path} has {len(named)} sheets ({', '.join(book.sheetnames)}); name the one with "
                 f'the layout "{name}".'
             )
         return _sheet(named.get(name.casefold()) or book.worksheets[0])
@@ -117,7 +118,7 @@ def _cell(value: Any) -> str:
 def _text(path: Path) -> Grid:
     text = _decode(path.read_bytes())
     if "\0" in text:
-        raise UserError(f"{path} is no text; save the layout as .xlsx or .csv.")
+        raise UserError(f"{path} is not a text file; save the layout as .xlsx or .csv.")
     delimiter = max(",;\t", key=text.count)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter)
     cells = {(i, j): _clean(value) for i, row in enumerate(rows) for j, value in enumerate(row)}

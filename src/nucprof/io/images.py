@@ -194,7 +194,9 @@ def _reader(path: Path) -> Reader:
         with path.open("rb") as file:
             head = file.read(8)
     except FileNotFoundError:
-        raise FieldError(f"{path} is gone; run 'nucprof rename' again to list the files.") from None
+        raise FieldError(
+            f"{path} does not exist any more; run 'nucprof rename' again to list the files."
+        ) from None
     except OSError as error:
         raise FieldError(f"{path} cannot be read: {error}.") from None
     for magic, reader in _MAGIC:

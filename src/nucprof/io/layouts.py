@@ -56,7 +56,7 @@ def read_layout(path: Path) -> Layout:
         if culture == UNDEFINED:
             raise UserError(
                 f"{path}: well {well}: a culture cannot be called '{UNDEFINED}', which is the "
-                "gate's word for cells of no class; name it, or leave the well empty."
+                "gate's name for cells without a class; rename it, or leave the well empty."
             )
         if cultures.setdefault(well, culture) != culture:
             raise UserError(

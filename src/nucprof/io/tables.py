@@ -111,7 +111,7 @@ def concatenate(
                 writer.write_table(table.cast(writer.schema))
                 rows += table.num_rows
             if writer is None:
-                raise UserError(f"No field is left to write {target.name} from.")
+                raise UserError(f"No field is left from which to write {target.name} from.")
         finally:
             if writer is not None:
                 writer.close()

@@ -92,7 +92,7 @@ def _libraries() -> Iterator[Check]:
         else:
             yield Check(
                 "note",
-                "no GPU for torch: the network is trained on the CPU (resnet18), "
+                "no GPU for torch: the network is trained on the CPU (resnet18), and "
                 "whole cells are found by 'propagate' instead of Cellpose",
             )
     if sys.platform == "win32":
@@ -104,7 +104,7 @@ def _libraries() -> Iterator[Check]:
 
 
 def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:
-    """Estimate space and time; aligned rounds are as large as they were."""
+    """Estimate disk space and time; aligned rounds take as much space as the raw ones."""
     aligned = 0.0
     if project.has_ground_truth:
         painted = len(project.channels.cell_painting)
@@ -121,7 +121,7 @@ def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:
     minutes = pixels / 1e6 * _SECONDS_PER_MEGAPIXEL / worker_count(project.execution.workers) / 60
     yield Check(
         "ok" if free > 1.2 * need else "FAIL",
-        f"results need about {need / _GB:.1f} GB, {free / _GB:.0f} GB are free at {folder}",
+        f"results need about {need / _GB:.1f} GB; {free / _GB:.0f} GB are free at {folder}",
     )
     yield Check(
         "ok",

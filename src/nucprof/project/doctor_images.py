@@ -95,7 +95,7 @@ def _pixels(r: Round, project: Project, fields: list[dict[str, Source]]) -> Iter
             yield Check(
                 "warn",
                 f"{r.text}: the nuclear channel {project.channels.nuclei} shows no nuclei in the "
-                "field looked at; is channels.nuclei right, and the order of the channels?",
+                "field examined; check channels.nuclei, and the order of the channels",
             )
 
 

@@ -74,7 +74,7 @@ def other_pixels(found: RoundFiles, painted_um: float | None) -> list[str]:
         ]
     if bool(own) != bool(painted_um):
         return [
-            f"{found.round.text}: only one of this round and Cell Painting tells its pixel size; "
+            f"{found.round.text}: only one of this round and Cell Painting has a known pixel size; "
             "both are taken to be the same"
         ]
     return []
@@ -116,7 +116,7 @@ def field_sources(
         planes_held = infos[images[0].path].planes
         if planes_held != 1:
             raise ProjectError(
-                f"{r.text}: {images[0].path.name} holds {planes_held} planes, but its name says "
+                f"{r.text}: {images[0].path.name} holds {planes_held} planes, but by its name "
                 f"that it is channel {channel} alone. Save it as a single plane."
             )
         assigned[channel] = _source(images, 0, infos, choice)
@@ -204,4 +204,4 @@ def incomplete(r: Round, sources: FieldSources) -> list[str]:
         for key, held in sorted(sources.items())
         if len(held) < len(r.channels)
     ]
-    return [f"{r.text}: fields without the file of a channel: {some(short)}"] if short else []
+    return [f"{r.text}: fields that lack the file of a channel: {some(short)}"] if short else []

@@ -163,7 +163,7 @@ class _Sorted:
         told = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
         if self.strange:
             told.append(
-                f"{r.text}: {len(self.strange)} files left out, their names do not match "
+                f"{r.text}: {len(self.strange)} files left out: their names do not match "
                 f"pattern '{pattern.name}': {some(self.strange)}"
             )
         return told
@@ -190,7 +190,7 @@ def _sort(
             key = image.parsed.key
             found.fields[key].append(RoundFile(path, image.parsed, image.position))
             if not infos[path].positions[image.position].complete:
-                found.lost[key] = f"{path.name} ends before it, the acquisition stopped early"
+                found.lost[key] = f"{path.name} ends before it: the acquisition stopped early"
     return found
 
 
@@ -198,7 +198,7 @@ def _litter(r: Round, litter: Sequence[Path]) -> list[str]:
     if not litter:
         return []
     names = some([path.name for path in litter])
-    return [f"{r.text}: {len(litter)} files are no images, left: {names}"]
+    return [f"{r.text}: {len(litter)} files are not images and are ignored: {names}"]
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:
@@ -287,7 +287,7 @@ def unpaired(read: Sequence[RoundFiles]) -> list[str]:
         if r.name == CP_ROUND or r.plate not in painted:
             continue
         for missing, of, text in (
-            (set(painted[r.plate]) - set(fields), r.name, "left out of what follows"),
+            (set(painted[r.plate]) - set(fields), r.name, "left out of all later stages"),
             (set(fields) - set(painted[r.plate]), CP_ROUND, "ignored"),
         ):
             if missing:

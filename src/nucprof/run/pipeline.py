@@ -320,7 +320,7 @@ class Run(RunState):
             if undone:
                 flags = ", ".join(f"{key} = {value!r}" for key, value in undone.items())
                 raise UserError(
-                    f"'{stage.command}' was run with {flags}, which the project file does not say; "
-                    f"run-all would undo that. Make it permanent (nucprof {stage.command} ... "
-                    "--save), or run with --force to go by the file."
+                    f"'{stage.command}' was run with {flags}, but the project file has other "
+                    f"values, and run-all would undo the change. Make it permanent (nucprof "
+                    f"{stage.command} ... --save), or run with --force to use the project file."
                 )

@@ -180,7 +180,7 @@ def _load(file: Path, device: torch.device) -> Any:
     loaded = Path(str(model.pretrained_model)).resolve()
     if loaded != file:
         raise ModelError(
-            f"cellpose loaded {loaded} in place of {file}; this is never what you want"
+            f"cellpose loaded {loaded} in place of {file}; nucprof does not accept that"
         )
     # The library takes a file that lacks weights, and leaves these random.
     absent = sorted(set(model.net.state_dict()) - held)

@@ -61,11 +61,11 @@ def download(url: str, folder: Path, sha256: str | None, progress: Progress | No
         return Path(pooch.retrieve(url, known, "download", folder, downloader=downloader))
     except requests.RequestException as error:
         raise ModelError(
-            f"could not download {url}: {error}. Without internet: fetch it elsewhere and use "
+            f"could not download {url}: {error}. Without internet: download it elsewhere and use "
             "'nucprof models add NAME PATH'"
         ) from error
     except ValueError as error:  # what pooch raises for another hash
         raise ModelError(
-            f"what came from {url} does not have the SHA-256 {sha256}: the file was changed or cut "
+            f"the file from {url} does not have the SHA-256 {sha256}: the file was changed or cut "
             "off on its way; try again, or 'nucprof models add NAME PATH'"
         ) from error

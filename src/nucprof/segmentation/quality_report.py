@@ -76,7 +76,7 @@ def report_quality(
     if flagged:
         report.warnings.append(
             f"{len(flagged)} of {len(rows)} fields stand out ({_some(sorted(flagged))}); "
-            f"why is in {folder / 'qc.csv'}"
+            f"the reasons are in {folder / 'qc.csv'}"
         )
         report.warnings += advise(rows)
     return report

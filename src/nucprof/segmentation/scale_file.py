@@ -122,12 +122,12 @@ def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
 
 
 def scale_is_known(path: Path, measurement: Measurement) -> bool:
-    """Whether a file holds the scale that belongs to a measurement."""
+    """Whether a file contains the scale of this measurement."""
     return path.is_file() and bool(read_json(path)["definition"] == asdict(measurement))
 
 
 def read_scale(path: Path) -> float:
-    """The scale that a file holds."""
+    """Read the scale from a file."""
     return float(read_json(path)["scale"])
 
 
@@ -140,18 +140,18 @@ def describe_scale(plate: str, path: Path) -> str:
 
 
 def warn_of_scale(plate: str, path: Path) -> list[str]:
-    """What to tell of a plate whose nuclear size could not be measured."""
+    """Warn of a plate whose nuclear size could not be measured."""
     held: dict[str, Any] = read_json(path)
     if held["nuclear_diameter_px"] or held["canonical_diameter_px"] is None:
         return []
     sizes = {f: s["diameter_px"] for f, s in held["fields"].items() if s["nuclei"]}
     if sizes:
         seen = ", ".join(f"{field} {size:g} px" for field, size in sizes.items())
-        why = f"the fields measured do not agree on the size of nuclei ({seen})"
+        why = f"the measured fields differ in the size of their nuclei ({seen})"
     else:
-        why = f"no nuclei stand out in the fields measured ({', '.join(held['fields'])})"
+        why = f"no nuclei stand out in the measured fields ({', '.join(held['fields'])})"
     return [
-        f"plate {plate}: {why}, so its images are segmented as they are; look at the overlays, and "
-        "give --scale where nuclei are much smaller or larger than "
+        f"plate {plate}: {why}, so its images are segmented at scale 1; look at the overlays, and "
+        "give --scale if nuclei are much smaller or larger than "
         f"{held['canonical_diameter_px']:g} px"
     ]

@@ -126,7 +126,7 @@ def read_config(folder: Path) -> UnetConfig:
         if held.get(key, usual) != usual
     ]  # fmt: skip
     if odd:
-        raise ModelError(f"{folder} is a network of a kind that nucprof does not run: {odd}")
+        raise ModelError(f"{folder} is a type of network that nucprof cannot run: {odd}")
     return config
 
 

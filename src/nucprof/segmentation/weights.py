@@ -177,7 +177,7 @@ def add(
     Parameters
     ----------
     name
-        Letters, digits, ``.``, ``_``, ``-``. A known name is allowed (weights carried in by hand).
+        Letters, digits, ``.``, ``_``, ``-``. A known name is allowed (weights copied by hand).
     path
         StarDist folder, or its ``.zip`` as published, or one cellpose file.
     force
@@ -352,5 +352,5 @@ def _unpack(archive: Path, into: Path) -> Path:
         zipped.extractall(into)  # zipfile drops absolute and '..' parts itself
     found = sorted(into.rglob("config.json"))
     if not found:
-        raise ModelError(f"{archive} holds no StarDist model: there is no config.json in it")
+        raise ModelError(f"{archive} contains no StarDist model: it has no config.json")
     return found[0].parent

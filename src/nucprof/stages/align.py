@@ -309,8 +309,8 @@ def finish(
         summary.lines.append(report.describe_round(str(name), rows))
         if channels_of(project, str(name)).nuclear is None:
             summary.warnings.append(
-                f"round {name} has no nuclear stain ({project.channels.nuclei}): cells "
-                "lost between the rounds cannot be told, that test is off"
+                f"round {name} has no nuclear stain ({project.channels.nuclei}), so cells that "
+                "were lost between the rounds are not detected"
             )
         figure = results.folder("align", f"shifts-{name}.png")
         with atomic(figure) as temporary:
@@ -330,7 +330,7 @@ def finish(
 
 STAGE = Stage(
     name="align",
-    help="Bring the ground-truth rounds onto the Cell Painting frame",
+    help="Register the ground-truth rounds to the Cell Painting round",
     sections=("align",),
     needs=needs("rename", "segment"),
     makes=("aligned/", "registration.csv"),

@@ -147,16 +147,17 @@ def finish(context: Context, plan: Plan[CropJob], entries: Sequence[Entry[CropRe
 
 
 def warn_of_size(kind: CropKind, diameters: Mapping[str, float]) -> list[str]:
-    """What to tell of plates whose nuclei do not fit into the crops.
+    """Warn of plates whose nuclei do not fit into the crops.
 
-    Half as long again as wide, a nucleus is 1.22 times as long as the disk of its area is wide.
+    The long axis of a nucleus with an aspect ratio of 1.5 is 1.22 times the diameter of the disk
+    of equal area.
     """
     large = {p: d for p, d in diameters.items() if kind.patch_size < NUCLEUS_LENGTH * d}
     if not large:
         return []
     sizes = ", ".join(f"{plate} {d:g} px" for plate, d in large.items())
     return [
-        f"crops of {kind.patch_size} px cut nuclei off: their diameter is {sizes}; take "
+        f"crops of {kind.patch_size} px cut off nuclei, whose diameter is {sizes}; use "
         f"--patch-size {fitting_patch(large, kind.region)}, or "
         'crop.patch_size = "auto", which follows the nuclear size'
     ]

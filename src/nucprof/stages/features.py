@@ -293,7 +293,7 @@ def wells_without_culture(project: Project, fields: Sequence[tuple[str, str]]) -
         if missing:
             warnings.append(
                 f"plate {plate}: the layout has no culture for {', '.join(missing)}; "
-                "their cells are not trained on"
+                "their cells are not used for training"
             )
     return warnings
 

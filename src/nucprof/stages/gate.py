@@ -61,7 +61,7 @@ class GateJob(Job):
 
 @dataclass(frozen=True)
 class GateRecord:
-    """Cells by true class, and what is told of the cutoffs."""
+    """Cells by true class, and the summary of the cutoffs."""
 
     classes: dict[str, int]
     lines: list[str]
@@ -140,8 +140,8 @@ def read_cells(job: GateJob) -> pd.DataFrame:
                 columns[_BACKGROUND + marker] = darkest
             elif job.settings.background != "none":
                 raise ProjectError(
-                    f"gate.background = {job.settings.background} needs {darkest}: put Patch "
-                    "among features.regions, and measure again."
+                    f"gate.background = {job.settings.background} needs {darkest}: add Patch "
+                    "to features.regions, and measure again."
                 )
         columns |= {
             feature: feature
@@ -270,7 +270,7 @@ def finish(context: Context, plan: Plan[GateJob], entries: Sequence[Entry[GateRe
 
 STAGE = Stage(
     name="gate",
-    help="Give cells their true class from the ground truth",
+    help="Assign each cell its true class from the ground truth",
     sections=("gate",),
     needs=needs("features"),
     makes=("gate/",),

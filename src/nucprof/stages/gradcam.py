@@ -290,12 +290,12 @@ def _lines(every: Attention) -> list[str]:
     if every.no_evidence == every.n:
         return [left_out]
     return [
-        f"{every.nucleus:.0%} of the attention lies inside the nucleus, which takes "
-        f"{every.nucleus_area:.0%} of the crop; with a ring around it "
-        f"{every.with_ring:.0%} of {every.with_ring_area:.0%}",
-        "removing the 20% of the pixels with most attention lowers the margin of the predicted "
-        f"class by {every.deletion:.2f}, removing 20% by random maps by "
-        f"{every.deletion_random:.2f}",
+        f"{every.nucleus:.0%} of the attention lies inside the nucleus, which covers "
+        f"{every.nucleus_area:.0%} of the crop; with a ring around the nucleus, "
+        f"{every.with_ring:.0%} lies in {every.with_ring_area:.0%} of the crop",
+        "removing the 20% of the pixels with the highest attention lowers the margin of the "
+        f"predicted class by {every.deletion:.2f}; removing 20% chosen by random maps lowers it "
+        f"by {every.deletion_random:.2f}",
         left_out,
     ]
 

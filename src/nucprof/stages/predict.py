@@ -180,8 +180,8 @@ def finish(
     lines = [f"cells: {listed}"]
     if held_out:
         lines.append(
-            f"{held_out} cells of wells trained on have the predictions of the evaluation, by "
-            "models that had not seen them"
+            f"{held_out} cells come from training wells; their predictions are those of the "
+            "evaluation, made by models that had not seen these wells"
         )
     return Summary(
         list(plan.jobs[0].outputs),

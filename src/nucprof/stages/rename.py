@@ -152,7 +152,7 @@ def undo(context: Context, value: bool, fields: Sequence[str]) -> ActionResult:
     folders = [r.folder for r in list_rounds(context.project)]
     count = undo_moves(undo_log(context.results), folders)
     context.results.images.unlink(missing_ok=True)  # its paths lead nowhere now
-    return ActionResult([f"{count} files have their old names back."])
+    return ActionResult([f"{count} files have their old names again."])
 
 
 STAGE = Stage(
@@ -167,5 +167,5 @@ STAGE = Stage(
     finish=finish,
     record=RenameRecord,
     ledger=False,
-    options=(StageOption("--undo", bool, "give moved files their old names back", undo),),
+    options=(StageOption("--undo", bool, "restore the old names of moved files", undo),),
 )

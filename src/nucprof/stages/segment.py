@@ -411,7 +411,7 @@ STAGE = Stage(
         StageOption(
             "--preview",
             int,
-            "segment this many fields aside and draw their outlines, to choose settings",
+            "only segment this many fields and draw their outlines, to choose settings",
             preview,
         ),
     ),

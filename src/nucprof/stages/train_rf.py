@@ -136,7 +136,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
             result.importances["feature"].tolist(),
             result.importances["impurity"].tolist(),
             result.importances["permutation"].tolist(),
-            title="Random forest: what it goes by",
+            title="Random forest: feature importance",
         )
     with atomic(folder / MODEL) as path:
         result.model.save(path)
@@ -148,15 +148,16 @@ def _erasing(settings: ForestSettings) -> list[str]:
     if settings.scaling != "well":
         return []
     return [
-        'train.rf.scaling = "well" scales every well by its own cells, which erases what wells '
-        'hold: predict refuses this model; "plate" scales by reference wells'
+        'train.rf.scaling = "well" scales every well by its own cells, which removes the '
+        'composition of wells, so predict refuses this model; use "plate" to scale by reference '
+        "wells"
     ]
 
 
 def finish(
     context: Context, plan: Plan[ForestJob], entries: Sequence[Entry[ForestRecord]]
 ) -> Summary:
-    """Tell how good it is and where to look."""
+    """Report how good the forest is, and where to look."""
     from nucprof.io.files import read_json
 
     folder = plan.jobs[0].folder

@@ -17,8 +17,8 @@ def compiled(function: F) -> F:
 
     No ``fastmath``: results must equal the references, and not depend on the processor. The
     compiled code is cached beside the source, or, where that is read-only, in the user's cache
-    folder. The cache sees changes of the kernel's own file only, so a kernel calls compiled
-    functions of its own file and no others.
+    folder. The cache notices changes only in the file of the kernel, so a kernel calls
+    compiled functions of its own file only.
     """
     try:
         kernel = njit(cache=True, nogil=True)(function)
@@ -32,6 +32,6 @@ def compiled(function: F) -> F:
 @cache
 def _warn_of_no_cache() -> None:
     logging.getLogger(__name__).warning(
-        "compiled code cannot be kept, so every process compiles it anew (some 10 s): "
-        "set NUMBA_CACHE_DIR to a folder that can be written to"
+        "compiled code cannot be cached, so every process compiles it again (about 10 s): "
+        "set NUMBA_CACHE_DIR to a writable folder"
     )

@@ -41,7 +41,7 @@ def _open(path: Path) -> Iterator[Any]:
     with Image.open(path) as image:
         if image.mode not in _TYPES:
             raise FieldError(
-                f"{path} is a PNG of mode {image.mode}, whose values are no intensities. Save it "
+                f"{path} is a PNG of mode {image.mode}, whose values are not intensities. Save it "
                 "in grey levels of 8 or 16 bits."
             )
         yield image

@@ -167,23 +167,23 @@ class Weights(Section):
 
     model: str | None = setting(
         None,
-        "name or folder of the weights; default nucprof-fluo (stardist), cpsam (cellpose)",
+        "name or folder of the weights; default: nucprof-fluo (stardist), cpsam (cellpose)",
         decides=False,  # their content does, by its hash
     )
-    download: bool = setting(False, "fetch a missing named model from the internet", decides=False)
+    download: bool = setting(False, "download a named model if it is missing", decides=False)
 
 
 class Diameter(Section):
-    """The size of what is looked for."""
+    """The size of the objects."""
 
     diameter: float | None = setting(
-        None, "typical object diameter (cellpose, watershed); default measured", unit="px", gt=0
+        None, "typical object diameter (cellpose, watershed); default: measured", unit="px", gt=0
     )
 
 
 class Scale(Section):
-    """The enlargement of images for a network."""
+    """The factor by which images are resized for a network."""
 
     scale: Literal["auto"] | float = setting(
-        "auto", "enlargement before the network sees the image; auto is measured once per plate"
+        "auto", "factor by which images are resized for the network; auto: measured once per plate"
     )

@@ -15,7 +15,7 @@ class LabelsSettings(Section):
 
     path: Path | None = setting(
         None,
-        "labels backend: folder of label images made elsewhere",
+        "labels: folder of existing label images",
         decides=False,  # the masks in it do, by their content
     )
 

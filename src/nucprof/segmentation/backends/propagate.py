@@ -15,19 +15,19 @@ class PropagateSettings(stardist.StarDistSettings):
 
     method: Literal["propagation", "distance", "watershed"] = setting(
         "propagation",
-        "propagate: how the stained area is shared out among nuclei: by the cheapest way over the "
-        "image, to the nearest, or by a watershed on the image's slope",
+        "propagate: how the stained area is divided among the nuclei: by the path of lowest cost, "
+        "by distance, or by a watershed on the gradient of the image",
     )
     regularisation: float = setting(
         0.05,
-        "propagate: what distance counts beside changes of the image; large: distance alone",
+        "propagate: weight of distance against intensity differences; large values: distance alone",
         ge=0,
         when={"method": ["propagation"]},
     )
     reach: float | None = setting(
         None,
-        "propagate: furthest distance of a cell's outline from its nucleus; default: as far as the "
-        "stain reaches, and half a diameter where there is none",
+        "propagate: largest distance of a cell's outline from its nucleus; default: to the edge of "
+        "the stain, or half a diameter where there is no stain",
         unit="nuclear diameters",
         ge=0,
     )
@@ -56,8 +56,8 @@ class Propagate:
         warnings = []
         if nuclei.any() and not cells.bounded:
             warnings.append(
-                "no cell stain stands out around the nuclei, so cells are rims of half a nuclear "
-                "diameter; choose other segment.channels, or give segment.reach"
+                "there is no cell stain around the nuclei, so a cell is its nucleus and a rim of "
+                "half a nuclear diameter; choose other segment.channels, or set segment.reach"
             )
         return replace(found, cells=cells.labels, warnings=warnings)
 
@@ -78,5 +78,5 @@ SEGMENTER = Segmenter(
     isolated=True,
     measures_scale=True,
     precision=stardist.precision,
-    note="without a GPU, cells are grown from their nuclei (with one, cellpose finds them)",
+    note="without a GPU, cells are grown from their nuclei (with a GPU, cellpose finds them)",
 )

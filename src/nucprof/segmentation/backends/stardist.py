@@ -27,21 +27,20 @@ class StarDistSettings(Percentiles, Scale, Weights):
     """Settings of the stardist backend."""
 
     prob_thresh: float | None = setting(
-        None, "object probability threshold; default the model's own (published: 0.6)", gt=0, lt=1
+        None, "object probability threshold; default: the model's own (published: 0.6)", gt=0, lt=1
     )
     nms_thresh: float | None = setting(
         None,
-        "overlap allowed between objects; default the model's own (published: 0.3)",
+        "overlap allowed between objects; default: the model's own (published: 0.3)",
         gt=0,
         lt=1,
     )
     augment: bool = setting(
-        False, "average over flipped and turned images (stardist: eight times slower)"
+        False, "average over flipped and rotated images (stardist: eight times slower)"
     )
     precision: Literal["auto", "full"] = setting(
         "auto",
-        "stardist: auto multiplies in bfloat16 where the CPU is made for it, full in float32 "
-        "everywhere",
+        "stardist: auto: bfloat16 where the CPU supports it; full: always float32",
     )
 
 
@@ -82,15 +81,15 @@ def load(request: Request) -> StarDist:
 
 
 def torch_device(device: str) -> str | None:
-    """The device of torch's on which the network runs where one is named; None: TensorFlow runs it.
+    """The torch device that runs the network, if one is named; None: TensorFlow runs it.
 
-    TensorFlow takes a GPU by itself where it sees one; under Windows and on a Mac it sees none.
+    TensorFlow uses a GPU by itself if it finds one; on Windows and on a Mac it finds none.
     """
     return None if device in ("auto", "cpu") else resolve_device(device)
 
 
 def precision(settings: StarDistSettings, device: str) -> Precision:
-    """In what the network multiplies on this machine."""
+    """The precision of the network's multiplications on this machine."""
     if settings.precision == "full" or device not in ("auto", "cpu"):
         return "float32"
     return "bfloat16" if multiplies_bfloat16() else "float32"

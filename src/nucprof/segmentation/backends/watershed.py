@@ -1,4 +1,4 @@
-"""Nuclei by threshold and watershed: no weights, any machine."""
+"""Nuclei by threshold and watershed; needs no weights and runs on any machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class WatershedSettings(Diameter):
     """Settings of the watershed backend."""
 
     threshold: Literal["otsu", "local"] = setting(
-        "otsu", "watershed: one threshold, or above the background of the place for uneven light"
+        "otsu", "watershed: one threshold per image, or a local one where illumination is uneven"
     )
 
 

@@ -181,8 +181,8 @@ class FeatureSettings(Section):
     textures: bool = setting(True, "measure textures (grey-level co-occurrence)")
     texture_set: Literal["both", "published", "robust"] = setting(
         "both",
-        "which textures: the published ones, or the robust ones, which do not depend on exposure "
-        "and object size (names with Robust; classifiers use these where they are measured)",
+        "which textures: the published ones, or robust ones, which depend less on exposure and "
+        "object size (names with Robust; classifiers use these where they are measured)",
         when={"textures": [True]},
     )
     patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)

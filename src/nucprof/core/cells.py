@@ -53,10 +53,10 @@ def match_cells(
 ) -> MatchedCells:
     """Give every cell its nucleus.
 
-    With a nuclei mask, a nucleus belongs to the cell that holds most of it, and a cell takes of
-    its nuclei the one with most pixels inside it; further nuclei inside a cell are left over
-    (``without_cell``). Without, the nucleus is the largest connected part of the cell above Otsu's
-    threshold, taken within that cell on the nuclear channel.
+    With a nuclei mask, a nucleus belongs to the cell that contains most of it, and a cell keeps the
+    nucleus with most pixels inside it; its other nuclei are left over (``without_cell``). Without
+    a nuclei mask, the nucleus is the largest connected part of the cell above Otsu's threshold,
+    computed within the cell on the nuclear channel.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _nuclei_by_overlap(cells: NDArray, nuclei: NDArray) -> tuple[NDArray, dict[i
         axis=1,
         return_counts=True,
     )
-    # Most shared pixels first; ties go to the lower labels, so the result has one answer.
+    # Most shared pixels first; ties go to the lower labels, so the result is unique.
     order = np.argsort(-shared, kind="stable")
     cell, nucleus = pairs[:, order]
     home = np.sort(np.unique(nucleus, return_index=True)[1])
@@ -152,7 +152,7 @@ def _nuclei_by_threshold(cells: NDArray, plane: NDArray) -> NDArray:
 
 
 def _nuclear_cutoff(values: NDArray) -> float | None:
-    """Otsu's threshold of one cell's pixels; None where nothing stands out."""
+    """Otsu's threshold of the pixels of a cell; None if nothing stands out."""
     if values.min() == values.max():
         return None
     cutoff = float(threshold_otsu(values))

@@ -1,4 +1,4 @@
-"""Correlation of two images over all shifts, and the fraction of a pixel beyond.
+"""Correlation of two images over all shifts, refined to a fraction of a pixel.
 
 Conventions: ``fixed(y, x)`` shows what ``moving(y + shift_y, x + shift_x)`` shows. All images are
 ``(H, W)``; the two may differ in size.
@@ -30,7 +30,7 @@ TAPER = 0.08
 def clean(image: NDArray) -> Float32 | None:
     """Cut every pixel to the brightest of its four neighbours.
 
-    Lone hot pixels sit at the same place in both images whatever the stage does, and so speak for
+    Hot pixels are at the same place in both images wherever the stage is, and so favour
     no shift.
 
     Returns
@@ -52,7 +52,7 @@ def clean(image: NDArray) -> Float32 | None:
 
 
 def compress(plane: Float32) -> Float32:
-    """Scale to the background's spread; linear near the background, a square root far above.
+    """Scale to the spread of the background: linear near it, a square root far above.
 
     Makes stains, exposures and dtypes comparable, and keeps a few bright specks from outweighing
     all nuclei.
@@ -88,7 +88,7 @@ def bin_mean(plane: Float32, factor: int) -> Float32:
 def reduce(plane: Float32, factor: int) -> Float32:
     """Bin by `factor`, smooth by a pixel, remove the background and compress."""
     small = ndi.gaussian_filter(bin_mean(plane, factor), 1.0)
-    # First what a lamp does, which at the edges no local mean follows; then what is left of it.
+    # First the uneven illumination, which a local mean misses at the edges; then the remainder.
     small = compress(small - _quadratic(small))
     local = ndi.uniform_filter(ndi.uniform_filter(small, BACKGROUND_PX), BACKGROUND_PX)
     return np.asarray(small - local)
@@ -99,7 +99,7 @@ def _quadratic(plane: Float32) -> Float32:
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in plane.shape)
     terms = [np.multiply.outer(y**i, x**j).ravel() for i in range(3) for j in range(3) if i + j < 3]
     basis = np.stack(terms, axis=1)
-    # A sixteenth of the pixels determines six numbers; nuclei weigh alike everywhere.
+    # A sixteenth of the pixels is enough to determine six coefficients.
     step = 16 if plane.size > 1 << 14 else 1
     fit = np.linalg.lstsq(basis[::step], plane.ravel()[::step], rcond=None)[0]
     return np.asarray((basis @ fit).reshape(plane.shape))
@@ -112,7 +112,7 @@ class Lags:
     Attributes
     ----------
     y, x : (K,) and (L,) int64
-        The grid of shifts, a pixel wider than what is allowed.
+        The grid of shifts, one pixel wider than the allowed range.
     allowed : (K, L) bool
     overlap : (K, L) float64
         Overlapping area as a share of the fixed image.
@@ -158,9 +158,9 @@ def correlate(
 ) -> Float64:
     """Correlation coefficient at every searched shift, damped where signal is left out.
 
-    The coefficient of the overlap alone would be highest where by chance little but one pair of
-    nuclei overlaps; over the whole images' energies it would favour shift 0. This is the geometric
-    mean of the two.
+    Normalised by the overlap alone, the coefficient would be highest where the overlap contains
+    little more than one pair of nuclei; normalised by the whole images, it would favour shift 0.
+    This is the geometric mean of the two.
 
     Parameters
     ----------
@@ -230,21 +230,21 @@ def refine(
 ) -> tuple[float, float]:
     """Shift left between two images of equal shape that nearly match, to a fraction of a pixel.
 
-    Phase correlation with the amplitudes' square root kept, which does not blow up the frequencies
-    that hold noise alone; the peak is sought on a finer grid by a discrete Fourier transform of
-    the peak's surroundings only (Guizar-Sicairos et al. 2008, doi 10.1364/OL.33.000156).
+    Phase correlation that keeps the square root of the amplitudes, which does not amplify
+    frequencies with noise only; the peak is refined on a finer grid by a discrete Fourier
+    transform around the peak only (Guizar-Sicairos et al. 2008, doi 10.1364/OL.33.000156).
 
     Parameters
     ----------
     reach : int
         Largest shift looked for along each axis, pixels.
     low_pass_px : float
-        Sigma of the Gaussian low-pass: less lets noise in, more blurs the nuclei's edges, which
-        tell the shift.
+        Sigma of the Gaussian low-pass: a smaller one lets noise through, a larger one blurs the
+        edges of the nuclei, which determine the shift.
     """
     rows, columns = (fft.next_fast_len(n, True) for n in fixed.shape)
     fy, fx = fft.fftfreq(rows), fft.rfftfreq(columns)
-    # Frequencies of which the low-pass leaves less than 1% are not even computed.
+    # Frequencies that the low-pass reduces to less than 1% are not computed.
     high = 0.5 / low_pass_px
     kept, width = np.abs(fy) <= high, int(np.sum(fx <= high))
     fy, fx = fy[kept], fx[:width]
@@ -286,7 +286,7 @@ def _taper(plane: Float32) -> Float32:
 def _low_spectrum(
     plane: Float32, rows: int, columns: int, kept: NDArray, width: int, workers: int
 ) -> NDArray:
-    """Transform of a plane at some of the frequencies, for a part of the work."""
+    """Transform of a plane at some of the frequencies, to save time."""
     half = fft.rfft(plane, columns, axis=1, workers=workers)[:, :width]
     return np.asarray(fft.fft(half, rows, axis=0, workers=workers)[kept])
 
@@ -297,7 +297,7 @@ def _band(fy: Float64, fx: Float64, low_pass_px: float) -> Float32:
         [np.exp(-2 * (np.pi * sigma * f) ** 2) for f in (fy, fx)]
         for sigma in (low_pass_px, BACKGROUND_PX / 4)
     )
-    # Half a spectrum: every column stands for two, but the first, which has no twin.
+    # Half a spectrum: every column counts twice, except the first.
     low[1][1:] *= 2
     band: Float32 = np.multiply.outer(*low).astype(np.float32)
     band *= 1 - np.multiply.outer(*slow).astype(np.float32)

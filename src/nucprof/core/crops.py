@@ -3,7 +3,7 @@
 A box always has its full size and its cell in the middle, and is flagged where it reaches beyond
 the image. There an unmasked crop repeats the image's edge: 0 would be darker than any pixel of a
 camera with an offset. A masked crop is 0 outside its cell, within the image and beyond it. Only the
-real pixels of a crop say how it is normalised (:func:`real_boxes`).
+real pixels of a crop decide how it is normalised (:func:`real_boxes`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from nucprof.errors import DataError, FieldError
 def box_start(centroids: ArrayLike, size: int) -> NDArray[np.int64]:
     """Top left pixel of the box around each centroid: ``floor(c + 0.5) - size // 2``.
 
-    Halves are rounded up, not to the even neighbour, so that moving a cell by whole pixels moves
-    its box by as many, wherever it lies.
+    Halves are rounded up, not to the even neighbour, so a cell that moves by whole pixels
+    moves its box by the same number of pixels.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def extract_crops(
     size : int
         Side of a crop, pixels.
     masked : bool
-        Set everything outside the cell's own label to 0. Otherwise what lies beyond the image is
-        its nearest pixel.
+        Set everything outside the cell's label to 0. Otherwise pixels beyond the image repeat the
+        nearest pixel.
 
     Returns
     -------

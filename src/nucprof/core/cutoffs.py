@@ -1,4 +1,4 @@
-"""The cutoff of a marker, and how well it tells cells that carry it from cells that do not."""
+"""The cutoff of a marker, and how well it separates cells with the marker from cells without."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOLDS = 5
 def best_cutoff(positive: FloatArray, negative: FloatArray) -> float:
     """The cutoff that separates two samples best (largest Youden index).
 
-    Of the cutoffs that do so equally well, the middle of the widest gap is taken: on a log scale
+    Of equally good cutoffs, the middle of the widest gap is taken: on a log scale
     where all values are positive, as intensities spread over decades.
 
     Parameters
@@ -53,7 +53,7 @@ def best_cutoff(positive: FloatArray, negative: FloatArray) -> float:
 
 @dataclass(frozen=True)
 class Controls:
-    """Cells of the monocultures that say what a marker looks like where it is and where it is not.
+    """Cells of the monocultures that carry a marker, and of those that do not.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Calls:
-    """Which of the controls are above their cutoff, and what the cutoff had not seen (or None)."""
+    """Which controls are above their cutoff, and the unit that was held out (or None)."""
 
     controls: Controls
     above: BoolArray
@@ -134,8 +134,8 @@ def share_of(hits: npt.NDArray, wells: npt.NDArray) -> Share:
     """A share, and its 95% interval for wells like these.
 
     Cells of one well share their staining, so they do not count as independent: the interval is
-    that of Clopper and Pearson for as many independent cells as would vary as much as the wells do,
-    corrected for how well so few wells tell it (Korn and Graubard 1998, Survey Methodology 24,
+    that of Clopper and Pearson for the effective number of independent cells, from the variation
+    between wells, corrected for the number of wells (Korn and Graubard 1998, Survey Methodology 24,
     193-201). With one well the cells count as independent, and the interval is for that well only.
 
     Parameters
@@ -170,7 +170,7 @@ def _clopper_pearson(hits: float, n: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class CutoffQuality:
-    """How well a cutoff tells the monocultures apart.
+    """How well a cutoff separates the monocultures.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ class CutoffQuality:
     specificity : Share
         Of those that do not: cells not above it.
     held_out : {"wells", "cells"} or None
-        What the judged cutoffs had not seen; None for a cutoff that was given.
+        The unit that was held out; None for a cutoff that was given.
     """
 
     sensitivity: Share
@@ -196,6 +196,6 @@ class CutoffQuality:
         return cls(
             share_of(above[carries], wells[carries]),
             share_of(~above[~carries], wells[~carries]),
-            # where one plate has too few wells, its cells were judged by cells of their own well
+            # a plate with too few wells holds out cells instead of wells
             "cells" if "cells" in held else "wells" if "wells" in held else None,
         )

@@ -1,7 +1,7 @@
-"""What speaks for each object of a field: how it stands out from its own surroundings.
+"""The evidence for each object of a field: how it stands out from its surroundings.
 
 An object's ring is the background within a fifth of its diameter of it, without the pixels of
-other objects and without the first pixel outside its outline, which optics blur.
+other objects and without the first pixel outside its outline, which is blurred.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from nucprof.core.labels import FloatArray, IntArray, ObjectIndex
 
 #: Width of the ring as a share of the object's diameter, and its limits in pixels.
 RING_WIDTH, RING_MIN_PX, RING_MAX_PX = 0.2, 2, 12
-#: A ring of fewer pixels than this says nothing: the object is enclosed by others.
+#: A ring with fewer pixels than this is not used: the object is enclosed by others.
 RING_PIXELS = 8
 #: An outline lies on an edge where brightness falls across it by this share of the object's step.
 EDGE_SHARE = 0.25
-#: A step of this many standard errors is no accident of the camera's noise.
+#: A step of this many standard errors is not explained by the camera's noise.
 SURE = 5.0
-#: An object less bright than this many standard deviations of single pixels above its ring is one
-#: where this share of its outline lies on an edge; else it is a cloud of the background.
+#: An object that is less than this many standard deviations of single pixels above its ring
+#: counts only if this share of its outline lies on an edge; else it is a cloud of the background.
 CLEAR, OUTLINED = 1.5, 0.8
 #: Objects whose step is below this share of the field's median step are dim.
 DIM = 0.35
-#: Whole grey levels by which an object of an image of integers stands out at least.
+#: Grey levels by which an object must stand out in an image of integers.
 LEVELS = 1.5
 
 
@@ -44,8 +44,8 @@ class Evidence:
     step : (N,) float64
         Mean of the object minus mean of its ring, grey levels.
     contrast : (N,) float64
-        `step` over the object's mean above the field's background (its 5th percentile): 1 on
-        dark ground, near 0 for a piece of something larger. 0 where the object is no brighter than
+        `step` over the object's mean above the field's background (its 5th percentile): 1 on a dark
+        background, near 0 for a part of a larger bright area. 0 where the object is not above
         the background.
     noise : (N,) float64
         Standard deviation of the ring's pixels, grey levels; at least 1 in an image of integers.
@@ -56,7 +56,7 @@ class Evidence:
     touching : (N,) float64
         Share of the outline that lies against another object.
     level : float
-        The smallest difference that the image can hold: 1 for integers.
+        The smallest difference that the image can represent: 1 for integers.
     """
 
     ids: IntArray
@@ -76,11 +76,11 @@ class Evidence:
         return self.step < DIM * usual
 
     def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
-        """Which objects are no piece of haze and no accident of the noise, ``(N,)`` bool.
+        """Which objects are neither haze nor noise, ``(N,)`` bool.
 
-        A piece of haze is dim beside the field's nuclei and lies on lit ground: its contrast is
-        below `min_contrast`. A dim nucleus on dark ground is none. All objects stand out where
-        `min_contrast` is 0.
+        Haze is dim compared with the field's nuclei and lies on a bright background: its contrast
+        is below `min_contrast`. A dim nucleus on a dark background is not haze. If `min_contrast`
+        is 0, all objects stand out.
         """
         if min_contrast == 0:
             return np.ones(len(self.ids), dtype=bool)
@@ -91,7 +91,7 @@ class Evidence:
 
 
 def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
-    """Measure what speaks for every object.
+    """Measure the evidence for every object.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     floor = float(np.percentile(image[::2, ::2], 5)) if image.size else 0.0
     enclosed = pixels < RING_PIXELS
     ring = np.where(enclosed, floor, ring)
-    # Grey levels are whole numbers: in a ring of one level, noise below a level does not show.
+    # Grey levels are whole numbers: noise below one level is not visible in the ring.
     level = 1.0 if plane.dtype.kind in "iu" else 0.0
     least = max(level, float(np.finfo(np.float32).tiny))
     usual = float(np.median(variance[~enclosed])) if not enclosed.all() else least

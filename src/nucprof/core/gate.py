@@ -1,4 +1,4 @@
-"""The gate as a whole: from marker intensities to classes, their certainty, and what to look at."""
+"""The gate as a whole: from marker intensities to classes, their certainty, and advice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from nucprof.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """Classes of all cells, with all that they rest on.
+    """Classes of all cells, with everything that they are based on.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class Gate:
     called : (N,) str
         Class of every cell, or ``undefined``.
     identity : Identity
-        How sure they are, and what the monocultures hold.
+        Probabilities of the classes, and contents of the monocultures.
     notes : list of str
-        What would be worth trying.
+        Suggestions for the user.
     """
 
     cells: MarkerCells
@@ -78,7 +78,7 @@ class Gate:
         return min(named, key=lambda name: not self.rules[name].carries)
 
     def report(self) -> dict[str, Any]:
-        """What ``cutoffs.json`` holds: per marker its class, cutoff, and how well it separates."""
+        """Content of ``cutoffs.json``: class, cutoff and quality of every marker."""
         report: dict[str, Any] = {}
         for marker in markers_of(self.rules):
             quality = self.cutoffs.quality[marker]
@@ -139,7 +139,7 @@ def decide(
     unmixed: bool,
     background: Mapping[str, FloatArray],
 ) -> Gate:
-    """Find what is not given, and give every cell its class.
+    """Find the rules and cutoffs that are not given, and assign every cell its class.
 
     Parameters
     ----------
@@ -148,16 +148,16 @@ def decide(
     rules : mapping
         Class -> its rule; empty: from the monocultures.
     given : mapping
-        Marker -> cutoff, for those that are not to be found.
+        Marker -> cutoff, for markers whose cutoff the user gives.
     per : {"auto", "plate", "project"}
-        What has cutoffs of its own.
+        Whether cutoffs are per plate or per project.
     mixed : str
-        The layout's word for mixed wells.
+        The layout's name of mixed wells.
     unmixed : bool
         Whether bleed-through is removed.
     background : mapping
-        Marker -> ``(N,)`` background of each cell's field where it is still in the values; without
-        a marker nothing is said of it.
+        Marker -> ``(N,)`` background of each cell's field if it is still in the values; markers
+        that are not in it are not checked.
 
     Raises
     ------

@@ -13,13 +13,13 @@ MOST_PLATES = 4
 LEAST_TOLD = 0.005
 """Foreign cells below this share of a monoculture appear in the table only."""
 FEW_CELLS = 20
-"""Cells of a side below which a cutoff is a guess."""
+"""With fewer cells on one side, a cutoff is a guess."""
 LEAST_YOUDEN = 0.5
 """Sensitivity + specificity - 1 below which a marker hardly separates the monocultures."""
 
 
 def cutoff_lines(gate: Gate) -> list[str]:
-    """What each class's cutoff is, and how well it does."""
+    """The cutoff of each class, and how well it separates the monocultures."""
     told = []
     for name, rule in gate.rules.items():
         found = gate.cutoffs.values[rule.marker].items()
@@ -47,7 +47,7 @@ def cutoff_lines(gate: Gate) -> list[str]:
 
 
 def certainty_lines(gate: Gate) -> list[str]:
-    """Label noise, and what the monocultures hold beside their own class."""
+    """Label noise, and contamination of the monocultures."""
     told = []
     if gate.label_noise == gate.label_noise:
         told.append(f"label noise: {gate.label_noise:.1%} of the decided cells, by the mixture")

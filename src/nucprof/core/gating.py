@@ -1,8 +1,8 @@
 """Cutoffs of marker intensities, for every plate or for all, and cells that filters remove.
 
 A marker belongs to the monoculture in which its median is highest; its cutoff separates that
-monoculture from the others best. Where plates were exposed differently one cutoff cannot serve them
-all, so every plate that holds the monocultures gets its own.
+monoculture from the others best. If plates were exposed differently, one cutoff cannot be valid for
+all of them, so every plate that has the monocultures gets its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Per = Literal["auto", "plate", "project"]
 
 @dataclass(frozen=True, eq=False)
 class MarkerCells:
-    """All cells, with what gating needs to know of them; one row per cell.
+    """All cells, with the data that gating needs; one row per cell.
 
     Attributes
     ----------
@@ -145,12 +145,12 @@ def _listed(rules: Mapping[str, Rule]) -> str:
 def find_sides(rules: Mapping[str, Rule], monocultures: list[str]) -> dict[str, Sides]:
     """For every marker the monocultures that carry it, and those that do not.
 
-    Where no monoculture is known to carry it, none is known to lack it either.
+    If no monoculture is known to carry a marker, none is known to lack it either.
     """
     sides = {}
     for marker in markers_of(rules):
         carrying = [name for name, rule in rules.items() if rule == Rule(marker)]
-        if not carrying:  # only the line without it is a class: the others carry it
+        if not carrying:  # only the cell line without the marker is a class: the others carry it
             carrying = [m for m in monocultures if rules.get(m) != Rule(marker, carries=False)]
         own = tuple(name for name in monocultures if name in carrying)
         others = tuple(name for name in monocultures if name not in own)
@@ -178,7 +178,7 @@ def _require_controls(
 
 @dataclass(frozen=True, eq=False)
 class Cutoffs:
-    """Cutoffs and how well they do.
+    """Cutoffs and their quality.
 
     Attributes
     ----------
@@ -207,7 +207,7 @@ def find_cutoffs(
     cells: MarkerCells, rules: Mapping[str, Rule], given: Mapping[str, float], *,
     per_plate: bool, mixed: str,
 ) -> Cutoffs:  # fmt: skip
-    """Find the cutoffs that are not given, and judge all on cells that they have not seen.
+    """Find the cutoffs that are not given, and evaluate all cutoffs on held-out cells.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def find_cutoffs(
     per_plate : bool
         Whether every plate has its own, see :func:`one_per_plate`.
     mixed : str
-        The layout's word for mixed wells.
+        The layout's name of mixed wells.
 
     Raises
     ------
@@ -259,12 +259,12 @@ def one_per_plate(
 ) -> bool:  # fmt: skip
     """Whether every plate has cutoffs of its own.
 
-    ``auto``: where every plate holds the monocultures that they are found from.
+    ``auto``: if every plate has the monocultures from which cutoffs are found.
 
     Raises
     ------
     DataError
-        ``plate`` is asked for, and a plate does not hold them.
+        ``plate`` is requested, and a plate lacks these monocultures.
     """
     sought = {
         marker: sides

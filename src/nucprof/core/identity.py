@@ -1,4 +1,4 @@
-"""How sure each cell's class is, and what the monocultures really hold."""
+"""Probability of each cell's class, and contamination of the monocultures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEVERAL = "several markers"
 
 @dataclass(frozen=True)
 class Content:
-    """How many of a monoculture's cells are of a class, by the mixture."""
+    """Share of a monoculture's cells that are of a class, by the mixture."""
 
     plate: str
     culture: str

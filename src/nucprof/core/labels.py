@@ -1,8 +1,8 @@
-"""Label images: which objects are there, where, and their hygiene.
+"""Label images: their objects, where they are, and checks of the labels.
 
-A label image is ``(H, W)`` integer, 0 is background, and labels may have gaps: 3, 70000 and
-nothing else is as good as 1, 2. Nothing here renumbers a label. Everything goes through runs (the
-stretches of equal label in a row), so that one pass over the pixels serves all objects.
+A label image is ``(H, W)`` integer, 0 is background, and labels may have gaps: 3 and 70000
+are as valid as 1 and 2. Nothing here renumbers a label. Everything is computed from runs (stretches
+of equal label in a row), so that one pass over the pixels is enough for all objects.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def label_dtype(largest: int) -> type[np.uint16] | type[np.uint32]:
 
 
 def smallest_labels(labels: NDArray) -> NDArray:
-    """Give a label image in the smallest label type, uint16 or uint32, with the same labels.
+    """Convert a label image to the smallest label type, uint16 or uint32, with the same labels.
 
     Parameters
     ----------

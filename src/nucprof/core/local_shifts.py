@@ -1,4 +1,4 @@
-"""Shifts of the parts of a field: do they agree with what was found for all of it?"""
+"""Shifts of the parts of a field: do they agree with the shift of the whole field?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FINE_PARTS, COARSE_PARTS = 5, 3
 PART_RADII = 8
 #: Largest shift looked for in a part, as a share of its side.
 REACH = 0.2
-#: A part tells something if it holds this share of what the parts hold on average.
+#: A part is used if its signal is at least this share of the average part.
 LEAST_SIGNAL = 0.1
 
 
@@ -77,7 +77,7 @@ class View(NamedTuple):
         here, there = (correlation.compress(correlation.bin_mean(v, search.half)) for v in views)
         if search.hidden is not None:
             for plane, mask in zip((here, there), _both(*search.hidden, start), strict=True):
-                # A corner pixel stands for its square: the mask has a halo.
+                # A corner pixel represents its square: the mask has a margin.
                 small = mask[:: search.half, :: search.half]
                 plane[small[: plane.shape[0], : plane.shape[1]] > 0] = 0
         return cls(start, here, there, corner)
@@ -98,7 +98,7 @@ def local_shifts(
     most_parts: int = FINE_PARTS,
     reach_px: float | None = None,
 ) -> LocalShifts:
-    """Measure the shift of every part of a field around a similarity that nearly holds.
+    """Measure the shift of every part of a field around a similarity that nearly fits.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which cells cannot be judged in a round: without data, or without their nucleus."""
+"""Which cells cannot be measured in a round: those without data, or without their nucleus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENOUGH_PX = 64
 
 
 class Contrast(NamedTuple):
-    """How far nuclei stand out from their rings in one image, and how exactly that is known."""
+    """Contrast of nuclei to their rings in one image, with its standard error."""
 
     value: Float64
     error: Float64
@@ -41,10 +41,10 @@ def lost_cells(
     *,
     lost_ratio: float = 0.2,
 ) -> dict[str, NDArray[np.int64]]:
-    """Tell which cells cannot be judged in a ground-truth round, and why.
+    """Find the cells that cannot be measured in a ground-truth round, and why.
 
     Every nucleus is compared with itself: its contrast to a ring around it, in the round and in
-    Cell Painting. A dim nucleus may be as dim in the round, and a lamp or a glow lifts nucleus
+    Cell Painting. So a dim nucleus may be dim in the round too, and uneven light affects nucleus
     and ring alike.
 
     Parameters
@@ -102,10 +102,10 @@ def _faded(before: Contrast, after: Contrast, lost_ratio: float) -> NDArray[np.b
 
 
 def _usual(kept: Float64, lost_ratio: float) -> float:
-    """Share of the contrast that nuclei keep which are still there, between their kinds the least.
+    """Share of the contrast that present nuclei keep, taken low so that it suits every cell type.
 
-    The median of what is not lost, which depends on itself: from the largest down until it stays.
-    Then the lower quartile, with room for a class that stains worse in the round.
+    The median of the nuclei that are not lost depends on itself; it is iterated from the largest
+    value down. Then the lower quartile is taken, for a class that stains worse in the round.
     """
     usual = float(np.quantile(kept, 0.95))
     while True:
@@ -143,7 +143,7 @@ def _rings(dense: NDArray, valid: NDArray[np.bool_]) -> NDArray:
 
 
 def _grow(ranks: NDArray, pixels: int) -> NDArray:
-    """Let objects grow into the background by some pixels; where two meet, the larger rank wins."""
+    """Grow objects into the background by some pixels; where two meet, the larger rank wins."""
     for _ in range(pixels):
         grown = ranks.copy()
         np.maximum(grown[1:], ranks[:-1], out=grown[1:])
@@ -159,7 +159,7 @@ def _grow(ranks: NDArray, pixels: int) -> NDArray:
 def _contrast(image: NDArray, dense: NDArray, rings: NDArray) -> Contrast:
     """Mean of every nucleus less the median of its ring, (N,).
 
-    A nucleus in a crowd may have no ring of its own: there the median of all rings stands for it.
+    A crowded nucleus may have no ring of its own: the median of all rings then replaces it.
     """
     count = int(dense.max())
     inside, around = np.flatnonzero(dense), np.flatnonzero(rings)

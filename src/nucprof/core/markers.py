@@ -1,7 +1,7 @@
-"""Which class carries which marker, and what a cell is, given which of its markers are positive.
+"""Which class carries which marker, and the class of a cell, given its positive markers.
 
-A class is written as its marker, ``EdU``, or, for the line that has none, as ``!EdU`` (one marker,
-two lines: ``neuro = "EdU", astro = "!EdU"``). A cell is of a class when its class's marker is
+A class is written as its marker, ``EdU``, or as ``!EdU`` for a cell line without one (one marker,
+two cell lines: ``neuro = "EdU", astro = "!EdU"``). A cell is of a class when its class's marker is
 positive (of a ``!`` class: is not) and every other class's marker is not.
 """
 
@@ -84,7 +84,7 @@ def classify(
     ----------
     values : mapping
         Marker -> ``(N,)`` intensities. A cell that lacks one of its markers' values (NaN) is
-        undefined: what it carries is not known.
+        undefined.
     cutoffs : mapping
         Marker -> cutoff, one number or ``(N,)``; positive is ``>``.
     rules : mapping
@@ -121,7 +121,7 @@ def assign_markers(
 ) -> dict[str, Rule]:
     """Find which marker belongs to which monoculture: the one in which its median is highest.
 
-    Of two monocultures and one marker, the other one is the line without it.
+    With two monocultures and one marker, the other monoculture is the line without it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How sure the class of a cell is: a two-component mixture per marker, fitted plate by plate.
+"""Probability of a cell's class: a two-component mixture per marker, fitted plate by plate.
 
 Every cell is in a hidden state: the set of markers that it carries (none, one, or two at once).
 Given the state, its markers vary independently, each as one of two normal distributions on the
@@ -8,8 +8,8 @@ distributions do not. Maximum likelihood by expectation-maximisation (Dempster, 
 1977), from the calls of the cutoffs.
 
 Between the two means the chance of carrying a marker rises with its intensity; beyond them it stays
-what it is at the mean. Without this rule the wider distribution would win again at the far end, and
-the dimmest cells of all would be called positive.
+what it is at the mean. Without this rule the wider distribution would be the more likely one
+at the far end, and the dimmest cells of all would be called positive.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from nucprof.core.markers import FloatArray
 
 FEWEST = 3
-"""Cells without, and with, a marker that a fit needs at least."""
+"""Smallest number of cells without, and with, a marker that a fit needs."""
 LEAST_DISTANCE = 1.0
 """Distance of the means, in standard deviations, below which two components are one."""
 _MOST_ROUNDS = 500
@@ -110,7 +110,7 @@ def _maximise(
         posterior = np.exp(logs - most[:, None])
         total = posterior.sum(axis=1)
         posterior /= total[:, None]
-        # half a cell to every state: a state that a small culture lacks stays possible
+        # half a cell is added to every state, so a state that a small culture lacks stays possible
         counts = np.stack([np.bincount(group, posterior[:, s]) for s in range(len(states))], axis=1)
         shares = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
         with_marker = posterior @ states

@@ -1,4 +1,4 @@
-"""Bring a round onto the Cell Painting frame, and tell where it has data."""
+"""Resample a round onto the Cell Painting frame, and mark where it has data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nucprof.core.similarity import Similarity
 def move_image(
     image: NDArray, similarity: Similarity, output_shape: tuple[int, ...], fill: float = 0
 ) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Bring a round onto the Cell Painting frame: ``out(p) = image(similarity(p))``.
+    """Resample a round onto the Cell Painting frame: ``out(p) = image(similarity(p))``.
 
     One linear interpolation, whatever the similarity is; a translation is `shift_image`'s.
 
@@ -107,10 +107,10 @@ def valid_box(
 def shift_image(
     image: NDArray, shift: tuple[float, float], output_shape: tuple[int, ...], fill: float = 0
 ) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Bring a ground-truth image onto the fixed frame: ``out(y, x) = image(y + sy, x + sx)``.
+    """Shift a ground-truth image onto the fixed frame: ``out(y, x) = image(y + sy, x + sx)``.
 
-    A whole shift copies; a fraction of a pixel interpolates linearly, which makes no value that
-    was not between its neighbours (splines ring) and keeps sums.
+    A whole shift copies; a fraction of a pixel is interpolated linearly, which makes no value
+    outside the range of its neighbours (splines ring) and preserves sums.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ def percentile_normalize(
     Parameters
     ----------
     image
-        ``(H, W)`` of any real dtype. Not finite pixels do not count and become 0.
+        ``(H, W)`` of any real dtype. Pixels that are not finite are ignored and become 0.
     pmin, pmax
         Lower and upper percentile, 0 <= pmin < pmax <= 100.
 

@@ -11,10 +11,10 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 from skimage.transform import downscale_local_mean
 
-_SIDE_PX = 512  # larger planes are reduced: a guess needs no detail
+_SIDE_PX = 512  # larger planes are reduced: detail is not needed
 _SMALLEST_PX = 12
 _SOLID = 0.9
-_LARGEST_SHARE = 0.05  # of the plane; what is larger is no nucleus
+_LARGEST_SHARE = 0.05  # of the plane; anything larger is not a nucleus
 _CONTRAST = 4.0  # noise alone reaches 2
 
 
@@ -43,7 +43,7 @@ class NuclearLook:
 
     @property
     def score(self) -> float:
-        """A figure to compare channels by: compact, many, and not empty."""
+        """A score to compare channels: high for many compact objects."""
         return 0.0 if self.empty else self.share * min(1.0, self.objects / 5) ** 0.5
 
 

@@ -1,8 +1,8 @@
-"""What camera and plate bring into every image: dust, specks, the edge of the well.
+"""Fixed structures of camera and plate in every image: dust, specks, the edge of the well.
 
-Such things lie at the same place in both rounds whatever the stage does, and so speak for a shift
-that the cells do not have. They are told from cells by looking at other fields: nothing else is at
-one place everywhere.
+These structures lie at the same place in both rounds, wherever the stage is, and so favour a shift
+that the cells do not have. Other fields show which structures these are: only they are at the same
+place in all fields.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from nucprof.core import correlation
 
 Float32 = NDArray[np.float32]
 
-#: A reduced pixel shows something from here on: three robust deviations, compressed.
+#: A reduced pixel shows something above this value: three robust deviations, compressed.
 LEVEL = 3 / 3 / np.sqrt(2)
-#: Reduced pixels per plate that may be taken for a pattern by chance.
+#: Expected number of reduced pixels per plate that are mistaken for a pattern by chance.
 CHANCE_PIXELS = 0.05
-#: Cells crowd in places: there, by this factor, more fields than on average show something.
+#: Cells cluster: in places, more fields than average show something, by this factor.
 CROWDING = 1.5
-#: What a bright speck's blur reaches, in reduced pixels.
+#: Radius of the blur around a bright speck, in reduced pixels.
 HALO = 2
-#: Two Cell Painting images that correlate better than this, unmoved, show one scene.
+#: Two Cell Painting images that correlate more than this without a shift show the same scene.
 SAME_SCENE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """What a plate's other fields tell about one field.
+    """What the other fields of a plate contribute to the registration of one field.
 
     All planes are reduced (`reduced`) and must be of the field's own reduced shapes to be used.
 
@@ -42,7 +42,7 @@ class Pattern:
     hidden_fixed : (h, w) bool
         Where Cell Painting images show what all fields show.
     hidden_moving : (h2, w2) bool
-        Where rounds do.
+        Where rounds show what all fields show.
     scenes : tuple of float32
         `signature` of the Cell Painting planes of fields in other wells.
     rounds : tuple of (h2, w2) float32
@@ -57,7 +57,7 @@ class Pattern:
     def unrelated(self, fixed: Float32, moving: Float32) -> list[Float32]:
         """Rounds that cannot belong to a field, for its null distribution.
 
-        A field that shows the same scene (a copy) is not another one.
+        A field that shows the same scene (a copy) does not count as another field.
 
         Parameters
         ----------
@@ -83,14 +83,14 @@ def reduced(image: NDArray, other_shape: tuple[int, ...]) -> Float32 | None:
 
 
 def hide(plane: Float32, hidden: NDArray[np.bool_]) -> Float32:
-    """Set the hidden pixels to the background; a plane of another shape is left alone."""
+    """Set the hidden pixels to the background; a plane of another shape is returned unchanged."""
     if plane.shape != hidden.shape or not hidden.any():
         return plane
     return np.where(hidden, np.float32(0), plane)
 
 
 def signature(plane: Float32) -> Float32:
-    """Enough of a reduced plane to tell a copy of its scene."""
+    """A small part of a reduced plane, enough to recognise a copy of its scene."""
     return correlation.bin_mean(plane, 4 if min(plane.shape) >= 128 else 1)
 
 
@@ -103,11 +103,11 @@ def same_scene(first: Float32, second: Float32) -> bool:
 
 
 def common(planes: Iterable[Float32]) -> NDArray[np.bool_]:
-    """Where more fields show something bright (or dark) than chance would let them.
+    """Where more fields show something bright (or dark) than expected by chance.
 
-    A pixel belongs to the pattern if so many fields agree there that a binomial law, with the
-    share of such pixels in all fields, expects fewer than `CHANCE_PIXELS` of them. With few fields
-    or dense cells nothing may be improbable enough: then nothing is hidden.
+    A pixel belongs to the pattern if so many fields agree there that a binomial distribution, with
+    the share of such pixels in all fields, expects fewer than `CHANCE_PIXELS` such pixels. With
+    few fields or dense cells no pixel may be improbable enough: then nothing is hidden.
 
     Parameters
     ----------

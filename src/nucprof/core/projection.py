@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 METHODS = ("max", "mean", "best_focus")
-_BIN_PX, _FINE_PX = 2, 1.0  # noise of single pixels would outweigh the edges of dim objects
+_BIN_PX, _FINE_PX = 2, 1.0  # otherwise the noise of single pixels outweighs dim edges
 
 
 def project(planes: Iterable[NDArray], method: str) -> NDArray:
@@ -65,7 +65,7 @@ def sharpness(plane: NDArray) -> float:
     """Variance of the Laplacian of a plane ``(H, W)``, binned and smoothed a little.
 
     The variance of the Laplacian (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548) measures
-    focus; binning and smoothing keep the noise of the camera from deciding.
+    focus; binning and smoothing suppress the noise of the camera.
     """
     height, width = (side - side % _BIN_PX for side in plane.shape)
     blocks = plane[:height, :width].reshape(height // _BIN_PX, _BIN_PX, width // _BIN_PX, _BIN_PX)

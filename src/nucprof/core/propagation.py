@@ -1,8 +1,8 @@
-"""Every pixel of an area given to the seed from which it is reached at the least cost.
+"""Assign every pixel of an area to the seed that reaches it at the lowest cost.
 
 Jones, Carpenter and Golland, "Voronoi-based segmentation of cells on image manifolds" (2005), as
-in CellProfiler's Propagation: a step costs what the image changes along it, and a little for its
-length, so that borders lie on edges of the stain, and half-way where there is none.
+in CellProfiler's Propagation: the cost of a step is the change of the image along it, plus a
+little for its length, so borders lie on edges of the stain, and half-way where there is no edge.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from nucprof.core.features._compile import compiled
 from nucprof.errors import FieldError
 
-#: Levels by which costs are told apart, per unit of the image: costs are whole numbers, so that the
-#: pixels wait in one list per cost and need no sorting.
+#: Cost levels per unit of the image: costs are whole numbers, so that pixels wait in one list per
+#: cost and need no sorting.
 _LEVELS = 256
 
 
 def propagate(
     seeds: NDArray, image: NDArray, mask: NDArray[np.bool_], regularisation: float
 ) -> NDArray[np.int32]:
-    """Share an area out among seeds.
+    """Divide an area among seeds.
 
     A step between neighbours costs ``sqrt(difference^2 + (regularisation * length)^2)``. With a
     regularisation of 0 only the image counts, with a large one only the distance.
@@ -40,7 +40,7 @@ def propagate(
     Returns
     -------
     (H, W) int32
-        Labels of the seeds; 0 outside the mask and where no seed arrives.
+        Labels of the seeds; 0 outside the mask and where no seed reaches.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def propagate(
             f"seeds are {seeds.shape}, the image is {image.shape} and the mask {mask.shape}"
         )
     out = np.ascontiguousarray(seeds, dtype=np.int32).copy()
-    # Beyond a few hundred levels a step is as good as a wall, and lists of costs stay short.
+    # A step of more than a few hundred levels acts as a wall; the cap keeps the lists short.
     flat = np.clip(np.asarray(image, dtype=np.float32) * _LEVELS, -4 * _LEVELS, 4 * _LEVELS)
     _grow(out, flat, np.ascontiguousarray(mask), float(regularisation) * _LEVELS)
     return out
@@ -67,10 +67,10 @@ def _grow(
 ) -> None:
     """Dijkstra's algorithm with one waiting list per cost (Dial, 1969), in place."""
     height, width = labels.shape
-    # The dearest step: the lists that can hold a pixel at any time.
+    # The most expensive step: the number of lists that can hold a pixel at any time.
     span = int(np.sqrt((8.0 * 256) ** 2 + 2 * per_pixel * per_pixel)) + 2
     heads = np.full(span, -1, np.int64)
-    # A pixel waits again each time that a cheaper way is found; entries are linked by number.
+    # A pixel is queued again each time a cheaper path is found; entries are linked by number.
     room = 4 * labels.size + 1024
     where = np.empty(room, np.int32)
     follows = np.empty(room, np.int32)

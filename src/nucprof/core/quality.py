@@ -1,7 +1,7 @@
-"""How good the segmentation of a field may be, and which fields are worth a look.
+"""Quality figures of a field's segmentation, and which fields to look at.
 
-Nothing here judges a mask against truth. A field is flagged where it is unlike its plate, or where
-a figure is beyond what any good field shows.
+No mask is compared with the truth here. A field is flagged if it differs from its plate, or if a
+figure exceeds a fixed limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PARTS = 4
 #: Fields of a plate whose modified z-score is beyond this stand out (Iglewicz and Hoaglin, "How to
 #: detect and handle outliers", 1993).
 CUTOFF = 3.5
-#: A median and a spread of fewer fields than this say nothing.
+#: With fewer fields than this, median and spread are not used.
 MIN_FIELDS = 6
 #: Side of the windows in which the sharpness of a large image is measured.
 _WINDOW_PX = 512
@@ -42,14 +42,14 @@ class Rule:
     Attributes
     ----------
     name, words
-        The figure's name, and how a message calls it.
+        The figure's name, and its name in messages.
     low, high
-        Whether values below, and above, the plate's are worth a look.
+        Whether values below, and above, those of the plate are flagged.
     ratio
-        Whether values are compared by their ratio and not their difference.
+        Whether values are compared by their ratio instead of their difference.
     floor
-        Smallest spread assumed, so that a plate of equal fields does not flag every speck: a share
-        of the value where ``ratio``.
+        Smallest spread assumed, so that a plate of equal fields does not flag tiny differences: a
+        share of the value where ``ratio``.
     advice
         What may be wrong, and what to try.
     limit
@@ -121,7 +121,7 @@ NO_OBJECTS = (
 
 
 class Flag(NamedTuple):
-    """Why a field is worth a look.
+    """Why a field is flagged.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ def measure_quality(
 
 
 def unevenness(plane: NDArray, labels: NDArray, step: float) -> float:
-    """How much the background varies over the image, in units of what objects stand out by.
+    """Variation of the background over the image, in units of the objects' step.
 
     The difference between the brightest and the darkest of the background's medians in 4 x 4 parts
     of the image, over `step` (grey levels). 0 where there are no objects to compare with, or where
@@ -219,7 +219,7 @@ def focus(plane: NDArray) -> float:
 
 
 def _windows(plane: NDArray) -> list[NDArray]:
-    """The image, or where it is large the middle of each of its quarters, which is enough."""
+    """The image, or for a large image the middle of each of its quarters."""
     if min(plane.shape) < 3 * _WINDOW_PX:
         return [plane]
     starts = [[(k * n) // 4 - _WINDOW_PX // 2 for k in (1, 3)] for n in plane.shape]
@@ -243,12 +243,12 @@ def saturated_share(plane: NDArray) -> float:
 
 
 def flag_fields(figures: Mapping[str, Sequence[float]]) -> list[list[Flag]]:
-    """Say of every field of one plate why it is worth a look.
+    """Flag the fields of one plate, with reasons.
 
-    A field is flagged where a figure is beyond its rule's limit, or lies :data:`CUTOFF` modified
+    A field is flagged if a figure exceeds the limit of its rule, or lies :data:`CUTOFF` modified
     z-scores from the plate's median (0.6745 times the distance over the median absolute deviation)
-    on a side that matters (:data:`RULES`). A field without objects always is. Plates of fewer than
-    :data:`MIN_FIELDS` fields have no outliers.
+    on a side that matters (:data:`RULES`). A field without objects is always
+    flagged. Plates of fewer than :data:`MIN_FIELDS` fields have no outliers.
 
     Parameters
     ----------
@@ -258,8 +258,8 @@ def flag_fields(figures: Mapping[str, Sequence[float]]) -> list[list[Flag]]:
     Returns
     -------
     list of list of Flag
-        For every field its flags, with reasons like ``focus 0.0021 (plate: 0.011)``; empty where
-        there is nothing to say.
+        For every field its flags, with reasons like ``focus 0.0021 (plate: 0.011)``; empty for
+        a field without flags.
     """
     count = len(next(iter(figures.values()), ()))
     flags: list[list[Flag]] = [[] for _ in range(count)]

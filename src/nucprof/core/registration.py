@@ -1,8 +1,8 @@
 """Register a ground-truth round onto the Cell Painting frame: by a shift, or by a similarity.
 
 A nucleus at (y, x) in the Cell Painting image (``fixed``) lies at (y + shift_y, x + shift_x) in
-the ground-truth image (``moving``); where the round is turned or magnified, `core.similarity` says
-where. The fixed frame is never cropped or moved.
+the ground-truth image (``moving``); for a rotated or magnified round, see `core.similarity`.
+The fixed frame is never cropped or moved.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from nucprof.core.search import ALPHA, ANGLES, Search, chance
 from nucprof.core.similarity import Similarity, consensus, distances, trimmed_fit
 from nucprof.errors import DataError, FieldError
 
-#: Nuclei must lie where the registration says within this share of their radius.
+#: Nuclei must lie within this share of their radius of the place that the registration predicts.
 RESIDUAL_RADII = 0.25
-#: Share of the parts of a field that must agree, or another map is looked for.
+#: If a smaller share of the parts of a field agree, another transform is searched.
 HALF = 0.5
-#: Share of the parts of a field that must agree with the whole, or the field is unsure.
+#: If a smaller share of the parts agree with the whole field, the field is unsure.
 SURE_AGREEMENT = 2 / 3
-#: A rotation or magnification that moves no corner by more than this is left alone, pixels.
+#: A rotation or magnification that moves no corner by more than this is ignored, pixels.
 LEAST_DEPARTURE_PX = 1.0
-#: Probability at which the scatter of the local shifts passes for a rotation or magnification.
+#: Significance level of the test for a rotation or magnification.
 EVIDENCE = 1e-4
 
-#: Rounds of other wells from which on a null distribution knows what the camera brings in.
+#: Rounds of other wells that a null distribution needs to include the camera pattern.
 FEWEST_OTHERS = 3
 
 Model = Literal["auto", "translation", "similarity"]
@@ -48,7 +48,7 @@ Model = Literal["auto", "translation", "similarity"]
 
 @dataclass(frozen=True)
 class Registration:
-    """Where a round lies, and how sure that is.
+    """The transform of a round, and how reliable it is.
 
     Attributes
     ----------
@@ -63,15 +63,15 @@ class Registration:
     p_value : float
         Probability that such images reach `score`.
     significant : bool
-        The score is above the threshold, and not still rising where the search ends.
+        The score is above the threshold, and does not still rise at the limit of the search.
     at_limit : bool
-        The score rises towards shifts that are not allowed: the true one probably lies there.
+        The score rises towards shifts that are not allowed: the true shift is probably there.
     overlap : float
         Share of the fixed image that the moving one covers.
     angle, scale : float
         Rotation in degrees and magnification, see `similarity`; 0 and 1 for a translation.
     residual : float
-        Median distance of the field's parts from where the registration puts them, pixels; NaN
+        Median distance of the field's parts from their predicted place, pixels; NaN
         where no part has signal in both images.
     agreement : float
         Share of the parts that lie within a quarter of the nuclear radius of that place; NaN
@@ -96,7 +96,7 @@ class Registration:
 
     @property
     def is_translation(self) -> bool:
-        """Whether nothing is turned or magnified."""
+        """Whether there is neither rotation nor magnification."""
         return self.angle == 0 and self.scale == 1
 
     def similarity(self, shape: tuple[int, ...]) -> Similarity:
@@ -118,9 +118,9 @@ def estimate_shift(
 
     The correlation coefficient is computed for every whole shift allowed; the best is refined to
     a fraction of a pixel by phase correlation of the overlapping parts. The best coefficient is
-    held against a null distribution: the same maximum over the same shifts, for the moving image
-    mirrored, turned and rolled, which keeps its nuclei, background and noise but puts none of
-    them where it belongs.
+    compared with a null distribution: the same maximum over the same shifts, for the moving image
+    mirrored, rotated and rolled, which keeps its nuclei, background and noise, but at wrong
+    places.
 
     Parameters
     ----------
@@ -172,22 +172,22 @@ def register(
     """Find the shift of a round and, where there is one, its rotation and magnification.
 
     The shift is that of `estimate_shift`. The parts of the field are then registered one by one.
-    Where their shifts depart from the common one as a rotation or magnification makes them, and
-    by more than their scatter explains (an F test), a similarity is fitted to those that agree
-    (Umeyama 1991). Where the images do not match as they are, or the parts do not agree, the round
-    is turned by up to 15 degrees in either direction, and the best angle is taken from there.
+    If their shifts differ from the common shift in the way of a rotation or magnification, by more
+    than their scatter explains (an F test), a similarity is fitted to the parts that agree
+    (Umeyama 1991). If the images do not match without rotation, or the parts do not agree, the
+    round is rotated by up to 15 degrees in either direction, and the best angle is the new start.
 
     Parameters
     ----------
     fixed, moving, max_shift_px, min_overlap, null_samples, seed, workers
         As for `estimate_shift`.
     radius_px : float or None
-        Typical radius of a nucleus in the fixed image, pixels; None where there is no nucleus, and
-        so no part to ask.
+        Typical radius of a nucleus in the fixed image, pixels; None without nuclei, and then
+        no parts are registered.
     model : auto, translation or similarity
-        Which maps to consider; auto takes a similarity where the parts give evidence for it.
+        Which transforms to consider; auto: a similarity only if the parts give evidence for it.
     pattern : Pattern, optional
-        What camera and plate bring into every image.
+        Fixed structures of camera and plate.
 
     Raises
     ------
@@ -267,7 +267,7 @@ def _direct(search: Search, null: NDArray) -> tuple[Registration, View]:
 def _with_parts(
     search: Search, direct: Registration, view: View, radius_px: float, model: Model
 ) -> Registration:
-    """Compare the parts with the common shift; a similarity where they ask for it."""
+    """Compare the parts with the common shift; fit a similarity if they need one."""
     parts = local_shifts(search, view, radius_px)
     shift = direct.similarity(search.fixed.shape)
     tolerance = RESIDUAL_RADII * radius_px
@@ -278,7 +278,7 @@ def _with_parts(
         if agree.sum() >= 3 and found.agreement >= SURE_AGREEMENT:
             fitted = trimmed_fit(parts.points, parts.images, shift.centre, tolerance, agree)
         else:
-            # A part that is turned itself is found less exactly.
+            # A rotated part is located less exactly.
             fitted = consensus(parts.points, parts.images, shift.centre, 2 * tolerance)
         if fitted and (model == "similarity" or _evident(fitted, parts, 2 * tolerance)):
             refined = _refined(search, direct, fitted, radius_px)
@@ -291,7 +291,7 @@ def _with_parts(
 
 
 def _evident(fitted: Similarity, parts: LocalShifts, tolerance: float) -> bool:
-    """Whether the parts depart from a shift more than their scatter explains."""
+    """Whether the parts differ from a shift by more than their scatter explains."""
     if fitted.departure(Similarity(fitted.centre, fitted.shift)) <= LEAST_DEPARTURE_PX:
         return False
     away = distances(fitted, parts.points, parts.images)
@@ -309,9 +309,9 @@ def _evident(fitted: Similarity, parts: LocalShifts, tolerance: float) -> bool:
 def _refined(
     search: Search, found: Registration, start: Similarity, radius_px: float
 ) -> Registration:
-    """Turn the round as far as is known, measure what is left, and fit again until that is little.
+    """Rotate the round by the current angle, measure the rest, and repeat until it is small.
 
-    The parts of a turned image match badly, so that the first fit is a rough one.
+    The parts of a rotated image match badly, so the first fit is rough.
     """
     tolerance = RESIDUAL_RADII * radius_px
     for _ in range(3):
@@ -337,10 +337,10 @@ def _refined(
 def _judged(
     found: Registration, similarity: Similarity, parts: LocalShifts, radius_px: float
 ) -> Registration:
-    """Add how far the parts lie from where a registration puts them.
+    """Add the distances of the parts from their predicted places.
 
-    A part that matches elsewhere, farther than a nucleus, found nothing of its own and tells
-    nothing; half of the parts count in any case.
+    A part that matches farther away than a nucleus found a wrong match and is ignored; at least
+    half of the parts count.
     """
     if not len(parts):
         return found

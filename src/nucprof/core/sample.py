@@ -1,4 +1,4 @@
-"""Taking a few of many."""
+"""Evenly spaced samples of a sequence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How large the nuclei of an image are, and by which factor to resize it for a network.
 
-A network knows the sizes it was trained on. The diameter of a nucleus is that of the disk of
-equal area, in pixels.
+A network works best at the sizes on which it was trained. The diameter of a nucleus is
+that of the disk of equal area, in pixels.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nucprof.errors import DataError
 
 #: Objects smaller than this (pixels) are specks.
 MIN_DIAMETER_PX = 4.0
-#: Factors nearer to 1 than this band are not worth a resampling: a network takes sizes from 0.75 to
-#: 1.3 times the one it likes best without loss.
+#: Factors within this band around 1 are not worth resampling: a network accepts sizes of 0.75 to
+#: 1.3 times its canonical size without loss.
 NEAR_ONE = (0.8, 1.25)
 #: Largest reduction and enlargement that ``choose_scale`` returns.
 LIMITS = (0.1, 6.0)
@@ -36,7 +36,7 @@ def estimate_nuclear_diameter(
 
     The image is smoothed and thresholded (Otsu); each maximum of the distance transform gives the
     largest disk inside one nucleus, also where nuclei touch. The diameters are weighted by area,
-    so that specks do not outvote nuclei.
+    so that specks have little influence.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def estimate_nuclear_diameter(
         plane = np.maximum(plane - ndi.gaussian_filter(plane, background_px), 0)
     diameter = _disk_diameter(plane, sigma=1.0)
     if diameter > 16:
-        # Chromatin texture breaks large nuclei apart: smooth in proportion and look again.
+        # Chromatin texture splits large nuclei: smooth in proportion and measure again.
         diameter = _disk_diameter(plane, sigma=min(6.0, diameter / 12))
     return diameter
 
@@ -91,9 +91,9 @@ def diameters_of_labels(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float
 
 
 def typical_diameter(diameters: npt.ArrayLike) -> float:
-    """Typical of many diameters, pixels: the one at which half of their sum is reached.
+    """Typical diameter, pixels: the one at which half of the sum of all diameters is reached.
 
-    Weighted by itself in this way, debris counts little. Specks do not count at all; NaN where
+    With this weighting, debris counts little. Specks are ignored; NaN where
     nothing is left.
     """
     values = np.asarray(diameters, dtype=np.float64).ravel()
@@ -106,7 +106,7 @@ def typical_diameter(diameters: npt.ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class FieldSize:
-    """What one field says about the size of its nuclei.
+    """The size of the nuclei of one field.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class FieldSize:
 
 @dataclass(frozen=True)
 class PlateSize:
-    """What the fields of a plate say together.
+    """The size of the nuclei of a plate, from its fields.
 
     Attributes
     ----------
@@ -141,8 +141,8 @@ def agree(fields: Sequence[FieldSize]) -> PlateSize:
     """Find the diameter on which the fields of a plate agree.
 
     The common diameter is the median of the fields', each weighted by the root of its number of
-    nuclei, so that one crowded field does not outvote seven and one lonely nucleus does not undo
-    them. It is believed where :data:`ENOUGH` of the fields' weight lies within a factor of
+    nuclei, so that neither one crowded field nor one isolated nucleus determines the result.
+    It is accepted if :data:`ENOUGH` of the fields' weight lies within a factor of
     :data:`NEAR` of it.
     """
     measured = [f for f in fields if f.nuclei and np.isfinite(f.diameter_px)]
@@ -165,7 +165,7 @@ def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> fl
     diameters
         Diameters measured in the plate, pixels; NaN (an image without nuclei) does not count.
     canonical_diameter_px
-        The diameter that the network likes best, pixels.
+        The canonical diameter of the network, pixels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The search for a shift over all of two images, and what it finds by chance."""
+"""The search for the shift between two images, and the scores expected by chance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nucprof.core.similarity import Similarity, centre_of
 
 #: A match must be this improbable among images that do not belong together.
 ALPHA = 0.001
-#: Angles tried where the rounds do not match as they are, degrees. A degree apart, the nearest
+#: Angles tried if the rounds do not match without rotation, degrees. A degree apart, the nearest
 #: turns the corners of a reduced image by at most 3 of its pixels, about a nucleus's radius.
 ANGLES = tuple(float(a) for a in range(-15, 16) if a)
 
@@ -68,7 +68,7 @@ class Search:
     ) -> Search | None:
         """Clean and reduce two images (H, W) and (H2, W2); None where one of them is constant.
 
-        Where camera and plate bring their `pattern` into every image, nothing is seen.
+        The fixed `pattern` of camera and plate is masked.
         """
         here, there = correlation.clean(fixed), correlation.clean(moving)
         if here is None or there is None:
@@ -95,7 +95,7 @@ class Search:
     def half(self) -> int:
         """Factor by which large images are reduced for a fraction of a pixel.
 
-        The low-pass has no use for the finest detail anyway.
+        The low-pass removes the finest detail anyway.
         """
         return 2 if self.factor >= 4 else 1
 
@@ -143,12 +143,11 @@ class Search:
     ) -> NDArray:
         """Best scores with images that do not belong to the field.
 
-        First images that hold the same things in other places: mirrored or turned, an image
-        matches the fixed one nowhere, however it is rolled. Rolling alone would not do: it moves
-        the true match to another shift, perhaps one that is searched. Images that are symmetric
-        themselves (a grid, vignetting) match their mirror image too, and are rightly held to tell
-        nothing. Then the reduced rounds of other wells, which share what camera and plate bring
-        into every image.
+        First, images with the same content at other places: a mirrored or rotated image does not
+        match the fixed one, however it is rolled. Rolling alone is not enough: it moves the true
+        match to another shift, which may be searched. Symmetric images (a grid, vignetting) match
+        their mirror image too, so their match is rightly not significant. Second, the reduced
+        rounds of other wells, which share the fixed pattern of camera and plate.
         """
         height, width = self.small_moving.shape
         turns = [(True, 0), (False, 2), (True, 2)]

@@ -22,7 +22,7 @@ Float64 = NDArray[np.float64]
 LEAST_BASE = 0.3
 #: Largest ratio of magnifications between two rounds of one plate.
 MOST_SCALE = 1.1
-#: A trimmed fit that still changes after so many rounds swings between two choices.
+#: Iterations of a trimmed fit; one that still changes alternates between two choices.
 MOST_ROUNDS = 10
 
 
@@ -60,7 +60,7 @@ class Similarity:
 
     @property
     def is_translation(self) -> bool:
-        """Whether nothing is turned or scaled."""
+        """Whether there is neither rotation nor magnification."""
         return self.angle == 0 and self.scale == 1
 
     @property
@@ -124,8 +124,8 @@ def consensus(
 ) -> Similarity | None:
     """Similarity that most points agree on.
 
-    Every two points that lie far enough apart propose a similarity; the one that the most others
-    obey within the tolerance is fitted again to those until the choice stays.
+    Every two points that lie far enough apart propose a similarity; the one with which most points
+    agree within the tolerance is fitted again to these points until the choice is stable.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def trimmed_fit(
 
 
 def distances(similarity: Similarity, points: Float64, images: Float64) -> Float64:
-    """Distance of every image point from where the similarity expects it, (N,) pixels."""
+    """Distance of every image point from its predicted place, (N,) pixels."""
     return np.asarray(np.hypot(*(similarity(points) - images).T))
 
 

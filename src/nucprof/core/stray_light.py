@@ -1,7 +1,7 @@
 """What disturbs marker intensities, whether it matters for the cutoffs, and its removal.
 
 Plates of different brightness, light of one marker in another's channel, and a background that
-differs between fields. None is corrected unasked; each is told where it matters.
+differs between fields. None is corrected by default; each is reported if it matters.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from nucprof.core.unmix import spillover, unmix
 MATTERS = 0.25
 """A disturbance is reported if it exceeds this share of the marker's own light."""
 UNEVEN = 1.5
-"""Plates differ in brightness where their 10th or 90th percentiles differ by this factor, and by
-more than `MATTERS` of what lies between the two."""
+"""Plates differ in brightness if their 10th or 90th percentiles differ by this factor, and by more
+than `MATTERS` of the range between the two."""
 
 
 def unmix_cells(
     cells: MarkerCells, rules: Mapping[str, Rule], *, per_plate: bool, mixed: str
 ) -> MarkerCells:
-    """All cells without bleed-through, which is measured where the cutoffs are.
+    """All cells without bleed-through, measured per plate or per project like the cutoffs.
 
     Raises
     ------
     DataError
-        Two channels cannot be told apart (see :func:`unmix`).
+        Two channels cannot be separated (see :func:`unmix`).
     """
     values = {marker: column.copy() for marker, column in cells.values.items()}
     plates = cells.plate_names if per_plate else [None]

@@ -1,8 +1,8 @@
-"""Light in a marker's channel that is not the marker's: of another marker, or of the background.
+"""Light in a marker's channel that comes from another marker, or from the background.
 
 The monoculture of a marker is a single-stained control, as in flow cytometry (Bagwell and Adams
-1993, https://doi.org/10.1111/j.1749-6632.1993.tb38775.x): what the other channels rise by with the
-marker, among its cells, is bleed-through.
+1993, https://doi.org/10.1111/j.1749-6632.1993.tb38775.x): among its cells, the increase of
+another channel with the marker is bleed-through.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nucprof.core.markers import FloatArray
 from nucprof.errors import DataError
 
 FEWEST = 9
-"""Cells that a slope needs: three in each third."""
+"""Smallest number of cells for a slope: three in each third."""
 
 
 def spillover(

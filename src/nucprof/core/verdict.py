@@ -1,4 +1,4 @@
-"""Whether a registration stands, is unsure, or is refused; and why, in words."""
+"""Whether a registration is accepted, unsure, or refused; and why, in words."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from nucprof.core.search import ANGLES
 OUTLIER_FLOOR_PX = 5.0
 #: Robust deviations beyond which a shift is an outlier.
 OUTLIER_DEVIATIONS = 6.0
-#: Fewer fields than this say nothing about what is usual on a plate.
+#: With fewer fields than this, a plate has no outliers.
 OUTLIER_MIN_FIELDS = 4
-#: What the camera brings into every image lies this near to shift 0, pixels.
+#: The fixed pattern of the camera matches within this distance of shift 0, pixels.
 CAMERA_PX = 1.0
 
 
@@ -33,7 +33,7 @@ def refusal(found: Registration, model: Model, radius_px: float | None) -> str:
     ----------
     found : Registration
     model : auto, translation or similarity
-        What was looked for.
+        Which transforms were considered.
     radius_px : float or None
         Typical radius of a nucleus; None for a field without nuclei.
     """

@@ -1,1 +1,1 @@
-"""Finding nuclei and cells: one file per backend, behind one protocol; model weights by name."""
+"""Segmentation of nuclei and cells: one file per backend, one protocol; weights by name."""

@@ -1,7 +1,7 @@
 """Cells or nuclei by Cellpose-SAM: a transformer predicts flows that lead each pixel to its cell.
 
-The weights are always a file that exists: given a name that it does not know, cellpose 4 loads its
-default model instead and says so only in its log. Nothing here uses the network.
+The weights are always an existing file: for an unknown name, cellpose 4 loads its default model
+instead and reports this only in its log. Nothing here uses the network.
 
 Pachitariu, Rariden and Stringer, "Cellpose-SAM: superhuman generalization for cellular
 segmentation" (2025).
@@ -38,8 +38,8 @@ class CellposeBackend:
     model
         The file of the weights.
     diameter
-        Typical diameter of an object in pixels: images are resized so that it becomes 30. As they
-        are where None.
+        Typical diameter of an object in pixels: images are resized so that it becomes 30. None:
+        images are not resized.
     flow_threshold
         Objects whose flows differ more than this from those of their mask are dropped; 0 keeps all.
     cellprob_threshold
@@ -113,7 +113,7 @@ class CellposeBackend:
         planes = [plane] if nuclei is None else [plane, nuclei]
         if len({p.shape for p in planes}) != 1:
             raise DataError(f"the planes differ in shape: {[p.shape for p in planes]}")
-        # The library's own normalisation is this one, but blanks images of a few bright objects.
+        # As the library normalises, but that gives empty images for a few bright objects.
         unit = np.stack([percentile_normalize(p, self.pmin, self.pmax) for p in planes], axis=-1)
         if unit.size == 0 or not unit.any():
             return np.zeros(plane.shape, np.int32)
@@ -138,7 +138,7 @@ class CellposeBackend:
                     batch_size=self.batch_size,
                 )
                 return np.asarray(masks)
-            except RuntimeError as error:  # torch's own, and what other devices raise
+            except RuntimeError as error:  # raised by torch, and by other devices
                 if "out of memory" not in str(error).lower():
                     raise
                 if self.batch_size <= 1:
@@ -153,7 +153,7 @@ class CellposeBackend:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself, not by emulation."""
+    """Whether the device computes in bfloat16 natively."""
     import torch
 
     if device.type != "cuda":
@@ -182,7 +182,7 @@ def _load(file: Path, device: torch.device) -> Any:
         raise ModelError(
             f"cellpose loaded {loaded} in place of {file}; nucprof does not accept that"
         )
-    # The library takes a file that lacks weights, and leaves these random.
+    # The library accepts a file that lacks weights, and leaves these random.
     absent = sorted(set(model.net.state_dict()) - held)
     if absent:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Which backend and which weights the settings mean, and the one that is loaded."""
+"""Choice of backend and weights from the settings, and the backend that is loaded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def choose_segmenter(settings: SegmentSettings, device: str) -> Segmenter:
     ----------
     settings : SegmentSettings
     device : str
-        ``execution.device``; looked at only where it decides.
+        ``execution.device``; only used if it decides.
 
     Raises
     ------
@@ -83,5 +83,5 @@ def find_model(segmenter: Segmenter, own: Section, models_dir: Path | None) -> P
         return None
     known = weights.KNOWN.get(name)
     if getattr(own, "download", False) and known is not None and known.backend == segmenter.family:
-        return weights.fetch(name, models_dir)  # only where it is not here
+        return weights.fetch(name, models_dir)  # only if it is missing
     return weights.resolve_model(name, models_dir, backend=segmenter.family)

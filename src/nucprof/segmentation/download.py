@@ -7,13 +7,13 @@ from pathlib import Path
 
 from nucprof.errors import ModelError
 
-#: Told the bytes that have come, and the bytes there will be.
+#: Called with the bytes received so far, and the total.
 Progress = Callable[[int, int], None]
 _SILENCE_S = 60
 
 
 class _Bar:
-    """What pooch asks of a progress bar, handed on to a function."""
+    """The progress bar that pooch expects; it calls a function."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -32,7 +32,7 @@ class _Bar:
 
 
 def download(url: str, folder: Path, sha256: str | None, progress: Progress | None = None) -> Path:
-    """Store what is at ``url`` in a folder.
+    """Download ``url`` into a folder.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def download(url: str, folder: Path, sha256: str | None, progress: Progress | No
     Raises
     ------
     ModelError
-        The download fails or is cut off, or the hash is another one.
+        The download fails or is cut off, or the hash differs.
     """
     import logging
 
@@ -64,7 +64,7 @@ def download(url: str, folder: Path, sha256: str | None, progress: Progress | No
             f"could not download {url}: {error}. Without internet: download it elsewhere and use "
             "'nucprof models add NAME PATH'"
         ) from error
-    except ValueError as error:  # what pooch raises for another hash
+    except ValueError as error:  # pooch raises it if the hash differs
         raise ModelError(
             f"the file from {url} does not have the SHA-256 {sha256}: the file was changed or cut "
             "off on its way; try again, or 'nucprof models add NAME PATH'"

@@ -1,4 +1,4 @@
-"""The size of a plate's nuclei, as found: what crops are compared with, and cut by."""
+"""The measured size of a plate's nuclei, from which crop sizes are checked and chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``segment/objects.parquet``: what speaks for every object that was found, kept or dropped."""
+"""``segment/objects.parquet``: evidence for every object that was found, kept or dropped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def object_rows(
     probability: NDArray[np.float32] | None,
     dropped: Mapping[str, NDArray[np.int64]],
 ) -> pd.DataFrame:
-    """The objects of one field, without what only the plate knows.
+    """The objects of one field, without the columns that need the whole plate.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def object_rows(
     probability : (N,) or None
         The network's, of object ``i`` at ``i - 1``; NaN in the table where there is none.
     dropped : mapping of str to (K,) int64
-        Labels that leave, by reason.
+        Labels that are dropped, by reason.
     """
     import pandas as pd
 

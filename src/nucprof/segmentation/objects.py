@@ -1,4 +1,4 @@
-"""Which of the objects found in a field stay, and why the others leave."""
+"""Which objects of a field are kept, and why the others are dropped."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Objects:
         Label image by kind (``nuclei``, in cell mode also ``cells``) of the objects that stay; a
         cell and its nucleus share the cell's label.
     ids : (N,) int64
-        Every object found, those that leave included.
+        Every object found, dropped ones included.
     dropped : dict of str to (K,) int64
-        Labels that leave, by reason.
+        Labels that are dropped, by reason.
     """
 
     masks: dict[str, NDArray]
@@ -34,14 +34,14 @@ class Objects:
 
     @property
     def kept(self) -> int:
-        """Number of objects that stay."""
+        """Number of objects that are kept."""
         return len(self.ids) - sum(len(gone) for gone in self.dropped.values())
 
 
 def clean_nuclei(
     nuclei: NDArray, *, drop_border: bool, phantoms: NDArray[np.int64] = NONE
 ) -> Objects:
-    """Take the nuclei of a field, without phantoms and without those at the border where asked.
+    """Take the nuclei of a field, without phantoms and, if requested, without those at the border.
 
     Parameters
     ----------
@@ -80,15 +80,15 @@ def clean_cells(
     drop_border : bool
         Whether cells that touch the image's border leave (``border``).
     phantoms : (K,) int64
-        Labels, in `nuclei`, of objects that do not stand out from their surroundings; they leave
-        before cells are given their nuclei.
+        Labels, in `nuclei`, of objects that do not stand out from their surroundings; they are dropped
+        before cells are matched with nuclei.
 
     Returns
     -------
     Objects
-        Cells leave with ``border``, ``no_nucleus``, or ``low_contrast`` where their own nucleus, of
+        Cells are dropped with ``border``, ``no_nucleus``, or ``low_contrast`` if their nucleus, of
         the same label, is a phantom. Nuclei without a cell (``no_cell``) are
-        counted under labels that follow the last cell's: in no mask, they need one in the ledger.
+        counted under labels after the last cell's: they are in no mask, but the ledger needs labels.
     """
     found = ObjectIndex.of(cells).ids
     border = touches_border(cells) if drop_border else np.empty(0, dtype=np.int64)

@@ -31,15 +31,15 @@ from nucprof.segmentation.stardist import StarDistBackend
 from nucprof.segmentation.stardist_model import Precision
 from nucprof.segmentation.weights import canonical_diameter
 
-#: Diameters tried where no estimate leads to nuclei, in units of the one the network likes best.
+#: Diameters to try if no estimate leads to nuclei, in units of the network's canonical diameter.
 TRIED = (1.0, 3.0, 0.35)
 #: Diameters within this factor of one that was tried are not tried again.
 SAME = 1.2
-#: How often a measured diameter becomes the next to try.
+#: Number of times that a measured diameter is used as the next one to try.
 STEPS = 3
 #: Objects within this factor of the expected diameter count when the scale is measured.
 BELIEVED = 2.5
-#: Dim objects of less contrast do not count: pieces of haze.
+#: Dim objects with less contrast are haze and are ignored.
 MIN_CONTRAST = 0.7
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
@@ -68,7 +68,7 @@ class ToMeasure:
 
 
 def measure_source(one: ToMeasure) -> FieldSize:
-    """Measure one field in a worker; an unreadable file has nothing to say, and fails by itself."""
+    """Measure one field in a worker; an unreadable file counts as empty: its own job reports it."""
     try:
         image = read_channels([one.source])[0]
     except FieldError:
@@ -86,7 +86,7 @@ def measure_source(one: ToMeasure) -> FieldSize:
 
 @dataclass(frozen=True)
 class ScaleChoice:
-    """The scale of a plate, and what it was chosen from.
+    """The scale of a plate, and the measurements behind it.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class ScaleChoice:
     diameter_px
         Typical nuclear diameter measured in the images; NaN where no nucleus was found.
     canonical_diameter_px
-        The diameter that the model likes best; None where unknown (the scale is then 1).
+        The canonical diameter of the model; None if unknown (the scale is then 1).
     measured, agreeing
         Fields in which nuclei stood out, and those of them that agree on the diameter.
     """
@@ -146,11 +146,11 @@ def measure_field(
 ) -> FieldSize:
     """Measure the nuclei of one field with the network.
 
-    A classical estimate gives a first diameter, at whose scale the network segments a part of the
-    image; the diameters of what it finds give the next. Only objects count that stand out from
-    their own rings: an enlarged network finds nuclei in the camera's noise. Where no estimate leads
-    to such objects, small, middle and large nuclei are tried in turn. Of several diameters the one
-    counts whose objects cover most, weighted by their contrast.
+    A classical estimate gives a first diameter. At its scale the network segments a part of the
+    image, and the diameters of the objects found give the next estimate. Only objects that stand
+    out from their rings count: in an enlarged image the network finds nuclei in the camera's noise.
+    If no estimate leads to such objects, small, middle and large nuclei are tried in turn. Of
+    several diameters, the one whose objects cover most is used, weighted by their contrast.
     """
     canonical = canonical_diameter(Path(folder))
     if canonical is None:
@@ -185,7 +185,7 @@ class _Search:
         self.most, self.diameter, self.nuclei = 0.0, float("nan"), 0
 
     def follow(self, guess: float) -> None:
-        """Try a diameter, and the one that it leads to."""
+        """Try a diameter, and then the diameter measured with it."""
         for _ in range(STEPS):
             if not np.isfinite(guess):
                 return
@@ -196,13 +196,13 @@ class _Search:
             guess = self.measure(start)
 
     def measure(self, start: float) -> float:
-        """Typical diameter of what the network finds when ``start`` is brought to its own."""
+        """Typical diameter of the objects found when ``start`` is scaled to the canonical diameter."""
         scale = self.canonical / start
         window = busiest_window(self.unit, int(ENOUGH_PX / scale), start)
         labels = clear_border(self.network(scale).segment_scored(self.unit[window]).labels)[0]
         found = measure_evidence(self.image[window], labels)
         diameters = np.sqrt(4 / np.pi * found.areas)
-        # The network has sizes it cannot know at this scale wrong.
+        # Sizes far from the canonical one are measured wrongly at this scale.
         known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
         known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
         cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
@@ -217,7 +217,7 @@ def busiest_window(
 ) -> tuple[slice, slice]:
     """The part of an image, ``side`` pixels wide, with most structure of the size of nuclei.
 
-    Enough nuclei to measure, at a fraction of the time; on a sparse field the middle may be empty.
+    It contains enough nuclei and saves time; the middle of a sparse field may be empty.
     """
     if side >= max(unit.shape):
         return slice(None), slice(None)
@@ -234,7 +234,7 @@ def busiest_window(
 
 
 def choose_plate_scale(folder: Path, fields: Sequence[FieldSize]) -> ScaleChoice:
-    """Choose the scale of a plate from what its fields say; 1 where they do not agree."""
+    """Choose the scale of a plate from its fields; 1 if they do not agree."""
     canonical = canonical_diameter(Path(folder))
     plate = agree(fields)
     scale = 1.0 if canonical is None else choose_scale([plate.diameter_px], canonical)

@@ -1,7 +1,7 @@
 """Whole cells without a network: each grown from its nucleus over the stained area.
 
-These are CellProfiler's "secondary objects". The stained area is bounded by a threshold and shared
-out among the nuclei by one of three methods.
+These are CellProfiler's "secondary objects". The stained area is bounded by a threshold and divided
+among the nuclei by one of three methods.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from nucprof.errors import DataError, FieldError
 Method = Literal["propagation", "distance", "watershed"]
 #: Sigma of the Gaussian that keeps camera noise out of thresholds and costs, pixels.
 SMOOTH_PX = 1.0
-#: What the Gaussian leaves of the standard deviation of white noise.
+#: Share of the standard deviation of white noise that the Gaussian leaves.
 SMOOTHED = 1 / (2 * np.sqrt(np.pi) * SMOOTH_PX)
-#: A cell reaches into pixels brighter than the background by this share of its rim's brightness.
+#: A cell includes pixels brighter than the background by this share of its rim's brightness.
 LEVEL = 0.25
 #: ... and by this many standard deviations of the camera's noise.
 SURE = 4.0
-#: A nucleus's rim: within this many nuclear diameters. Background is looked for farther than that.
+#: A nucleus's rim: within this many nuclear diameters. Background is farther away.
 RIM, FAR = 0.2, 1.0
 #: How far cells reach where no stain bounds them, nuclear diameters.
 UNBOUNDED_REACH = 0.5
@@ -45,7 +45,7 @@ class Cells:
         Each cell under its nucleus's label.
     threshold : float
         Grey level of the smoothed plane above which pixels are stained, of the median cell; NaN
-        where no threshold parts cells from background, and cells are rims around nuclei.
+        if no threshold separates cells from background, and cells are rims around nuclei.
     """
 
     labels: NDArray
@@ -75,15 +75,15 @@ def propagate_cells(
     plane : (H, W)
         A stain of the whole cell, any real dtype.
     method : str
-        How the stained area is shared out: ``propagation``, by the cheapest way over the image
+        How the stained area is divided: ``propagation``, by the path of lowest cost
         (:func:`nucprof.core.propagation.propagate`); ``distance``, to the nearest nucleus;
-        ``watershed``, on the image's slope.
+        ``watershed``, on the image's gradient.
     regularisation : float
-        For propagation: what a pixel of distance costs beside the image's change, whose 99.5th
-        percentile is 1. CellProfiler's is 0.05.
+        For propagation: the cost of one pixel of distance, relative to the image's change, whose
+        99.5th percentile is 1. CellProfiler's is 0.05.
     reach : float, optional
-        Cells end at this distance from the nearest nucleus, in median nuclear diameters. Without
-        it they end where the stain does, or at :data:`UNBOUNDED_REACH` where there is none.
+        Cells end at this distance from the nearest nucleus, in median nuclear diameters. By
+        default they end where the stain ends, or at :data:`UNBOUNDED_REACH` where there is none.
     threshold : float, optional
         Pixels of the smoothed plane at or below it are background, in the plane's grey levels;
         without it, each cell has that of :func:`cell_thresholds`.
@@ -127,7 +127,7 @@ def propagate_cells(
     if method == "distance":
         grown = _connected(np.where(area, owner, 0), seeds)
     elif method == "watershed":
-        # Without distance in the cost, a cell whose own nucleus is edged by the stain is flooded by
+        # Without distance in the cost, a cell whose nucleus is surrounded by an edge is flooded by
         # its neighbour before it has left the nucleus.
         grown = watershed(_slope(smooth), seeds, mask=area, compactness=LEVELS_PER_PX)
     else:
@@ -143,12 +143,12 @@ def cell_thresholds(
     diameter: float,
     noise: float,
 ) -> NDArray[np.float64]:
-    """Grey level at which each cell ends, judged from where the nuclei are.
+    """Grey level at which each cell ends, from the positions of the nuclei.
 
     The rim of a nucleus is cell, whatever the confluence; what is far from all nuclei and dark is
     background. A cell's threshold lies :data:`LEVEL` of the way from the background to its own rim,
-    so that the thin parts of dim and bright cells are in alike, and :data:`SURE` standard
-    deviations of the noise above the background. Debris moves neither.
+    so that the thin parts of dim and bright cells are both included, and :data:`SURE` standard
+    deviations of the noise above the background. Debris affects neither.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def cell_thresholds(
     beside = np.bincount(owner[rim], smooth[rim], minlength=count) / pixels
     outside = smooth[away > 0]
     far = smooth[away > FAR * diameter]
-    # The darkest of a few per cent, where cells leave little free.
+    # The darkest few per cent, in case cells leave little background.
     ground = far if far.size > 0.02 * smooth.size else outside
     background = float(np.percentile(ground, 5)) if ground.size else 0.0
     step = beside - background
@@ -201,7 +201,7 @@ def camera_noise(plane: NDArray) -> float:
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Give background that one object encloses to that object.
+    """Fill holes: background enclosed by one object becomes part of it.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def _nuclear_diameter(seeds: NDArray[np.int32]) -> float:
 
 
 def _connected(grown: NDArray[np.int32], seeds: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Without the parts of cells that do not hang together with their nuclei."""
+    """Remove the parts of cells that are not connected to their nuclei."""
     # Pieces of equal label: watershed on an even image floods exactly what is connected.
     kept = np.zeros_like(grown)
     for label, box in enumerate(ndi.find_objects(grown), start=1):

@@ -1,4 +1,4 @@
-"""What ``segment`` leaves for a person to look at: figures per field, flags, and overlays."""
+"""The visual check of ``segment``: figures per field, flags, and overlays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Overlay:
 
 @dataclass
 class QualityReport:
-    """What was written, how many fields are flagged, and what to tell the user."""
+    """Files written, number of flagged fields, and warnings for the user."""
 
     outputs: list[Path]
     flagged: int
@@ -83,7 +83,7 @@ def report_quality(
 
 
 def advise(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what is wrong with the flagged fields, one line for each kind of fault, and what to try.
+    """Describe the flagged fields, one line per type of fault, with advice.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def write_overlay(path: Path, overlay: Overlay) -> None:
 
     image = read_channels(overlay.sources)
     nuclei, *cells = (read_labels(mask) for mask in overlay.masks)
-    # Nuclei last: a cell that is nothing but its nucleus must be seen to have one.
+    # Nuclei last: they must be visible in cells that consist of the nucleus only.
     outlines: Sequence = [*((mask, CELLS) for mask in cells), (nuclei, NUCLEI)]
     nuclear, cyto = split_planes(image, overlay.mode)
     write_picture(path, draw_overlay(nuclear, outlines, cyto))

@@ -24,7 +24,7 @@ FIELDS = 8
 
 @dataclass(frozen=True)
 class Measurement:
-    """What decides a plate's scale, beside its images.
+    """What decides a plate's scale, in addition to its images.
 
     Attributes
     ----------
@@ -51,11 +51,11 @@ class PlateToMeasure:
     path : Path
         Where the scale is kept.
     measurement : Measurement
-        What decides it.
+        What decides the scale.
     model : Path
         The network's folder.
     device, precision : str
-        Where the network runs, and in what it multiplies there.
+        Where the network runs, and the number format of its multiplications.
     planes : mapping
         Field -> its nuclear channel, for all fields of the plate.
     """
@@ -74,7 +74,7 @@ def scale_path(folder: Path, plate: str) -> Path:
 
 
 def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
-    """Measure the scales that are not known already, all plates' fields at once.
+    """Measure the scales that are not known yet, fields of all plates at once.
 
     Parameters
     ----------

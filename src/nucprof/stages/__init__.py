@@ -1,4 +1,4 @@
-"""The stages, in run-all's order. Adding one is one file here, one settings model, one line."""
+"""The stages, in the order of run-all. To add one: a file, a settings model and a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring every ground-truth round onto the Cell Painting frame; drop cells not visible in both."""
+"""Register every ground-truth round to Cell Painting; drop cells not visible in both."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RoundChannels:
-    """The channels of a round that registration and the lost-cell test look at."""
+    """The channels of a round that registration and the lost-cell test use."""
 
     listed: tuple[str, ...]
     register: tuple[str, ...]
@@ -56,10 +56,10 @@ class RoundChannels:
 
 @dataclass(frozen=True)
 class RoundJob:
-    """A ground-truth round of one field: its channels, where they are, and where it is written.
+    """A ground-truth round of one field: its channels, their sources, and the output.
 
-    ``pattern`` holds what camera and plate bring into every image, None where the plate has no
-    other well; ``sample`` is a digest of the fields in which it is looked for.
+    ``pattern`` is the file of the camera pattern, None if the plate has no other well; ``sample``
+    is a digest of the fields from which the pattern is found.
     """
 
     name: str
@@ -74,7 +74,8 @@ class RoundJob:
 class AlignJob(Job):
     """One field, with all its rounds; ``masks`` are nuclei and, in cell mode, cells.
 
-    ``fixed`` are the Cell Painting channels that are registered, ``nuclear`` shows what is lost.
+    ``fixed`` are the Cell Painting channels used for registration, ``nuclear`` that of the
+    lost-cell test.
     """
 
     settings: AlignSettings
@@ -86,7 +87,7 @@ class AlignJob(Job):
 
 
 def channels_of(project: Project, name: str) -> RoundChannels:
-    """Which channels of a round are registered: those asked for, the nuclear stain, or all."""
+    """Channels of a round used for registration: those in the settings, the nuclear one, or all."""
     listed = tuple(project.round_channels(name))
     asked = tuple(channel for channel in project.align.gt_channels if channel in listed)
     nuclear = project.channels.nuclei if project.channels.nuclei in listed else None
@@ -150,12 +151,12 @@ def plan(context: Context) -> Plan[AlignJob]:
 
 
 def pattern_path(results: Results, plate: str, name: str) -> Path:
-    """Where what camera and plate bring into the images of a round is kept."""
+    """Path of the camera pattern of a plate and round."""
     return results.folder("align", "pattern", plate, f"{name}.npz")
 
 
 def _pairs(context: Context, plate: str, name: str) -> dict[str, Pair]:
-    """All fields of a plate with the channels that are registered, whatever has been run."""
+    """All fields of a plate with the channels used for registration, whatever has been run."""
     project, held = context.project, context.images.channels
     fixed = tuple(project.align.cp_channels or [project.channels.nuclei])
     register = channels_of(project, name).register
@@ -178,7 +179,7 @@ def _digest_of_sample(context: Context, plate: str, name: str) -> str:
 
 
 def prepare(context: Context, plan: Plan[AlignJob], jobs: Sequence[AlignJob]) -> None:
-    """Find what camera and plate bring into every image, plate by plate and round by round."""
+    """Find the camera pattern of every plate and round."""
     for (plate, name), path in _patterns(jobs).items():
         pairs = _pairs(context, plate, name)
         ensure_pattern(path, {field: pairs[field] for field in sample_fields(list(pairs))})
@@ -292,7 +293,7 @@ def _measured(row: RoundRecord, found: Registration) -> RoundRecord:
 def finish(
     context: Context, plan: Plan[AlignJob], entries: Sequence[Entry[AlignRecord]]
 ) -> Summary:
-    """Write ``registration.csv``, draw the shifts, and name what should be looked at."""
+    """Write ``registration.csv``, draw the shifts, and name the fields to look at."""
     from nucprof.alignment import report
     from nucprof.figures import plots
     from nucprof.io.files import atomic

@@ -1,4 +1,4 @@
-"""What a stage is, and the little that it knows of the world around it.
+"""The declaration of a stage, and its interface to the run.
 
 A stage is declared as data (:class:`Stage`), with three functions:
 
@@ -11,9 +11,9 @@ A stage is declared as data (:class:`Stage`), with three functions:
 
 A stage may also have ``prepare(context, plan, jobs)``, called once before any job runs.
 
-What decides a result stands in the job: every field of a job is hashed, but for those whose
-metadata is :data:`~nucprof.io.digest.WHERE_IT_RUNS`. Inputs are hashed by content and outputs by
-their place below the results, so that a moved project stays up to date.
+A job contains everything that decides its result: every field of a job is hashed, except those
+whose metadata is :data:`~nucprof.io.digest.WHERE_IT_RUNS`. Inputs are hashed by content and
+outputs by their path below the results, so a moved project stays up to date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from dataclasses import field as default  # `field` is what a job is about
+from dataclasses import field as default  # `field` is an attribute of a job
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -38,19 +38,19 @@ if TYPE_CHECKING:  # numpy and pandas would slow `nucprof --help`
 
     from nucprof.raw.index import ImageIndex
 
-WHOLE = ("", "")  # plate and field of a job that is about no single field
+WHOLE = ("", "")  # plate and field of a job for the whole project
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One unit of work: usually a field. Stages add what else decides their result.
+    """One unit of work: usually a field. Stages add everything else that decides their result.
 
     Attributes
     ----------
     plate, field : str
-        What the job is about; both empty for the whole project.
+        The field of the job; both empty for the whole project.
     inputs : tuple of Path
-        Files that are read, in an order that has a meaning: the content of each one decides.
+        Files that are read, in a fixed order: the content of each one decides the result.
     outputs : tuple of Path
         Files that are written.
     """
@@ -67,13 +67,13 @@ class Job:
 
     @property
     def name(self) -> str:
-        """How messages name the job."""
+        """The name of the job in messages."""
         return f"{self.plate}/{self.field}" if self.field else "the whole project"
 
 
 @dataclass(frozen=True)
 class NoRecord:
-    """The record of a stage whose jobs have nothing to tell."""
+    """The record of a stage whose jobs report nothing."""
 
 
 J = TypeVar("J", bound=Job)
@@ -84,7 +84,7 @@ U = TypeVar("U")
 
 @dataclass(frozen=True)
 class Drop:
-    """Cells that leave the pipeline at this stage, and why."""
+    """Cells that are dropped at this stage, and why."""
 
     plate: str
     field: str
@@ -94,7 +94,7 @@ class Drop:
 
 @dataclass
 class Outcome(Generic[R]):
-    """What a job hands back: what the tables need, and what happened to which cells."""
+    """The result of a job: the record for the tables, the dropped cells, and warnings."""
 
     record: R
     objects: Sequence[int] | None = None
@@ -104,7 +104,7 @@ class Outcome(Generic[R]):
 
 @dataclass(frozen=True)
 class Entry(Generic[R]):
-    """A finished job, as the journal holds it; ``status`` is done, excluded or failed.
+    """A finished job, as in the journal; ``status`` is done, excluded or failed.
 
     ``inputs`` are fingerprints by path in the job's order, None for a file that was not there.
     """
@@ -131,10 +131,10 @@ class Entry(Generic[R]):
 
 @dataclass(frozen=True)
 class Plan(Generic[J]):
-    """The jobs of a stage, and what its tables depend on beside them.
+    """The jobs of a stage, and what else its tables depend on.
 
-    ``table_inputs`` and ``table_settings`` decide the tables alone. ``consulted`` are files and
-    folders that decide which jobs there are and are not among their inputs.
+    ``table_inputs`` and ``table_settings`` decide only the tables. ``consulted`` are files and
+    folders that decide which jobs exist, and that are not inputs of these jobs.
     """
 
     jobs: Sequence[J]
@@ -149,7 +149,7 @@ Counts = dict[str, Count | dict[str, int]]
 
 @dataclass
 class Summary:
-    """What a stage wrote and counted, and what it tells the user."""
+    """What a stage wrote and counted, with its lines and warnings for the user."""
 
     outputs: list[Path] = default(default_factory=list)
     counts: Counts = default(default_factory=dict)
@@ -159,7 +159,7 @@ class Summary:
 
 
 class Context(Protocol):
-    """What a stage may ask of the run that it is part of."""
+    """What a run offers to its stages."""
 
     project: Project
     results: Results
@@ -174,7 +174,7 @@ class Context(Protocol):
         ...
 
     def workers_of(self, stage: Stage, jobs: Sequence[J]) -> AbstractContextManager[None]:
-        """Keep a stage's workers for all that is performed or spread inside the block."""
+        """Keep a stage's workers for everything that runs inside the block."""
         ...
 
     def spread(self, function: Callable[[T], U], items: Sequence[T]) -> list[U]:
@@ -189,16 +189,16 @@ class Context(Protocol):
 
 @dataclass(frozen=True)
 class ActionResult:
-    """What an action tells: lines to print, and of what failed."""
+    """The result of an action: lines to print, and failures."""
 
     lines: list[str]
     failures: list[str] = default(default_factory=list)
 
 
 class Action(Protocol):
-    """What an option of a stage's command does in place of running the stage.
+    """The action of an option that replaces running the stage.
 
-    Raises an error of :mod:`nucprof.errors` where it cannot.
+    Raises an error of :mod:`nucprof.errors` if it cannot act.
     """
 
     def __call__(self, context: Context, value: Any, fields: Sequence[str]) -> ActionResult:
@@ -234,7 +234,7 @@ class Stage:
     sections : tuple of str
         Dotted names of its settings in the project file.
     needs : callable
-        Names the stages whose results it reads. The only place where this is said.
+        Names the stages whose results it reads; declared only here.
     makes : tuple of str
         What it writes, for the help text.
     plan, work, finish, prepare : callable
@@ -242,17 +242,17 @@ class Stage:
     record : type
         Of the record in an outcome and a journal entry.
     skip : callable
-        Says why a project does not need the stage, or None.
+        Returns why a project does not need the stage, or None.
     isolated : callable
         Whether its work needs processes of its own (TensorFlow).
     named : bool
-        Whether results are kept under a name (``--name``).
+        Whether results are stored under a name (``--name``).
     options : tuple of StageOption
         Options of its command beside the settings.
     ledger : bool
         Whether its jobs decide which cells there are.
     version : int
-        Raised when the same settings give another result.
+        Increased when the same settings give another result.
     """
 
     name: str
@@ -284,7 +284,7 @@ def needs(*names: str) -> Callable[[Project], tuple[str, ...]]:
 
 
 def disabled(section: str) -> Callable[[Project], str | None]:
-    """Skip a stage whose section says ``enabled = false``."""
+    """Skip a stage whose section has ``enabled = false``."""
 
     def skip(project: Project) -> str | None:
         enabled = project.section(section).model_dump()["enabled"]
@@ -299,7 +299,7 @@ def without_ground_truth(project: Project) -> str | None:
 
 
 def fields_with_masks(context: Context) -> list[tuple[str, str]]:
-    """Fields whose cells are still in: after alignment where there is ground truth."""
+    """Fields with remaining cells: after alignment if there is ground truth."""
     return survivors(context, "align" if context.project.has_ground_truth else "segment")
 
 
@@ -314,7 +314,7 @@ def survivors(context: Context, stage: str) -> list[tuple[str, str]]:
 
 
 def mask_path(context: Context, kind: str, plate: str, field_name: str) -> Path:
-    """The mask that later stages use: the aligned one where there is ground truth."""
+    """The mask that later stages use: the aligned one if there is ground truth."""
     results = context.results
     if context.project.has_ground_truth:
         return results.aligned_mask(plate, kind, field_name)
@@ -327,9 +327,9 @@ def read_sources(job: Job, sources: Mapping[str, Source], channels: Sequence[str
     Raises
     ------
     FieldExcluded
-        A channel has no file, or one that cannot be read: the field is left out.
+        A channel has no file, or an unreadable one: the field is left out.
     FieldError
-        A file is gone.
+        A file does not exist any more.
     """
     from nucprof.io.images import read_channels
 

@@ -42,14 +42,14 @@ class CropJob(Job):
 
 @dataclass(frozen=True)
 class CropRecord:
-    """Crops of a field, and how many of them reach over the image's edge."""
+    """Number of crops of a field, and of those that extend beyond the image's edge."""
 
     crops: int
     padded: int
 
 
 def plan(context: Context) -> Plan[CropJob]:
-    """One job per field whose cells are still in."""
+    """One job per field with remaining cells."""
     project, results = context.project, context.results
     kind = crop_kind(project)
     folder = results.crops(kind.region, kind.patch_size)

@@ -54,7 +54,7 @@ METADATA = [
 class Network:
     """A trained network and the crops that it sees; ``index`` is the crops' index table.
 
-    ``references`` is None where the network scales every crop by itself.
+    ``references`` is None if the network scales each crop separately.
     """
 
     crops: CropKind
@@ -230,7 +230,7 @@ def _draw(
 def finish(
     context: Context, plan: Plan[EmbedJob], entries: Sequence[Entry[EmbedRecord]]
 ) -> Summary:
-    """Tell what was mapped."""
+    """Report what was mapped."""
     job = plan.jobs[0]
     settings = job.settings
     (record,) = (entry.record for entry in entries)

@@ -46,8 +46,8 @@ class RoundSources:
 class FeaturesJob(Job):
     """One field, with all its rounds; ``masks`` by kind. There is one output per round.
 
-    ``micrometres``: whether a plate of the project tells its pixel size, so that all tables have
-    columns in µm.
+    ``micrometres``: whether the pixel size of any plate of the project is known; then all tables
+    have columns in µm.
     """
 
     settings: FeatureSettings
@@ -213,7 +213,7 @@ def _by_label(found: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, np.
 
 
 def field_table(plate: str, field: FieldKey, measured: dict[str, np.ndarray]) -> pd.DataFrame:
-    """A field's rows with their metadata, the culture left out."""
+    """A field's rows with their metadata, without the culture."""
     import numpy as np
     import pandas as pd
 
@@ -285,7 +285,7 @@ def finish(
 
 
 def wells_without_culture(project: Project, fields: Sequence[tuple[str, str]]) -> list[str]:
-    """Wells that a plate's layout does not name: they have no target and are not trained on."""
+    """Wells that a plate's layout does not name: they have no target, so training skips them."""
     warnings = []
     for plate, layout in layouts(project).items():
         wells = {FieldKey.parse(field).well for p, field in fields if p == plate}

@@ -230,7 +230,7 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def contents(gate: Gate) -> pd.DataFrame:
-    """What the monocultures hold: share of every class, with its interval."""
+    """Composition of the monocultures: share of every class, with its interval."""
     import pandas as pd
 
     names = ["plate", "culture", "cells_are", "share", "low", "high", "cells", "wells"]
@@ -250,7 +250,7 @@ def _drops(removed: pd.DataFrame) -> list[Drop]:
 
 
 def finish(context: Context, plan: Plan[GateJob], entries: Sequence[Entry[GateRecord]]) -> Summary:
-    """Tell the cutoffs, how good they are, and how many cells each class has."""
+    """Report the cutoffs, their quality, and the number of cells per class."""
     from nucprof.core.markers import UNDEFINED
 
     (record,) = (entry.record for entry in entries)

@@ -48,8 +48,8 @@ _MAPPED_PER_CLASS = 200  # cells per class behind the mean maps and the table
 class GradcamJob(Job):
     """The cells that a network was tested on; ``masks`` are their nuclei, by plate and field.
 
-    ``pixel_size_um`` is the side of a pixel where the images tell it; ``references`` is None where
-    the network scales every crop by itself.
+    ``pixel_size_um`` is the side of a pixel if it is known; ``references`` is None if the network
+    scales each crop separately.
     """
 
     settings: GradcamSettings
@@ -66,10 +66,10 @@ class GradcamJob(Job):
 
 @dataclass(frozen=True)
 class Attention:
-    """Means over the maps with evidence; None where all ``n`` maps are without.
+    """Means over the maps with evidence; None if all ``n`` maps are empty.
 
-    Shares of the attention on nuclei, and with a ring around them, beside their area; fall of the
-    margin when the pixels of most attention are removed, beside those that random maps choose.
+    Share of the attention on nuclei, also with a ring around them, and the area of these; drop of
+    the margin when the pixels of highest attention are removed, and for random maps.
     """
 
     predicted: str
@@ -222,7 +222,7 @@ def _chosen(job: GradcamJob, tested: pd.DataFrame, classes: Sequence[str]) -> np
 
 
 def _nuclei(job: GradcamJob, cells: pd.DataFrame, size: int) -> np.ndarray:
-    """The cells' own nuclei in their crops, `(n, size, size)` bool, by label, never by rank."""
+    """The cells' own nuclei in their crops, `(n, size, size)` bool, by label, not by position."""
     import numpy as np
 
     from nucprof.core.crops import extract_crops
@@ -247,7 +247,7 @@ def _nuclei(job: GradcamJob, cells: pd.DataFrame, size: int) -> np.ndarray:
 
 
 def _summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means by class of the cells with evidence, beside what even and random maps give."""
+    """Means by class of the cells with evidence, and the same for uniform and random maps."""
     import pandas as pd
 
     every = pd.concat([table, table.assign(predicted=ALL)])
@@ -267,7 +267,7 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
 def finish(
     context: Context, plan: Plan[GradcamJob], entries: Sequence[Entry[GradcamRecord]]
 ) -> Summary:
-    """Tell how much of the attention falls on nuclei, and whether the maps can be believed."""
+    """Report the share of attention on nuclei, and whether the maps can be trusted."""
     from nucprof.io.files import read_json
 
     job = plan.jobs[0]

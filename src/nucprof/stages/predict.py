@@ -30,7 +30,7 @@ FIGURES = ("composition.png", "plates.png")
 class PredictJob(Job):
     """The whole project's cells: ``table`` names them, ``crops`` is None for a forest.
 
-    ``evaluated`` holds the predictions of the model's evaluation, None where it came without.
+    ``evaluated`` is the file of the predictions of the model's evaluation, None if there is none.
     """
 
     confidence: float
@@ -170,7 +170,7 @@ def _draw(folder: Path, composition: pd.DataFrame, classes: Sequence[str]) -> No
 def finish(
     context: Context, plan: Plan[PredictJob], entries: Sequence[Entry[PredictRecord]]
 ) -> Summary:
-    """Count cells by class; tell where to look."""
+    """Count cells by class; say where to look."""
     folder = plan.jobs[0].folder
     (record,) = (entry.record for entry in entries)
     assert record is not None

@@ -68,7 +68,7 @@ def plan(context: Context) -> Plan[RenameJob]:
     project = context.project
     rounds = list_rounds(project)
     folders = [r.folder for r in rounds]
-    before = moved_from(undo_log(context.results), folders)  # moving alone makes nothing new
+    before = moved_from(undo_log(context.results), folders)  # a move does not change the result
     files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
     job = RenameJob(
         inputs=(),
@@ -93,7 +93,7 @@ def _listed(path: Path, name: str) -> ListedFile:
 
 
 def prepare(context: Context, plan: Plan[RenameJob], jobs: Sequence[RenameJob]) -> None:
-    """Read the layouts: a wrong one is found before anything is done."""
+    """Read the layouts, so that errors in them are found before anything else is done."""
     layouts(context.project)
 
 
@@ -140,18 +140,18 @@ def finish(
 
 
 def undo_log(results: Results) -> Path:
-    """The record of the files moved, by which ``--undo`` moves them back."""
+    """The record of moved files, which ``--undo`` uses to move them back."""
     return results.folder("raw", "moved.json")
 
 
 def undo(context: Context, value: bool, fields: Sequence[str]) -> ActionResult:
-    """Give moved files their old names back."""
+    """Restore the old names of moved files."""
     from nucprof.raw.renaming import undo_moves
     from nucprof.raw.rounds import list_rounds
 
     folders = [r.folder for r in list_rounds(context.project)]
     count = undo_moves(undo_log(context.results), folders)
-    context.results.images.unlink(missing_ok=True)  # its paths lead nowhere now
+    context.results.images.unlink(missing_ok=True)  # its paths are no longer valid
     return ActionResult([f"{count} files have their old names again."])
 
 

@@ -56,10 +56,10 @@ from nucprof.stages.base import (
 class SegmentJob(Job):
     """One field to segment.
 
-    ``sources`` lacks a channel that has no file. ``masks`` are the field's masks made elsewhere, by
-    kind. ``weights`` is the hash of the network's weights, ``precision`` in what it multiplies on
-    this machine: a project that is moved to another one stays up to date. ``min_contrast`` is 0
-    where nothing is dropped. The last output is the field's table of objects.
+    ``sources`` lacks a channel that has no file. ``masks`` are existing masks of the field, by
+    kind. ``weights`` is the hash of the network's weights, ``precision`` the number format of its
+    multiplications on this machine; a project that is moved to another machine stays up to date.
+    ``min_contrast`` is 0 if nothing is dropped. The last output is the field's table of objects.
     """
 
     backend: str
@@ -224,7 +224,7 @@ def work(job: SegmentJob) -> Outcome[SegmentRecord]:
         write_labels(path, mask, pixel_size(job.sources))
     kept = measure_evidence(planes.nuclei, objects.masks["nuclei"])
     if evidence is None or (job.mode == "cells" and found.probability is None):
-        evidence = kept  # these nuclei had other labels before cells were given theirs
+        evidence = kept  # these nuclei had other labels before they got those of their cells
     field = FieldKey.parse(job.field)
     rows = object_rows(job.plate, field, evidence, found.probability, objects.dropped)
     write_table(job.outputs[-1], rows)
@@ -253,7 +253,7 @@ def _channels(settings: SegmentSettings, nuclear: str, painted: list[str]) -> li
 
 
 def describe_backend(asked: SegmentSettings, job: SegmentJob) -> str:
-    """How objects are found, and why so where the settings leave it to the machine."""
+    """The backend, and why it was chosen if the settings do not name one."""
     model = f", model {job.model_name}" if job.model_name else ""
     number = ", in bfloat16" if job.precision == "bfloat16" else ""
     line = f"{job.mode} by {job.backend}{model}{number}"
@@ -264,7 +264,7 @@ def describe_backend(asked: SegmentSettings, job: SegmentJob) -> str:
 def finish(
     context: Context, plan: Plan[SegmentJob], entries: Sequence[Entry[SegmentRecord]]
 ) -> Summary:
-    """Count cells; tell backend, scale and model; write quality figures and overlays."""
+    """Count cells; report backend, scale and model; write quality figures and overlays."""
     first, asked = plan.jobs[0], context.project.segment
     records = {entry.key: entry.record for entry in entries if entry.record is not None}
     cells = sum(record.cells for record in records.values())
@@ -369,7 +369,7 @@ def preview(context: Context, value: int, fields: Sequence[str]) -> ActionResult
 
 
 def _aside(job: SegmentJob, folder: Path) -> SegmentJob:
-    """The same job, writing below `folder`; the scale is the run's own where that one fits."""
+    """The same job, writing below `folder`; it uses the scale of the run if that one is valid."""
     *masks, table = job.outputs
     outputs = (
         *(folder / job.plate / path.parent.name / path.name for path in masks),
@@ -381,7 +381,7 @@ def _aside(job: SegmentJob, folder: Path) -> SegmentJob:
 
 
 def _clear(folder: Path) -> None:
-    """Remove an earlier preview, but not its scales, which cost time and may still fit."""
+    """Remove an earlier preview, but not its scales, which take time and may still be valid."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -390,7 +390,7 @@ def _clear(folder: Path) -> None:
 def _is_isolated(project: Project) -> bool:
     known = choose.segmenters()
     settings = project.segment
-    if settings.backend is None:  # whichever of the defaults the machine decides for
+    if settings.backend is None:  # the defaults depend on the machine
         return any(s.isolated for s in known.values() if settings.mode in s.finds and s.model)
     return settings.backend not in known or known[settings.backend].isolated
 

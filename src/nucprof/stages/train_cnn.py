@@ -1,4 +1,4 @@
-"""Train a network on the crops, judge it on unseen wells, and save it."""
+"""Train a network on the crops, evaluate it on unseen wells, and save it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class NetworkJob(Job):
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """The culture that was learned from, the network, and where it was trained."""
+    """The training culture, the network, and the device."""
 
     culture: str
     architecture: str
@@ -195,7 +195,7 @@ def _settings(job: NetworkJob) -> CnnSettings:
 
 
 def _definition(job: NetworkJob) -> str:
-    """What decides a training run; a checkpoint of another is not gone on from."""
+    """What decides a training run; a checkpoint of another run is not continued."""
     files = [[path.stat().st_size, path.stat().st_mtime_ns] for path in job.inputs]
     return digest([files, job])
 
@@ -229,7 +229,7 @@ def _write_study(stem: Path, table: Any) -> None:
 def finish(
     context: Context, plan: Plan[NetworkJob], entries: Sequence[Entry[NetworkRecord]]
 ) -> Summary:
-    """Tell how good it is and where to look."""
+    """Report how good the network is, and where to look."""
     from nucprof.io.files import read_json
 
     folder = plan.jobs[0].folder

@@ -1,4 +1,4 @@
-"""Train a random forest, judge it on unseen wells, and save the one to ship."""
+"""Train a random forest, evaluate it on unseen wells, and save the final one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MODEL = "model.skops"
 class ForestJob(Job):
     """The whole project's cells: their features and, where there is one, the gate's classes.
 
-    ``references`` is None where no feature is scaled by reference wells.
+    ``references`` is None if features are not scaled by reference wells.
     """
 
     settings: ForestSettings
@@ -54,7 +54,7 @@ class ForestJob(Job):
 
 @dataclass(frozen=True)
 class ForestRecord:
-    """The culture that was learned from, and the number of features."""
+    """The training culture, and the number of features."""
 
     culture: str
     features: int

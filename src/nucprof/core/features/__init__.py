@@ -1,8 +1,8 @@
 """Handcrafted features of objects and patches: shape, intensity, texture, correlation.
 
-A feature is named ``<Compartment>_<Category>_<Feature>[_<Channel>]`` in CellProfiler's words. All
-is measured from runs of pixels (`nucprof.core.labels.Runs`): a scan of the label image finds them
-once, and every kernel then visits the objects' pixels only.
+A feature is named ``<Compartment>_<Category>_<Feature>[_<Channel>]`` as in CellProfiler. All
+features are measured from runs of pixels (`nucprof.core.labels.Runs`): one scan of the label image
+finds them, and every kernel then visits only the objects' pixels.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from nucprof.core.labels import FloatArray, ObjectIndex, Runs
 from nucprof.errors import FieldError, UserError
 
 TextureBackground = Literal["exclude", "include"]
-#: The published textures, those that exposure and size do not move, or both.
+#: The published textures, the robust ones (less dependent on exposure and size), or both.
 TextureSet = Literal["both", "published", "robust"]
 
-#: Texture features by set; the names tell the sets apart.
+#: Texture features by set; the names distinguish the sets.
 TEXTURES = {
     "published": texture.FEATURES,
     "robust": robust_texture.FEATURES,
@@ -160,11 +160,11 @@ def measure_patches(
     texture_set: TextureSet = "both",
     compartment: str = "Patch",
 ) -> dict[str, NDArray]:
-    """Measure the box around every centroid, each by itself, whatever boxes overlap.
+    """Measure the box around every centroid separately; boxes may overlap.
 
     A box starts at ``floor(centroid + 0.5) - patch_size // 2`` and is
-    clipped at the image's edge: pixels that do not exist are not made up. There is no AreaShape,
-    as a box's shape would tell nothing but its closeness to the edge.
+    clipped at the image's edge: missing pixels are not filled in. There is no AreaShape:
+    the shape of a box depends only on its distance from the edge.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def _measure_channels(
 
 
 def _measurable(image: NDArray, channels: Sequence[str]) -> NDArray:
-    """Check the image, and give it in one of the few types that kernels are compiled for."""
+    """Check the image, and convert it to one of the types that kernels are compiled for."""
     if image.ndim != 3 or len(image) != len(channels):
         raise FieldError(
             f"the image has shape {image.shape}, and {len(channels)} channels are named "

@@ -1,4 +1,4 @@
-"""The one way kernels are compiled: on first call, kept on disk, single-threaded, exact."""
+"""How kernels are compiled: on first call, cached on disk, single-threaded, exact."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compiled(function: F) -> F:
     try:
         kernel = njit(cache=True, nogil=True)(function)
     except RuntimeError:
-        # What numba raises where neither folder can be written to, as in some containers.
+        # numba raises this if neither folder is writable, as in some containers.
         _warn_of_no_cache()
         kernel = njit(nogil=True)(function)
     return cast(F, kernel)

@@ -1,4 +1,4 @@
-"""Areas and lengths in micrometres, beside those in pixels."""
+"""Areas and lengths in micrometres, in addition to those in pixels."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def in_micrometres(
 
 
 def repeats_pixels(name: str) -> bool:
-    """Whether a column is another column in µm: nothing is learnt from it."""
+    """Whether a column is another column in µm; such columns are not used for training."""
     return "_AreaShape_" in name and name.endswith(SUFFIXES)

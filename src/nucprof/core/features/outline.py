@@ -1,7 +1,7 @@
 """Perimeters and holes of pixel objects.
 
-Kernels work on one canvas that each object is painted on and wiped from, so that an object never
-sees its neighbours and no test for the image's edge is needed.
+Kernels paint each object on one canvas and erase it afterwards, so that neighbours have no
+influence and no test for the image's edge is needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texture that does not move with exposure, size, offset or a single bad pixel.
+"""Texture that hardly depends on exposure, size, offset or a single bad pixel.
 
 The published texture (`nucprof.core.features.texture`) divides the range from 0 to the brightest
 pixel into 256 levels. So a brighter background, a shorter exposure or one hot pixel changes every

@@ -103,7 +103,7 @@ def _second_moments(objects: ObjectIndex) -> FloatArray:
         y * twice_sum_x,
     )
     # Python's integers: exact for objects of any size, so that a symmetric object has exactly
-    # equal moments and an orientation that does not hang on rounding.
+    # equal moments and an orientation that does not depend on rounding.
     n, sy, sx2, syy, sxx, sxy2 = (runs.sum(s).astype(object) for s in sums)
     yy = (n * syy - sy * sy) / (n * n)
     xx = (4 * n * sxx - sx2 * sx2) / (4 * n * n)

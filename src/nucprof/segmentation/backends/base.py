@@ -29,7 +29,7 @@ class Planes:
     name : str
         Plate and field, for messages.
     files : mapping
-        The field's own files that the backend asked for (:attr:`Segmenter.files`), by kind.
+        Further files of the field that the backend declared (:attr:`Segmenter.files`), by kind.
     """
 
     nuclei: npt.NDArray[np.generic]
@@ -49,7 +49,7 @@ class Segmentation:
     probability : (N,) or None
         The network's probability of nucleus ``i`` at ``i - 1``.
     warnings : list of str
-        What to tell the user of this field.
+        Warnings for the user about this field.
     """
 
     nuclei: Labels | None = None
@@ -58,7 +58,7 @@ class Segmentation:
     warnings: list[str] = field(default_factory=list)
 
     def labels(self, kind: str) -> Labels:
-        """The label image of a kind that the backend was asked for."""
+        """The label image of a kind; the backend must have made it."""
         found: Labels | None = getattr(self, kind)
         assert found is not None
         return found
@@ -74,7 +74,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a backend is loaded with.
+    """The arguments with which a backend is loaded.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Request:
     mode : str
         ``nuclei`` or ``cells``.
     model : Path or None
-        Its weights, where it has any.
+        Its weights, if it has any.
     scale : float
         Factor by which the image is resized before the network sees it.
     device : str
@@ -101,7 +101,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """Equal for requests that one loaded backend serves."""
+        """Equal for requests that can share one loaded backend."""
         where = f"{self.mode}|{self.model}|{self.scale}|{self.device}|{self.threads}"
         return f"{self.settings.model_dump_json()}|{where}"
 
@@ -129,16 +129,16 @@ class Segmenter:
     measures_scale : bool
         Whether ``segment.scale = "auto"`` is measured for it, once per plate.
     precision : callable or None
-        ``(settings, device) -> name``: in what its network multiplies on this machine, which
-        decides its masks' last pixels.
+        ``(settings, device) -> name``: number format of the network's multiplications on this
+        machine, which affects single pixels of the masks.
     files : callable or None
-        ``(settings, plate, field, mode) -> {kind: path}``: files of a field that it reads beside
-        the image.
+        ``(settings, plate, field, mode) -> {kind: path}``: files of a field that it reads in
+        addition to the image.
     judged : bool
         Whether objects that do not stand out from their surroundings are dropped; not where the
         masks were made elsewhere.
     note : str
-        What the command adds where nucprof chose this backend itself.
+        Added to the command's output if nucprof chose this backend.
     """
 
     name: str
@@ -168,7 +168,7 @@ class Weights(Section):
     model: str | None = setting(
         None,
         "name or folder of the weights; default: nucprof-fluo (stardist), cpsam (cellpose)",
-        decides=False,  # their content does, by its hash
+        decides=False,  # their hash does
     )
     download: bool = setting(False, "download a named model if it is missing", decides=False)
 

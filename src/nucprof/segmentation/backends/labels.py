@@ -1,4 +1,4 @@
-"""Masks that were made elsewhere, found by the field's key."""
+"""Existing masks, found by the field's key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LabelsSettings(Section):
     path: Path | None = setting(
         None,
         "labels: folder of existing label images",
-        decides=False,  # the masks in it do, by their content
+        decides=False,  # the content of its masks does
     )
 
 
@@ -32,7 +32,7 @@ class Masks:
         Raises
         ------
         FieldExcluded
-            There is no mask of the kind that the mode names.
+            There is no mask for the mode.
         FieldError
             A mask has another shape than the image, ``(H, W)``.
         """
@@ -58,7 +58,7 @@ def load(request: Request) -> Masks:
 
 
 def find_masks(settings: LabelsSettings, plate: str, field: str, mode: str) -> dict[str, Path]:
-    """Say where the masks of a field are or should be: ``[<plate>/][<kind>/]B-02-01.tif``.
+    """Return the paths where the masks of a field are expected: ``[<plate>/][<kind>/]B-02-01.tif``.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def find_masks(settings: LabelsSettings, plate: str, field: str, mode: str) -> d
     Returns
     -------
     dict
-        Path by kind. Without a folder of its kind, a mask is of the kind that `mode` names.
+        Path by kind. A mask that is not in a folder of its kind belongs to `mode`.
     """
     folder = settings.path
     assert folder is not None  # checked with the project file

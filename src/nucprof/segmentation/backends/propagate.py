@@ -35,7 +35,7 @@ class PropagateSettings(stardist.StarDistSettings):
 
 @dataclass(frozen=True)
 class Propagate:
-    """A network for nuclei, and how cells grow from them."""
+    """A network for nuclei, and the settings for growing cells from them."""
 
     nuclei: stardist.StarDist
     settings: PropagateSettings

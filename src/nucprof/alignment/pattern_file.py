@@ -1,7 +1,7 @@
-"""What camera and plate bring into every image of a plate, found once and kept in a file.
+"""The fixed pattern of camera and plate in every image, found once and stored in a file.
 
-Fields are sampled evenly from the image index, so that the file depends on the plate alone: not on
-which fields were run before, nor by how many workers.
+Fields are sampled evenly from the image index, so that the file depends only on the plate: not on
+the fields that were run before, nor on the number of workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nucprof.core.pattern import Pattern
 
-#: Fields sampled on a plate, and at least at every site of its wells.
+#: Fields sampled on a plate, and at least per site of its wells.
 FIELDS, FIELDS_PER_SITE = 16, 6
 #: Rounds of other wells in a field's null distribution.
 OTHERS = 6
@@ -31,14 +31,14 @@ OTHERS = 6
 
 @dataclass(frozen=True)
 class Pair:
-    """The channels of a field that are registered: of Cell Painting and of a round."""
+    """The channels of a field used for registration: of Cell Painting and of a round."""
 
     painted: tuple[Source, ...]
     imaged: tuple[Source, ...]
 
 
 def sample_fields(fields: Sequence[str]) -> tuple[str, ...]:
-    """Choose fields evenly from a plate, site by site; none where there is but one well."""
+    """Choose fields evenly from a plate, site by site; none if there is only one well."""
     sites: dict[int, list[str]] = defaultdict(list)
     for field in sorted(fields):
         sites[FieldKey.parse(field).site].append(field)
@@ -49,12 +49,12 @@ def sample_fields(fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def ensure_pattern(path: Path, pairs: Mapping[str, Pair]) -> None:
-    """Find the pattern of a plate and round, where the file does not hold it already.
+    """Find the pattern of a plate and round, unless the file contains it already.
 
     Parameters
     ----------
     path : Path
-        Where the arrays are kept; what they were made from stands beside them as ``.json``.
+        The file of the arrays; their sources are listed in a ``.json`` file next to it.
     pairs : mapping
         Sampled field -> its images.
     """
@@ -85,7 +85,7 @@ def describe_pattern(path: Path, where: tuple[str, str]) -> tuple[list[str], lis
 
 
 def read_pattern(path: Path, field: str) -> Pattern:
-    """Read the pattern as it concerns one field: rounds of other wells, if possible of its site."""
+    """Read the pattern for one field: rounds of other wells, of the same site if possible."""
     from nucprof.core.pattern import Pattern
     from nucprof.core.registration import FEWEST_OTHERS
     from nucprof.io.arrays import read_arrays

@@ -1,4 +1,4 @@
-"""What is known of every field and round of an alignment, as a table and in words."""
+"""The result of an alignment for every field and round, as a table and in words."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ COLUMNS = [
     "cells_kept",
 ]
 
-#: Share of lost cells of a field or plate from which on they are named, and fields named at most.
+#: A field or plate that lost more than this share of cells is named, up to this many fields.
 MOST_LOST, MOST_NAMED = 0.05, 10
 
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What is known of one field and round; one that matches nothing lies nowhere.
+    """The result for one field and round; a field without a match has no shift.
 
-    ``unsure`` says why a match is not to be relied on.
+    ``unsure`` says why a match is not reliable.
     """
 
     round: str

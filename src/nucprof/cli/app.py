@@ -1,4 +1,4 @@
-"""The Typer application: every command, none of their work."""
+"""The Typer application: it registers all commands."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _KEPT = "Interrupted. Finished work is kept; run the command again to continue."
 
 
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:
-    """Run the application and return its exit status; nothing escapes."""
+    """Run the application and return its exit status; no exception escapes."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(args=words, standalone_mode=False, prog_name="nucprof")

@@ -1,4 +1,4 @@
-"""A command as called: its project, its values, and the options that all stage commands share."""
+"""A command call: its project, its values, and the options that all stage commands share."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ RUN_OPTIONS = (
 
 @dataclass
 class Call:
-    """A command as called: what every stage command and ``run-all`` have in common."""
+    """A command call: the values that every stage command and ``run-all`` share."""
 
     project: Path
     values: dict[str, Any]
 
     def flags(self, sections: Sequence[str]) -> dict[str, Any]:
-        """Nested settings given as flags, those of ``[execution]`` included."""
+        """Nested settings given as flags, including those of ``[execution]``."""
         nested = flags.given(sections, Project, self.values)
         for key in ("workers", "device", "scheduler"):
             if self.values.get(key) is not None:

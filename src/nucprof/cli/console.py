@@ -1,4 +1,4 @@
-"""How a run looks: a progress bar in a terminal, plain lines elsewhere, JSON lines on request."""
+"""Output of a run: a progress bar in a terminal, plain lines elsewhere, JSON lines on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rich.progress import (
 from nucprof.run.reporter import StageResult
 from nucprof.stages.base import Entry, Stage
 
-# Long jobs that are not about single fields report their progress here.
+# Long jobs that do not process single fields report their progress here.
 PROGRESS = logging.getLogger("nucprof.progress")
 PROGRESS.propagate = False
 _PLAIN_EVERY_S = 20.0
@@ -31,7 +31,7 @@ _SHOWN = 10
 
 
 class ConsoleReporter:
-    """Shows a run to a person.
+    """Shows a run to the user.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ConsoleReporter:
     json_log : Path, optional
         File that gets one JSON object per event.
     logs : Path, optional
-        Folder that keeps the events of every run that does something, a file each.
+        Folder for the events of every run that does something, one file per run.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ConsoleReporter:
             self._progress.add_task(stage.name, total=jobs, rate="")
 
     def job_done(self, stage: Stage, entry: Entry) -> None:
-        """Count a finished job; say at once what was excluded or failed."""
+        """Count a finished job; print at once if it was excluded or failed."""
         self._event(
             "job",
             stage=stage.name,
@@ -122,7 +122,7 @@ class ConsoleReporter:
             self.warn(f"  left out {name}: {entry.message}")
 
     def finished(self, result: StageResult) -> None:
-        """Tell what a stage wrote and left out."""
+        """Print what a stage wrote and left out."""
         self._stop()
         summary = result.summary
         self._event(
@@ -166,7 +166,7 @@ class ConsoleReporter:
         self.errors.print(text, style="red", markup=False)
 
     def waterfall(self, steps: Sequence[tuple[str, str, int]]) -> None:
-        """Print how many cells came in, left where and why, and are kept."""
+        """Print the number of cells, of dropped cells by stage and reason, and of kept cells."""
         if steps:
             self.say(
                 "cells: "

@@ -28,7 +28,7 @@ def section_model(model: type[BaseModel], dotted: str) -> type[BaseModel]:
 
 
 def settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The model's own settings, subsections left out."""
+    """The settings of the model itself, without subsections."""
     return {
         key: field
         for key, field in model.model_fields.items()
@@ -37,7 +37,7 @@ def settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def flag_name(key: str, field: FieldInfo) -> str:
-    """The flag of a setting; mappings have one of their own, given once per item."""
+    """The flag of a setting; a mapping has its own flag, given once per item."""
     extra = field.json_schema_extra
     name = extra.get("flag", key) if isinstance(extra, dict) else key
     return "--" + str(name).replace("_", "-")
@@ -58,7 +58,7 @@ def help_of(field: FieldInfo) -> str:
 
 
 def describe_type(annotation: Any) -> str:
-    """What a value looks like, for the help text and the example file."""
+    """The form of a value, for the help text and the example file."""
     origin = typing.get_origin(annotation)
     arguments = typing.get_args(annotation)
     if origin is typing.Literal:

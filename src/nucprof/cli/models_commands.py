@@ -1,4 +1,4 @@
-"""``nucprof models``: which weights there are, and how they get here."""
+"""``nucprof models``: list, download and add weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fetch(name: str = _NAME, models_dir: Path | None = _FOLDER, force: bool = _F
     from nucprof.segmentation import weights
 
     known = weights.KNOWN.get(name)
-    # Standard output is for what the command found; the bar draws nothing where nobody watches.
+    # Standard output is for the result; the bar draws nothing outside a terminal.
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -74,7 +74,7 @@ def add(
     models_dir: Path | None = _FOLDER,
     force: bool = _FORCE,
 ) -> None:
-    """Copy weights made or downloaded elsewhere into the models folder."""
+    """Copy existing weights into the models folder."""
     from nucprof.segmentation import weights
 
     placed = weights.add(name, source, models_dir, force=force)
@@ -82,7 +82,7 @@ def add(
 
 
 def path(name: str = _NAME, models_dir: Path | None = _FOLDER) -> None:
-    """Print where a model lies."""
+    """Print the path of a model."""
     from nucprof.segmentation import weights
 
     print(weights.resolve_model(name, models_dir))

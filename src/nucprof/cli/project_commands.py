@@ -141,7 +141,7 @@ def relink(
 
 
 def status(project: Path = _PROJECT) -> None:
-    """Say what is done, what is stale, and why."""
+    """Show what is done, what is stale, and why."""
     from nucprof.cli.console import ConsoleReporter
     from nucprof.config import load_project
     from nucprof.io.results import Results

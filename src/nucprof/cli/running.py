@@ -1,4 +1,4 @@
-"""What the stage commands and ``run-all`` do: build the project, call the run, say what follows."""
+"""The work of stage commands and ``run-all``: build the project, run it, name the next step."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _act(
     reporter: ConsoleReporter,
     overrides: Mapping[str, Any],
 ) -> int:
-    """Do what an option of the command asks for in place of running the stage."""
+    """Run the action of an option that replaces running the stage."""
     with locked(run.results.lock, f"nucprof {stage.command} {option.flag}"):
         found = option.action(run, call.values[option.variable], run.options.fields)
     for line in found.lines:
@@ -100,7 +100,7 @@ def run_all(call: Call) -> int:
 def overridden(
     stage: Stage, path: Path, project: Project, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings whose flags differ from what the file and the environment say."""
+    """Settings whose flags differ from the file and the environment."""
     if not any(section.split(".")[0] in given for section in stage.sections):
         return {}
     before = parameters(load_project(path, check_folders=False), stage)
@@ -131,7 +131,7 @@ def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:
 
 def _remember(call: Call) -> None:
     """Save what `status` shows; by the project file, not by the flags of this command."""
-    with contextlib.suppress(UserError):  # what the file lacks may have come by flag
+    with contextlib.suppress(UserError):  # a key missing in the file may have been a flag
         remember(Run(load_project(call.project)))
 
 

@@ -1,1 +1,1 @@
-"""The synthetic co-culture plate: small, seeded, and its truth is known."""
+"""The synthetic co-culture plate: small, seeded, with known truth."""

@@ -1,4 +1,4 @@
-"""Drawing cells: two cell types that differ, as real ones do, in distribution and not in kind."""
+"""Drawing cells of two types, which differ only in their distributions, as real ones do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARKERS = ("EdU", "BrdU")
 
 @dataclass(frozen=True)
 class Look:
-    """How cells of one type look: mean and spread of what is drawn.
+    """Appearance of one cell type: mean and spread of each property.
 
     Lengths in pixels, intensities in grey levels above background.
     """
@@ -52,7 +52,7 @@ LOOKS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One drawn cell: its type, centre (pixels) and whether each marker is seen in it."""
+    """One drawn cell: its type, centre (pixels) and whether it shows each marker."""
 
     kind: str
     y: float

@@ -27,7 +27,7 @@ _GAIN = 0.6  # grey levels of shot noise per square root of a grey level
 
 PROJECT = """\
 # The demo plate: two cell types, in monoculture and mixed, imaged in two rounds.
-# Everything not said here has its default; see nucprof.toml.example.
+# All other keys have their default; see nucprof.toml.example.
 
 [project]
 name = "demo"
@@ -58,7 +58,7 @@ learning_rate = 5e-4
 
 @dataclass(frozen=True)
 class Demo:
-    """Where the plate was written, and what is true of it."""
+    """Where the plate was written, and its truth."""
 
     folder: Path
     shifts: pd.DataFrame
@@ -102,7 +102,7 @@ def write_demo(
     Raises
     ------
     UserError
-        The folder holds something already.
+        The folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty; name a new folder for the demo plate.")

@@ -12,7 +12,7 @@ from nucprof.plate.keys import parse_cell_key
 
 
 def compare(demo: Demo, results: Results) -> list[str]:
-    """Lines that tell the shift error, the nuclei found, and the share of right classes."""
+    """Lines that report the shift error, the nuclei found, and the share of correct classes."""
     registered = read_table(results.registration)
     shifts = demo.shifts.set_index("field")
     fields = [

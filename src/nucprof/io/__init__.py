@@ -1,1 +1,1 @@
-"""Files: the only part of nucprof that opens one."""
+"""Files: only this package opens them."""

@@ -1,4 +1,4 @@
-"""Several named arrays in one file (.npz) whose bytes depend on nothing but the arrays."""
+"""Several named arrays in one file (.npz) whose bytes depend only on the arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nucprof.errors import UserError
 from nucprof.io.files import atomic
 
-#: numpy's own writer stamps the time of day on every member.
+#: Fixed time stamp; numpy's own writer stores the present time with every member.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 

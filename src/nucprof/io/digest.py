@@ -1,7 +1,7 @@
 """Hashes of what decides a result: values in a canonical form, and the contents of files.
 
-A value that is left at its default is hashed like a value that does not exist. An upgrade that adds
-a setting therefore keeps results; a changed default needs a raised stage version.
+A value at its default is hashed like a missing value. So an upgrade that adds a setting keeps
+results; a changed default needs a higher stage version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 _DECIDES = "decides"
-#: Metadata of a dataclass field that says where or how fast a job runs: it is not hashed.
+#: Metadata of a dataclass field that only affects where or how fast a job runs: it is not hashed.
 WHERE_IT_RUNS: Mapping[str, bool] = {_DECIDES: False}
 
 
@@ -63,7 +63,7 @@ def digest(value: Any, place: Callable[[Path], str] = Path.as_posix) -> str:
 
 
 def decided(settings: BaseModel) -> dict[str, Any]:
-    """The settings of a section that decide a result: by name, those at their default left out."""
+    """The settings of a section that decide a result, by name, without those at their default."""
     return {
         key: getattr(settings, key)
         for key, info in type(settings).model_fields.items()
@@ -74,12 +74,12 @@ def decided(settings: BaseModel) -> dict[str, Any]:
 
 
 def decides(info: FieldInfo) -> bool:
-    """Whether a setting decides a result, as its declaration says."""
+    """Whether a setting decides a result, by its declaration."""
     return bool(_extra(info).get(_DECIDES, True))
 
 
 def in_force(info: FieldInfo, settings: BaseModel) -> bool:
-    """Whether a setting means anything beside the other settings of its section."""
+    """Whether a setting applies, given the other settings of its section."""
     when: Mapping[str, Sequence[Any]] = _extra(info).get("when", {})
     return all(getattr(settings, key) in values for key, values in when.items())
 

@@ -20,13 +20,13 @@ _FIRST_PAUSE_S = 0.05
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Write to a temporary name beside ``path``, then rename it into place.
+    """Write to a temporary name next to ``path``, then rename it to ``path``.
 
     Nothing appears at ``path`` when the block raises. A target that another program holds open
     (Excel on Windows) is retried for a few seconds, then named in a :class:`UserError`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers choose their format by it.
+    # The suffix stays at the end: writers choose their format by it.
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
@@ -63,7 +63,7 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that nucprof wrote; raises :class:`UserError` where it is broken."""
+    """Read a JSON file that nucprof wrote; raises :class:`UserError` if it is broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -74,7 +74,7 @@ def read_json(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells whether a file has changed: size and time, and its hash for when these differ."""
+    """Size, time and hash of a file, to find out whether it has changed."""
 
     size: int
     mtime_ns: int
@@ -91,7 +91,7 @@ class Fingerprint:
         return cls(status.st_size, status.st_mtime_ns, sha256(path))
 
     def matches(self, path: Path, hash_of: Callable[[Path], str] = sha256) -> bool:
-        """Whether the file still is what it was; hashed only when size equals but time differs."""
+        """Whether the file is unchanged; hashed only if the size is equal but the time differs."""
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):

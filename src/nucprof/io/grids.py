@@ -1,4 +1,4 @@
-"""Sheets and text files as grids of text, however a spreadsheet program saved them."""
+"""Sheets and text files as grids of text, from any spreadsheet program."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zipfile import BadZipFile
 from nucprof.errors import UserError
 
 Grid = Mapping[tuple[int, int], str]
-"""Text by row and column, from 0; cells that are empty are not in it."""
+"""Text by row and column, from 0, without empty cells."""
 
-# What the libraries raise on files that are damaged, locked or of another kind.
+# Raised by the libraries for files that are damaged, locked or of another type.
 BROKEN = (
     OSError,
     BadZipFile,
@@ -43,7 +43,7 @@ def read_grid(path: Path, sheet: str) -> Grid:
         The file. Text may be UTF-8 or UTF-16 (with its mark) or Latin-1, separated by commas,
         semicolons or tabs.
     sheet : str
-        The sheet, where there are several.
+        The sheet, if there are several.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _workbook(path: Path, name: str) -> Grid:
 
 
 def _sheet(sheet: Any) -> Grid:
-    # Only the cells that are there: one stray cell in the last row would make rows() fill memory.
+    # Only existing cells: with one stray cell in the last row, rows() would fill the memory.
     cells = {(c.row - 1, c.column - 1): _cell(c.value) for c in sheet._cells.values()}
     for merged in sheet.merged_cells.ranges:
         text = cells.get((merged.min_row - 1, merged.min_col - 1), "")
@@ -135,5 +135,5 @@ def _decode(data: bytes) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without leading, trailing and repeated spaces, non-breaking ones too."""
+    """Text without leading, trailing and repeated spaces, including non-breaking ones."""
     return " ".join(text.split())

@@ -1,7 +1,7 @@
 """Microscope images, read as ``(C, H, W)``; images and labels, written as TIFF.
 
-What is stored counts: samples of a pixel are channels, palettes and RGB meanings are ignored.
-Readers are chosen by the file's first bytes, not by its name.
+Stored values are read as they are: samples are channels; palettes and RGB colours are ignored.
+Readers are chosen by the first bytes of a file, not by its name.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _MAGIC: tuple[tuple[bytes, Reader], ...] = (
     (b"\x89PNG", PngReader()),
 )
 
-# What the libraries raise on a cut or damaged file.
+# Raised by the libraries for an incomplete or damaged file.
 _BROKEN = (
     OSError,
     ValueError,
@@ -76,7 +76,7 @@ def stem_of(path: Path) -> str:
 
 
 def describe(path: Path) -> ImageInfo:
-    """Read what a file holds, without its pixels; raises :class:`FieldError`."""
+    """Read the header of a file, without pixels; raises :class:`FieldError`."""
     reader = _reader(path)
     with _damage(path):
         return reader.info(path)
@@ -94,7 +94,7 @@ def read_image(
     position : int
         The field of view, from 0.
     time : int, optional
-        The time point, from 0; needed where there are several.
+        The time point, from 0; needed if there are several.
     projection : str or int, optional
         ``max``, ``mean``, ``best_focus`` or the number of a focal plane, counted from 1; needed
         where there are several.
@@ -102,8 +102,8 @@ def read_image(
     Raises
     ------
     FieldError
-        The file cannot be read, lacks what was asked for, or holds several times or focal planes
-        of which none was chosen.
+        The file cannot be read, lacks the requested image, or has several times or focal planes of
+        which none was chosen.
     """
     info, reader = describe(path), _reader(path)
     _check_choice(path, info, position, time, projection)
@@ -167,7 +167,7 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
 
 
 def _place(source: Source) -> Source:
-    """The source without its channel: what is read at once."""
+    """The source without its channel: sources with an equal key are read together."""
     return replace(source, plane=0)
 
 
@@ -209,7 +209,7 @@ def _reader(path: Path) -> Reader:
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
-    """Say what the libraries raise on a damaged file as our error, once."""
+    """Convert the libraries' exceptions for a damaged file into our error."""
     try:
         yield
     except _BROKEN as error:
@@ -224,8 +224,8 @@ def write_image(
 ) -> None:
     """Write a ``(C, H, W)`` or ``(H, W)`` image as a TIFF, atomically.
 
-    The names and colours of the channels and the scale go with it: as ImageJ's metadata, or as
-    OME's for pixels of a type that ImageJ's format does not have.
+    Names and colours of the channels and the scale are stored as ImageJ metadata, or as OME
+    metadata for pixel types that ImageJ's format lacks.
     """
     import tifffile
 
@@ -241,7 +241,7 @@ def write_labels(path: Path, labels: np.ndarray, pixel_size_um: float | None = N
 
     The pixel size goes into the resolution tags, which every program reads, in pixels per cm.
 
-    Raises :class:`FieldError` for what is no label image.
+    Raises :class:`FieldError` for anything that is not a label image.
     """
     import tifffile
 

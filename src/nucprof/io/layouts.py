@@ -1,4 +1,4 @@
-"""Plate layouts as biologists make them: a map of the plate, or a list of wells."""
+"""Plate layouts from users: a map of the plate, or a list of wells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMS = (
 )
 
 _ROW = re.compile("[A-Za-z]{1,2}")
-_MOST_COLUMNS = 9999  # more than any plate has; a larger number is no column
+_MOST_COLUMNS = 9999  # more than any plate has; a larger number is not a column
 _WELL_TITLES = ("well", "wells", "wellid", "wellname", "position", "metadatawell", "kavität")
 _ROW_TITLES, _COLUMN_TITLES = ("row", "zeile", "reihe"), ("column", "col", "spalte")
 _CULTURE_TITLES = (
@@ -44,7 +44,7 @@ def read_layout(path: Path) -> Layout:
     Raises
     ------
     UserError
-        The file cannot be read, holds neither form, names a well twice or one that no plate has.
+        The file cannot be read, has neither form, or names a well twice or an impossible well.
     """
     grid = read_grid(path, SHEET)
     if not grid:
@@ -69,7 +69,7 @@ def read_layout(path: Path) -> Layout:
 
 
 def _read_list(grid: Grid) -> Cells | None:
-    """Read a list of wells; None where no row has the titles of one."""
+    """Read a list of wells; None if no row has the titles of a list."""
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
     for top in range(height):
         titles = {plain(grid[top, c]): c for c in range(width) if (top, c) in grid}
@@ -105,7 +105,7 @@ def _first(titles: dict[str, int], known: tuple[str, ...]) -> int | None:
 
 
 def _read_map(grid: Grid) -> Cells:
-    """Read a map of the plate, from the corner that has most row letters and column numbers."""
+    """Read a map of the plate, from the corner with most row letters and column numbers."""
     top, left = _corner(grid)
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
     found: Cells = []
@@ -128,7 +128,7 @@ def _read_map(grid: Grid) -> Cells:
 
 
 def _corner(grid: Grid) -> tuple[int, int]:
-    """The cell above the row letters and left of the column numbers; (0, 0) where none is found."""
+    """The cell above the row letters and left of the column numbers; (0, 0) if there is none."""
     letters: dict[int, list[int]] = {}
     for (row, column), text in grid.items():
         if _ROW.fullmatch(text):

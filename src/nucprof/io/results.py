@@ -1,4 +1,4 @@
-"""Where results lie: every path below the output folder is made here."""
+"""Paths of results: every path below the output folder is defined here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Results:
 
     @property
     def states(self) -> Path:
-        """What every stage would do, as last found out."""
+        """What every stage would do, as of the last check."""
         return self.root / "journal" / "states.json"
 
     def journal(self, stage: str) -> Path:
@@ -57,7 +57,7 @@ class Results:
 
     @property
     def objects(self) -> Path:
-        """What speaks for every object that was segmented."""
+        """Evidence for every object that was segmented."""
         return self.root / "segment" / "objects.parquet"
 
     @property
@@ -80,7 +80,7 @@ class Results:
         return self.root / "features" / f"{stem}.parquet"
 
     def part(self, stage: str, kind: str, plate: str, field: str) -> Path:
-        """One field's share of a table, kept so that a changed field costs that field only."""
+        """One field's part of a table, stored so that a changed field is computed alone."""
         return self.root / "parts" / stage / kind / plate / f"{field}.parquet"
 
     def folder(self, *names: str) -> Path:
@@ -88,7 +88,7 @@ class Results:
         return self.root.joinpath(*names)
 
     def relative(self, path: Path) -> str:
-        """A path as the manifest names it: relative to the output folder, with forward slashes."""
+        """A path as in the manifest: relative to the output folder, with forward slashes."""
         return (
             path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
         )

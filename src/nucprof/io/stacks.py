@@ -16,9 +16,9 @@ from nucprof.io.images import write_image
 def write_stack(
     path: Path, crops: np.ndarray, channels: Sequence[str], pixel_size_um: float | None = None
 ) -> None:
-    """Write crops ``(N, C, H, W)``, uncompressed and contiguous; no cell, no file.
+    """Write crops ``(N, C, H, W)``, uncompressed and contiguous; without cells there is no file.
 
-    An older stack at ``path`` is removed where there is no cell: TIFFs of size zero do not exist.
+    Without cells, an older stack at ``path`` is removed: an empty TIFF is not possible.
     """
     import tifffile
 
@@ -52,7 +52,7 @@ def write_single_crops(
 ) -> None:
     """Write one ``(C, H, W)`` TIFF per cell, as the published scripts did.
 
-    The folder holds these cells alone afterwards: a file left of a cell that is gone would be taken
+    Afterwards the folder contains only these cells: the file of a dropped cell would be taken
     for one.
     """
     wanted = {f"{name}.tif" for name in names}

@@ -54,7 +54,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise UserError(f"There is no table {path}; run the stage that makes it.")
     try:
         return _read(path, columns)
-    except (ValueError, OSError, KeyError) as error:  # pandas' and pyarrow's own are among these
+    except (ValueError, OSError, KeyError) as error:  # including those of pandas and pyarrow
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
@@ -65,7 +65,7 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        # A plate called 001 is no number, a class called NA is not missing.
+        # A plate called 001 is not a number, a class called NA is not missing.
         return pd.read_csv(
             path,
             usecols=columns,
@@ -92,9 +92,9 @@ def concatenate(
 ) -> int:
     """Write many Parquet tables of one schema as one; return its row count.
 
-    ``complete`` adds to rows what only the whole project knows. Memory holds :data:`GROUP_ROWS`
-    rows at a time, whatever the plate's size; they become one row group, as a group for every
-    field would cost thousands of fields more in descriptions than in values.
+    ``complete`` adds columns that need the whole project. Only :data:`GROUP_ROWS` rows are in memory
+    at a time; they become one row group, because with one group per field the metadata of
+    thousands of fields would be larger than the values.
     """
     import pandas as pd
     import pyarrow as pa
@@ -136,5 +136,5 @@ def _groups(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    # Those without rows have no say in the types.
+    # Tables without rows do not affect the types.
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The column names that this layer reads and writes; tables are joined on them, never by rank."""
+"""The column names of all tables; tables are joined on them, never by row number."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ REFERENCE = "reference"
 """The culture of a reference well's cells (see :mod:`nucprof.plate.references`), else missing."""
 
 REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
-"""Where a crop shows the image, in pixels of the crop, the last two exclusive."""
+"""Part of a crop that shows the image, in pixels of the crop, the last two exclusive."""
 
 KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]
 
 
 def in_key_order(cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows sorted by (plate, cell), so that no result depends on the order they came in.
+    """The rows sorted by (plate, cell), so that no result depends on their order.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A pattern proposed for file names that no built-in one reads."""
+"""Propose a pattern for file names that no built-in pattern reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_CHANNELS = 10
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the names: its text in every name, and what it is read as."""
+    """One part of the names: its text in every name, and its role."""
 
     texts: tuple[str, ...]
     role: str = ""
@@ -74,7 +74,7 @@ class Proposal:
     parts: tuple[Part, ...]
 
     def varying(self) -> list[str]:
-        """The parts that vary, what they are read as, and some of their values."""
+        """The parts that vary, their roles, and some of their values."""
         lines = []
         for part in self.parts:
             if part.varies and not part.separates:
@@ -85,11 +85,11 @@ class Proposal:
 
 
 def propose_pattern(stems: Sequence[str]) -> Proposal:
-    """Propose a pattern that reads as many of the names as are built alike.
+    """Propose a pattern that reads the largest group of similar names.
 
-    Names are cut into words and numbers. Row and column are a letter and a number beside each
-    other; numbers after a tag such as ``s``, ``ch``, ``z`` or ``t`` are what the tag says; what is
-    left tells files apart as site (a number) or channel (a word).
+    Names are cut into words and numbers. Row and column are a letter and a number next to
+    each other; a number after a tag such as ``s``, ``ch``, ``z`` or ``t`` has the role of the tag;
+    other parts that distinguish files become site (a number) or channel (a word).
 
     Raises
     ------
@@ -102,7 +102,7 @@ def propose_pattern(stems: Sequence[str]) -> Proposal:
     parts = _name_tagged(parts)
     parts = _name_rest(parts)
     pattern = "^" + "".join(part.regex for part in parts) + "$"
-    user_pattern(pattern)  # what is proposed is valid
+    user_pattern(pattern)  # checks that the proposal is valid
     return Proposal(pattern, tuple(parts))
 
 
@@ -114,7 +114,7 @@ def _alike(stems: Sequence[str]) -> list[str]:
 
 
 def _parts(stems: Sequence[str]) -> list[Part]:
-    """Cut names of as many words into columns; a word further where all names allow it."""
+    """Cut names with equal numbers of words into columns; split further if all names allow."""
     words = [list(_WORD.finditer(stem)) for stem in stems]
     columns: list[Part] = []
     for i in range(len(words[0]) + 1):
@@ -167,7 +167,7 @@ def _name_well(parts: list[Part], stems: Sequence[str]) -> list[Part]:
 
 
 def _after_tags(parts: Sequence[Part], tags: dict[str, tuple[str, ...]]) -> dict[int, str]:
-    """Numbers by their place that follow a tag; each role is given once."""
+    """Numbers that follow a tag, by their place; each role is assigned once."""
     found: dict[int, str] = {}
     for i, part in enumerate(parts):
         j = i + 1 + (i + 1 < len(parts) and parts[i + 1].separates)
@@ -187,7 +187,7 @@ def _name_tagged(parts: list[Part]) -> list[Part]:
 
 
 def _name_rest(parts: list[Part]) -> list[Part]:
-    """Name the words that are stains, and what else is needed to tell the files apart."""
+    """Assign roles to words that are stains, and to other parts needed to distinguish the files."""
     named = list(parts)
 
     def free(numbers: bool) -> list[int]:
@@ -208,7 +208,7 @@ def _name_rest(parts: list[Part]) -> list[Part]:
             i for i in free(numbers) if numbers or len(set(named[i].texts)) <= _MOST_CHANNELS
         ]
         if missing(role) and choices and not _unique(named):
-            # the one that leaves fewest doubles, and of these the one with fewest values
+            # the part that leaves fewest duplicates, then the one with fewest values
             best = min(
                 choices,
                 key=lambda i: (
@@ -221,7 +221,7 @@ def _name_rest(parts: list[Part]) -> list[Part]:
 
 
 def _doubles(parts: Sequence[Part]) -> int:
-    """Names that no part with a role tells apart from another."""
+    """Number of names that no part with a role distinguishes from another name."""
     rows = list(zip(*(part.texts for part in parts if part.role), strict=True))
     return len(rows) - len(set(rows))
 

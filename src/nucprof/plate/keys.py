@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nucprof.errors import UserError
 
-#: The name of the Cell Painting round, beside those of the ground-truth rounds.
+#: The name of the Cell Painting round.
 CP_ROUND = "CP"
 
 _FIELD = re.compile(r"^(?P<row>[A-Za-z]{1,2})-(?P<column>\d{1,4})(?:-(?P<site>\d{1,6}))?$")
@@ -88,7 +88,7 @@ def parse_cell_key(text: str) -> tuple[FieldKey, int]:
 
 @dataclass(frozen=True)
 class FieldSelector:
-    """Wells or fields named by a user (``B02``, ``C-03-01``, ``rep1/B02``)."""
+    """Wells or fields selected by a user (``B02``, ``C-03-01``, ``rep1/B02``)."""
 
     texts: tuple[str, ...]
 
@@ -107,7 +107,7 @@ class FieldSelector:
         return [t for t in self.texts if not any(self._matches(t, p, k) for p, k in fields)]
 
     def matches(self, plate: str, key: FieldKey) -> bool:
-        """Whether the field is one of those named."""
+        """Whether the field is selected."""
         return any(self._matches(text, plate, key) for text in self.texts)
 
     def _matches(self, text: str, plate: str, key: FieldKey) -> bool:

@@ -23,10 +23,10 @@ class Layout:
         return self.cultures.get(well)
 
     def with_mixed_called(self, name: str) -> Layout:
-        """The layout with its mixed culture called ``name``, where it is spelt in another way.
+        """The layout with its mixed culture renamed to ``name`` if it is spelt differently.
 
-        Another spelling is one that differs in case, hyphens or spaces, or, where no culture is
-        called ``name``, a common word for mixed cultures.
+        A different spelling differs in case, hyphens or spaces only; or, if no culture is called
+        ``name``, it is a common word for mixed cultures.
         """
         if name in self.cultures.values():
             return self
@@ -48,7 +48,7 @@ class Layout:
 
 
 def plain(name: str) -> str:
-    """A name without what spellings differ in: case, spaces and punctuation."""
+    """A name without case, spaces and punctuation, for comparing spellings."""
     return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
@@ -92,7 +92,7 @@ def draw_plate(layout: Layout, imaged: Collection[WellKey] | None = None) -> lis
 
 
 def _letters(cultures: list[str]) -> dict[str, str]:
-    """A capital per culture: one of its own letters where it is free."""
+    """A capital letter per culture: one of its own letters if that is free."""
     letters: dict[str, str] = {}
     for culture in cultures:
         own = [letter for letter in culture.upper() if letter.isascii() and letter.isalpha()]

@@ -1,4 +1,4 @@
-"""Names that microscopes give their files, read into field keys.
+"""Parse the file names of microscopes into field keys.
 
 Each pattern is a regular expression over the file's stem with the groups ``row`` and ``column``
 (or ``well``), and optional ones: ``site``, ``channel``, ``z`` (focal plane) and ``t`` (time point).
@@ -19,7 +19,7 @@ GROUPS = ("row", "column", "well", "site", "channel", "z", "t")
 
 def _tags(**tags: str) -> str:
     """Tagged numbers such as ``_s1_w2_z3``, in any order and each at most once."""
-    end = r"(?=_|$|[0-9A-F]{8}-)"  # MetaXpress writes an identifier right after the last number
+    end = r"(?=_|$|[0-9A-F]{8}-)"  # MetaXpress writes an identifier directly after the last number
     every = rf"_(?:{'|'.join(tags.values())})\d+?{end}"
     ahead = "".join(
         rf"(?:(?=(?:{every})*?_(?:{tag})(?P<{group}>\d+?){end}))?" for group, tag in tags.items()
@@ -36,7 +36,7 @@ class NamePattern:
     example: str
 
     def parse(self, stem: str) -> ParsedName | None:
-        """Read a file's stem; None where it does not match, or its groups catch no well or site."""
+        """Read a file's stem; None if it does not match, or has no well or site."""
         match = self.regex.search(stem)
         if match is None:
             return None
@@ -58,7 +58,7 @@ class NamePattern:
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What a file's name says: its field and, perhaps, channel, focal plane and time point."""
+    """The content of a file name: field and, optionally, channel, focal plane and time point."""
 
     key: FieldKey
     channel: str | None
@@ -156,7 +156,7 @@ BUILT_IN = (
 
 
 def user_pattern(text: str) -> NamePattern:
-    """Compile a user's regular expression; raises :class:`ProjectError` naming what it lacks."""
+    """Compile a user's regular expression; :class:`ProjectError` names missing groups."""
     try:
         regex = re.compile(text)
     except re.error as error:

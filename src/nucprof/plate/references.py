@@ -1,4 +1,4 @@
-"""Reference wells: the wells of each plate whose culture is known and with which others compare."""
+"""Reference wells: wells of known culture on each plate, to which other wells are compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nucprof.plate.keys import WellKey
 from nucprof.plate.layout import Layout
 
 UNNAMED = "reference"
-"""Culture of a reference well that is named in the settings and not in the layout."""
+"""Culture of a reference well that the settings name but the layout leaves empty."""
 
 
 def reference_wells(
@@ -75,7 +75,7 @@ def _check(
     named: Sequence[tuple[str | None, WellKey]],
     layouts: Mapping[str, Layout | None],
 ) -> None:
-    """Refuse a well of no plate, and one that every layout it could be in leaves empty."""
+    """Refuse a well that is on no plate, or that is empty in every possible layout."""
     for text, (plate, well) in zip(texts, named, strict=True):
         searched = [layouts[name] for name in layouts if plate in (None, name)]
         if not any(layout is None or layout.culture(well) for layout in searched):

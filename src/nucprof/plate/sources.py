@@ -23,11 +23,11 @@ class Source:
     position, time : int
         The field of view and the time point in the file, from 0.
     projection : str or int or None
-        How focal planes become one; None where there is only one.
+        How focal planes become one image; None if there is only one.
     stack : tuple of Path
-        The files of all focal planes, ``path`` first, where every plane has a file of its own.
+        The files of all focal planes, ``path`` first, if every plane is a separate file.
     zoom : float
-        Enlargement on reading, which brings a round to the pixels of Cell Painting.
+        Zoom factor on reading, which brings a round to the pixel size of Cell Painting.
     pixel_size_um : float or None
         Side of a pixel as read, µm.
     """
@@ -48,5 +48,5 @@ class Source:
 
 
 def pixel_size(sources: Mapping[str, Source]) -> float | None:
-    """Side of a pixel of a field, µm; None where its files do not say it."""
+    """Side of a pixel of a field, µm; None if its files do not give it."""
     return next((s.pixel_size_um for s in sources.values() if s.pixel_size_um), None)

@@ -21,7 +21,7 @@ from nucprof.raw.rounds import Round, RoundFile, RoundFiles, some
 FieldSources = dict[FieldKey, dict[str, Source]]
 
 
-_SAME_PIXEL = 0.01  # pixel sizes that differ by less are one
+_SAME_PIXEL = 0.01  # pixel sizes that differ by less are equal
 
 
 def round_sources(
@@ -57,7 +57,7 @@ def round_sources(
 
 
 def zoom_to(found: RoundFiles, painted_um: float | None) -> float:
-    """Enlargement that brings a round to Cell Painting's pixels; 1 where a size is not known."""
+    """Zoom factor that brings a round to Cell Painting's pixel size; 1 if a size is not known."""
     own = found.pixel_size_um
     if not own or not painted_um or abs(own / painted_um - 1) <= _SAME_PIXEL:
         return 1.0
@@ -65,7 +65,7 @@ def zoom_to(found: RoundFiles, painted_um: float | None) -> float:
 
 
 def other_pixels(found: RoundFiles, painted_um: float | None) -> list[str]:
-    """Say that a round is resampled, or that nothing tells whether it should be."""
+    """Warn that a round is resampled, or that its pixel size is not known."""
     own, zoom = found.pixel_size_um, zoom_to(found, painted_um)
     if zoom != 1:
         return [
@@ -87,12 +87,12 @@ def field_sources(
     choice: Choice,
     settings: RenameSettings,
 ) -> dict[str, Source]:
-    """Tell which file and plane holds each channel of a field.
+    """Find the file and plane of each channel of a field.
 
     Raises
     ------
     ProjectError
-        The planes in the files are not as many as the channels listed, or a token is unknown.
+        The number of planes differs from the number of channels, or a token is unknown.
     """
     r, infos = found.round, found.infos
     by_token: dict[str | None, list[RoundFile]] = defaultdict(list)
@@ -164,7 +164,7 @@ def _size(found: RoundFiles, file: RoundFile) -> tuple[int, int]:
 
 
 def _planes_by_name(r: Round, path: Path, info: ImageInfo) -> dict[str, int]:
-    """Plane of every channel: by the names in the file where it has them, else by order."""
+    """Plane of every channel: by the names in the file if it has them, else by order."""
     names = [plain(name) for name in info.names]
     if len(set(names)) == len(names) and {plain(c) for c in r.channels} <= set(names):
         return {channel: names.index(plain(channel)) for channel in r.channels}

@@ -20,7 +20,7 @@ class Stacked:
 
     @property
     def text(self) -> str:
-        """In words, empty where there is one of each."""
+        """Description, empty if there is one of each."""
         words = ((self.z, "focal planes (Z)"), (self.times, "time points (T)"))
         return " and ".join(f"{n} {what}" for n, what in words if n > 1)
 
@@ -77,7 +77,7 @@ def choose(found: RoundFiles, settings: RenameSettings) -> Choice:
 
 
 def needed(held: Stacked, projection: Projection | None, time: int | None) -> list[str]:
-    """The keys to set, each with the values that it takes."""
+    """The keys to set, each with its possible values."""
     keys = []
     if held.z > 1 and projection is None:
         keys.append(f'projection = "max" (or "mean", "best_focus", or a plane, 1 to {held.z})')

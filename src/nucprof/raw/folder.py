@@ -1,4 +1,4 @@
-"""The files of a round's folder: images, and what else lies there."""
+"""The files of a round's folder: images and other files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LITTER = ("thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files by name, and files that a system or a program left among them."""
+    """Image files by name, and files that the system or a program created among them."""
 
     images: list[Path]
     litter: list[Path]
@@ -27,9 +27,9 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
     Parameters
     ----------
     folder : Path
-        The folder; with ``rename.recursive`` also all folders in it.
+        The folder; with ``rename.recursive`` also its subfolders.
     text : str
-        How messages name it.
+        The name of the folder in messages.
     settings : RenameSettings
         ``extension`` and ``recursive``.
 

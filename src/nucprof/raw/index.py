@@ -1,6 +1,6 @@
 """``images.csv``: which file, plane, position and time holds which channel of which field.
 
-A channel has one row, or one row per focal plane where every plane has a file of its own.
+A channel has one row, or one row per focal plane if every plane is a separate file.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ImageIndex:
         """
         channels: dict[tuple[str, str, str], dict[str, Source]] = {}
         try:
-            # the csv module: pandas alone would take longer than all that `status` may take
+            # the csv module, because importing pandas takes longer than `status` may take
             with path.open(encoding="utf-8", newline="") as file:
                 for row in csv.DictReader(file):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
@@ -82,7 +82,7 @@ class ImageIndex:
 
     @property
     def has_pixel_sizes(self) -> bool:
-        """Whether any Cell Painting image tells the side of its pixels."""
+        """Whether the pixel size of any Cell Painting image is known."""
         return any(
             source.pixel_size_um
             for (_, _, name), held in self.channels.items()
@@ -101,7 +101,7 @@ class ImageIndex:
     def sources(
         self, plate: str, field: str, round_name: str, channels: Sequence[str]
     ) -> tuple[Source, ...]:
-        """Sources of the channels, in the order asked for.
+        """Sources of the channels, in the given order.
 
         Raises
         ------
@@ -129,7 +129,7 @@ def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
 
 
 def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source:
-    """A row as a source; one more focal plane of the source that earlier rows began."""
+    """A row as a source; or a further focal plane, added to the source of earlier rows."""
     if before is not None:
         return replace(before, stack=(*before.files, path))
     projection: Projection | None = row["projection"] or None

@@ -1,4 +1,4 @@
-"""Fields of a file that holds several positions, by the positions' own names or by order."""
+"""Fields of a file with several positions, by the names of the positions or by order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nucprof.plate.keys import FieldKey, WellKey
 from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName
 
 IN_FILE = NamePattern("positions", re.compile(r"(?!)"), "the wells that the files themselves name")
-"""No file name is read: the positions inside the files say their wells."""
+"""File names are not read: the positions inside the files name their wells."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """One position of a file and what it is."""
+    """One position of a file, and its field."""
 
     position: int
     parsed: ParsedName
@@ -25,22 +25,22 @@ class Named:
 def name_positions(
     info: ImageInfo, parsed: ParsedName | None, pattern: NamePattern
 ) -> list[Named] | None:
-    """Give every position of a file its field; None where nothing says the well.
+    """Assign every position of a file its field; None if the well is not known.
 
     Parameters
     ----------
     info : ImageInfo
         What the file holds.
     parsed : ParsedName or None
-        What the file's name says.
+        The content of the file name.
     pattern : NamePattern
         The pattern of the file names; positions may be named by it, too.
 
     Notes
     -----
-    The name of a file with one position counts more than the position's. Of several positions,
-    their own wells count, unless the file's name says another one ("P1" may be a position, not a
-    well); otherwise sites are numbered by order in the well of the file's name.
+    For a file with one position, the file name has priority over the name of the position. For
+    several positions, their own wells have priority, unless the file name names another well ("P1"
+    may be a position, not a well); otherwise sites are numbered by order in the well of the file's name.
     """
     if len(info.positions) == 1 and parsed is not None:
         return [Named(0, parsed)]
@@ -70,7 +70,7 @@ def _read(position: Position, pattern: NamePattern) -> FieldKey | None:
 
 
 def _by_site(keys: list[FieldKey]) -> list[FieldKey]:
-    """The keys as they are; by their order in the well where positions of a well have one name."""
+    """The keys unchanged, or numbered by order in the well if positions share a name."""
     if len(set(keys)) == len(keys):
         return keys
     seen: Counter[WellKey] = Counter()

@@ -1,4 +1,4 @@
-"""Linking and moving raw files, all names checked before the first is touched."""
+"""Linking and moving raw files; all names are checked before the first file is touched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nucprof.raw.channels import channel_of_token
 from nucprof.raw.rounds import RoundFiles
 
 BESIDE = "nucprof-moved.json"
-"""The list beside the images of the names that they had."""
+"""The file next to the images that lists their old names."""
 
 
 def rename_targets(
@@ -26,7 +26,7 @@ def rename_targets(
     Raises
     ------
     ProjectError
-        A file holds several fields, or a channel has several files: no name of a field fits.
+        A file holds several fields, or a channel several files, so they cannot be named by field.
     """
     targets = []
     for found in read:
@@ -52,7 +52,7 @@ def rename_targets(
 
 
 def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict[Path, Path]:
-    """Link or move files; returns where each that changed its name now is.
+    """Link or move files; returns the new path of each renamed file.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
     Raises
     ------
     ProjectError
-        A name is taken: nothing was touched. Or the file system refuses.
+        A name is taken (nothing was touched), or the file system refuses.
     """
     todo = [(source, target) for source, target in targets if source != target]
     names = Counter(target for _, target in targets)
@@ -96,7 +96,7 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
 
 
 def _write_beside(moves: list[tuple[Path, Path]]) -> None:
-    """Write the names that files had beside the files: results may be deleted, names must not."""
+    """Write old names next to the files: results may be deleted, but old names must be kept."""
     for folder in {target.parent for _, target in moves}:
         own = {t.name: s.name for s, t in moves if t.parent == folder}
         path = folder / BESIDE
@@ -106,7 +106,7 @@ def _write_beside(moves: list[tuple[Path, Path]]) -> None:
 def moved_from(log: Path, folders: Iterable[Path]) -> dict[Path, Path]:
     """Present name -> original name of every file that was moved.
 
-    ``log`` lies among the results, another list in every one of the images' ``folders``.
+    ``log`` is in the results folder; another list is in each of the image ``folders``.
     """
     moved = {
         folder / new: folder / old
@@ -120,7 +120,7 @@ def moved_from(log: Path, folders: Iterable[Path]) -> dict[Path, Path]:
 
 
 def undo_moves(log: Path, folders: Collection[Path]) -> int:
-    """Give moved files their old names back; returns how many. Raises :class:`ProjectError`."""
+    """Restore the old names of moved files; returns their number. Raises :class:`ProjectError`."""
     moved = moved_from(log, folders)
     if not moved:
         raise ProjectError(f"{log} lists no file that was moved: there is nothing to undo.")

@@ -32,13 +32,13 @@ class Round:
 
     @property
     def text(self) -> str:
-        """How messages name it."""
+        """The name of the round in messages."""
         return f"plate {self.plate}, round {self.name} ({self.folder})"
 
 
 @dataclass(frozen=True)
 class RoundFile:
-    """An image that belongs to a field: its file, its place there and what the name says."""
+    """An image of a field: its file, its position there, and the content of its name."""
 
     path: Path
     parsed: ParsedName
@@ -50,22 +50,22 @@ Fields = Mapping[FieldKey, list[RoundFile]]
 
 @dataclass(frozen=True)
 class RoundFiles:
-    """What was found of a round.
+    """The files found for a round.
 
     Attributes
     ----------
     round : Round
         The round.
     pattern : NamePattern
-        How the names were read.
+        The pattern that reads the names.
     fields : mapping of FieldKey to list of RoundFile
         The images of every field.
     infos : dict of Path to ImageInfo
-        What every file holds.
+        Header of every file.
     warnings : list of str
         What was left out, and why.
     harmony : HarmonyIndex or None
-        Names and pixel size that lie beside the images.
+        Names and pixel size from Harmony's index next to the images.
     """
 
     round: Round
@@ -104,12 +104,12 @@ def image_files(r: Round, settings: RenameSettings) -> list[Path]:
 
 
 def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) -> RoundFiles:
-    """Read the names and headers of a round; what does not match is a warning.
+    """Read the names and headers of a round; files that do not match give a warning.
 
     Raises
     ------
     ProjectError
-        No name matches, not one file can be read, or two files claim the same image; nothing has
+        No name matches, no file can be read, or two files are the same image; nothing has
         been changed.
     """
     settings = settings.for_round(r.name)
@@ -145,7 +145,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
 
 @dataclass
 class _Sorted:
-    """Images by field; fields that are lost, and why; files whose names say no field."""
+    """Images by field; lost fields with reasons; files whose names contain no field."""
 
     fields: dict[FieldKey, list[RoundFile]]
     lost: dict[FieldKey, str]
@@ -202,7 +202,7 @@ def _litter(r: Round, litter: Sequence[Path]) -> list[str]:
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:
-    """What a pattern reads: the stem, and the folders too for a user's pattern with a ``/``."""
+    """The text that a pattern reads: the stem; with folders if the user's pattern has a ``/``."""
     if settings.recursive and "/" in str(settings.pattern):
         return path.relative_to(r.folder).with_name(stem_of(path)).as_posix()
     return stem_of(path)
@@ -211,8 +211,8 @@ def _name(path: Path, r: Round, settings: RenameSettings) -> str:
 def _choose(
     names: Sequence[str], infos: Sequence[ImageInfo | None], settings: RenameSettings
 ) -> NamePattern:
-    """The pattern for a folder; that of the positions where all files name their wells inside."""
-    # Files moved earlier must not outvote the names of those that came since.
+    """The pattern for a folder; that of the positions if all files name their wells inside."""
+    # Files moved earlier must not outnumber files that were added later.
     raw = [name for name in names if _parse_renamed(name) is None]
     pattern = str(settings.pattern)
     try:
@@ -221,14 +221,14 @@ def _choose(
         if pattern != "auto":
             raise
         if len(raw) < len(names):
-            return BUILT_IN[0]  # what is left is litter
+            return BUILT_IN[0]  # the other files are not images of the plate
         if any(info is not None and name_positions(info, None, IN_FILE) for info in infos):
             return IN_FILE
         raise
 
 
 def _parse_renamed(stem: str) -> ParsedName | None:
-    """Names that nucprof gave by ``--mode move`` are read whatever the pattern."""
+    """Names from ``--mode move`` are read with any pattern."""
     for pattern in BUILT_IN[:2]:
         parsed = pattern.parse(stem)
         if parsed is not None:
@@ -257,7 +257,7 @@ def _gaps(r: Round, fields: Fields) -> list[str]:
 
 
 def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], dict[Path, str]]:
-    """Headers of the files that can be read, and what is wrong with the others."""
+    """Headers of the readable files, and the errors of the others."""
 
     def header(path: Path) -> ImageInfo | str:
         try:

@@ -1,4 +1,4 @@
-"""Which finished jobs are current: those made from what the stages before them hold now."""
+"""Which finished jobs are current: those made from the present results of earlier stages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def current_jobs(
 ) -> list[tuple[str, Journal]]:
     """Leave out the jobs of stages that have not been run again since an earlier one changed.
 
-    Nothing is read from disk: the hashes of what a job read are compared with those of what the
-    earlier jobs wrote.
+    Nothing is read from disk: the hashes of the files that a job read are compared with
+    those that earlier jobs wrote.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def current_jobs(
 
 
 def _is_current(key: tuple[str, str], kept: Journal, journal: Journal) -> bool:
-    """Whether what a job needs of an earlier stage is current; a job about everything needs all."""
+    """Whether the results that a job needs are current; a whole-project job needs all of them."""
     if key == WHOLE:
         return len(kept) == len(journal)
     return key not in journal or key in kept

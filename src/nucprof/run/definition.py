@@ -1,4 +1,4 @@
-"""Definitions: what decides a result, as a hash that can be kept and compared."""
+"""Definitions: everything that decides a result, as a hash that can be stored and compared."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nucprof.io.digest import canonical, decides, digest
 from nucprof.run.places import Places
 from nucprof.stages.base import Entry, Job, Plan, Stage
 
-#: Raised when definitions are made another way: what an older one says cannot be compared.
+#: Increased when definitions are computed differently: older ones cannot be compared.
 FORM = 2
 
 
 def job_definition(stage: Stage, job: Job, places: Places) -> str:
-    """What decides a job's result, beside the contents of its inputs.
+    """Everything that decides a job's result, except the contents of its inputs.
 
-    Inputs count by their position and outputs by their place below the results, so that a file that
-    is moved or renamed is the same file.
+    Inputs are identified by their position and outputs by their path below the results, so that
+    moving or renaming a file does not matter.
     """
     inputs = {path: f"<input {number}>" for number, path in enumerate(job.inputs)}
 
@@ -31,12 +31,12 @@ def job_definition(stage: Stage, job: Job, places: Places) -> str:
 
 
 def is_comparable(definition: str) -> bool:
-    """Whether a definition was made as :func:`job_definition` makes them now."""
+    """Whether a definition has the present format of :func:`job_definition`."""
     return definition.startswith(f"{FORM}:")
 
 
 def table_definition(stage: Stage, plan: Plan, entries: Sequence[Entry], hashes: list[str]) -> str:
-    """What decides a stage's tables: its finished jobs, and what the plan names beside them."""
+    """What decides a stage's tables: its finished jobs, and the plan's further inputs."""
     jobs = [
         [e.key, e.definition, e.status, sorted(str(f[2]) for f in e.outputs.values())]
         for e in sorted(entries, key=lambda e: e.key)
@@ -45,7 +45,7 @@ def table_definition(stage: Stage, plan: Plan, entries: Sequence[Entry], hashes:
 
 
 def parameters(project: Project, stage: Stage) -> dict[str, Any]:
-    """A stage's settings by their dotted names, subsections left out."""
+    """A stage's settings by their dotted names, without subsections."""
     flat = {}
     for name in stage.sections:
         section = project.section(name)

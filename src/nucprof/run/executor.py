@@ -39,14 +39,14 @@ _THREAD_VARIABLES = (
 
 
 def worker_count(setting: int | str) -> int:
-    """Workers for ``execution.workers``: auto takes what cores and free memory allow."""
+    """Workers for ``execution.workers``: auto: as many as cores and free memory allow."""
     if setting != "auto":
         return max(1, int(setting))
     return max(1, min(cores(), int(available_memory() // _MEMORY_PER_WORKER)))
 
 
 class SerialExecutor(Executor):
-    """The executor interface in this process, one job after the other."""
+    """An executor that runs in this process, one job after the other."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Run now; the future is done when this returns."""
@@ -60,7 +60,7 @@ class SerialExecutor(Executor):
 
 @dataclass
 class Pool:
-    """How to make an executor, and make it again when it breaks.
+    """Makes an executor, and replaces it when it breaks.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ class Pool:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep one executor open for all that is done inside the block.
+        """Keep one executor open for everything inside the block.
 
-        Its processes load a network once, for whatever comes.
+        Its processes load a network only once.
         """
         with contextlib.ExitStack() as self._kept:
             try:
@@ -96,7 +96,7 @@ class Pool:
                 self._held = self._kept = None
 
     def renew(self) -> None:
-        """Make another executor next time: a process of this one has died."""
+        """Make a new executor next time: a process of this one has died."""
         self._held = None
 
     @contextlib.contextmanager
@@ -179,10 +179,10 @@ Work = Callable[[Any], Outcome[Any]]
 
 
 def perform(work: Work, job: Job, definition: str) -> Entry:
-    """Do one job and tell what became of it. Runs in a worker.
+    """Do one job and return its entry. Runs in a worker.
 
-    A :class:`UserError` is not about this field alone and is raised; any other error makes the job
-    a failed one.
+    A :class:`UserError` does not concern only this field and is raised; after any other error the
+    job has failed.
     """
     started = time.perf_counter()
     entry = functools.partial(Entry, job.plate, job.field, definition=definition)
@@ -246,17 +246,17 @@ def run_jobs(
     pool : Pool
         Where to run.
     work : callable
-        The stage's; a function of a module, so that other processes find it.
+        The work function of the stage; at module level, so that other processes find it.
     jobs : sequence of (Job, str)
         Jobs and their definitions.
     stop_early : callable
-        Asked before a job is started; once true, only the jobs under way are finished.
+        Called before a job is started; once true, only running jobs are finished.
 
     Notes
     -----
-    Jobs in flight are at most two a worker, so that memory does not grow with the plate. When a
-    worker process dies, all jobs in flight are tried once more, one at a time, so that the guilty
-    one is known; the rest then goes on in a new pool.
+    At most two jobs per worker are submitted at a time, so that memory does not grow with the
+    plate. When a worker process dies, all submitted jobs are tried again, one at a time, to find
+    the one that caused it; the others then continue in a new pool.
     """
     waiting = deque(jobs)
     while waiting:
@@ -308,7 +308,7 @@ def _worker_died(error: BaseException) -> bool:
 
 
 def _one_by_one(pool: Pool, work: Work, suspects: list[tuple[Job, str]]) -> Iterator[Entry]:
-    """Try jobs again, each by itself, so that a second death has one culprit; it has failed."""
+    """Try jobs again, one at a time; a job whose worker dies again has failed."""
     alone = Pool(1, isolated=True, scheduler=pool.scheduler)
     waiting = deque(suspects)
     while waiting:
@@ -321,7 +321,7 @@ def _one_by_one(pool: Pool, work: Work, suspects: list[tuple[Job, str]]) -> Iter
                     yield future.result()
                 elif _worker_died(error):
                     yield _dead(job, definition)
-                    break  # this executor is broken: the rest needs another
+                    break  # this executor is broken: the other jobs need a new one
                 else:
                     raise error
 

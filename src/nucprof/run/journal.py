@@ -23,14 +23,14 @@ def append(path: Path, entry: Entry, places: Places) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         if file.tell() and not _ends_whole(path):
-            file.write(b"\n")  # a torn line of a killed run must not swallow this one
+            file.write(b"\n")  # an incomplete line of a killed run must not join this one
         file.write(_line(entry, places).encode())
 
 
 def read(path: Path, record: type, places: Places) -> dict[tuple[str, str], Entry]:
     """Read a journal: the newest entry of every job.
 
-    A line that is torn or does not fit is ignored: its job is done again.
+    An incomplete or unreadable line is ignored: its job is done again.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def read(path: Path, record: type, places: Places) -> dict[tuple[str, str], Entr
     record : type
         Of the stage's records.
     places : Places
-        What paths are relative to.
+        The folders to which paths are relative.
     """
     entries: dict[tuple[str, str], Entry] = {}
     if not path.is_file():

@@ -26,15 +26,15 @@ def write(
 
 
 def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
-    """Build the ledger from the journals of the stages that hold, in order.
+    """Build the ledger from the journals of the stages, in order.
 
-    Every segmented object has one row; the first stage that drops it gives its reason. A field that
-    a later stage excluded or failed takes its remaining cells with it.
+    Every segmented object has one row; the first stage that drops it gives its reason. If a
+    later stage excludes a field, or fails on it, its remaining cells are dropped.
 
     Raises
     ------
     RuntimeError
-        A stage dropped a cell that was never segmented: a bug, said at once.
+        A stage dropped a cell that was never segmented, which is a bug.
     """
     frames = []
     segmented = next((j for _, j in journals if any(e.objects is not None for e in j.values())), {})
@@ -66,7 +66,7 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
 
 
 def _drops(key: tuple[str, str], journal: Journal) -> list[tuple[str, np.ndarray | None]]:
-    """Reasons and labels dropped from a field; None for all that are left."""
+    """Reasons and dropped labels of a field; None stands for all remaining labels."""
     drops: list[tuple[str, np.ndarray | None]] = []
     entry = journal.get(key)
     for found in filter(None, (entry, journal.get(WHOLE))):
@@ -106,7 +106,7 @@ def waterfall(ledger: pd.DataFrame, stages: Sequence[str]) -> list[tuple[str, st
     Raises
     ------
     RuntimeError
-        Cells in are not cells kept plus cells dropped.
+        The number of cells is not the sum of cells kept and dropped.
     """
     steps = [("segment", "segmented", len(ledger))]
     dropped = ledger[ledger["status"] == "dropped"]

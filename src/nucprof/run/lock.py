@@ -18,8 +18,8 @@ from nucprof.io.files import write_json
 def locked(path: Path, command: str) -> Iterator[None]:
     """Hold the lock of a results folder while the block runs.
 
-    The operating system keeps the lock, and frees it when the process ends, however it ends. Who
-    holds it stands in a file beside it.
+    The operating system keeps the lock, and frees it whenever the process ends. A file next to it
+    names the holder.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def locked(path: Path, command: str) -> Iterator[None]:
         Another process holds it; the message names process, machine and command. Or the file
         system has no locks.
     """
-    from filelock import FileLock, Timeout  # not needed where nothing is written
+    from filelock import FileLock, Timeout  # not needed if nothing is written
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)
@@ -58,7 +58,7 @@ def locked(path: Path, command: str) -> Iterator[None]:
 
 
 def _holder(path: Path) -> Path:
-    """Where the holder of a lock is named."""
+    """The file that names the holder of a lock."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -70,5 +70,5 @@ def _held(path: Path) -> str:
             f"{found['since']})"
         )
     except (OSError, ValueError, KeyError, TypeError):
-        who = "another process"  # which has not said yet who it is
+        who = "another process"  # which has not written its name yet
     return f"{path.parent} is being written by {who}. Wait for it, or stop it."

@@ -36,7 +36,7 @@ _LIBRARIES = (
 
 @dataclass
 class StageRecord:
-    """What the manifest holds of one stage.
+    """The manifest's entry of one stage.
 
     ``status``: ``done``, ``partial`` (only some fields, or stopped), ``failed`` (some fields
     failed) or ``not needed``.
@@ -60,7 +60,7 @@ class StageRecord:
     seconds: float = 0.0
 
     def tell(self, jobs: int, held: Sequence[Entry], summary: Summary) -> None:
-        """Fill in what the finished jobs (``held``, of ``jobs``) and the summary tell."""
+        """Fill in the results of the finished jobs (``held``, of ``jobs``) and the summary."""
         failed = [entry for entry in held if entry.status == "failed"]
         excluded = [entry for entry in held if entry.status == "excluded"]
         self.counts = {
@@ -95,7 +95,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Read a manifest; an absent one is empty. Raises :class:`UserError` on a newer schema."""
+        """Read a manifest; a missing one is empty. Raises :class:`UserError` on a newer schema."""
         if not path.is_file():
             return cls(path)
         data = read_json(path)
@@ -129,7 +129,7 @@ class Manifest:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides results, read without importing any of it."""
+    """Versions of the packages that decide results, read without importing them."""
     found = {
         "nucprof": __version__,
         "python": platform.python_version(),

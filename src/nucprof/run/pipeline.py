@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from nucprof.config import Project
 from nucprof.errors import UserError
@@ -25,9 +25,6 @@ from nucprof.run.reporter import Reporter, Silent, StageResult
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
-
-if TYPE_CHECKING:  # numpy: not where nothing is to be done
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +71,13 @@ class Run(RunState):
         self._pool = Pool(1)
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
-        """Do jobs that are no part of the results, in the stage's workers; nothing is recorded."""
+        """Do jobs that are not part of the results, in the stage's workers; nothing is recorded."""
         work = [(job, "aside") for job in jobs]
         yield from run_jobs(self._pool, stage.work, work, stop_early=lambda: False)
 
     @contextlib.contextmanager
     def workers_of(self, stage: Stage, jobs: Sequence[J]) -> Iterator[None]:
-        """Keep a stage's workers for all that is done inside the block."""
+        """Keep a stage's workers for everything that runs inside the block."""
         self._pool = self._make_pool(stage, jobs)
         with self._pool.hold():
             yield
@@ -90,9 +87,9 @@ class Run(RunState):
         return self._pool.map(function, items)
 
     def assess(self, stage: Stage, *, force: bool = False) -> Assessment:
-        """What a stage has to do; with ``force`` also what is current among the chosen fields.
+        """What a stage has to do; with ``force`` also the chosen fields that are current.
 
-        Raises :class:`UserError` where an input stage has not run.
+        Raises :class:`UserError` if an input stage has not run.
         """
         self.require_needs(stage)
         selector = FieldSelector(self.options.fields)
@@ -113,7 +110,7 @@ class Run(RunState):
     def run_stage(self, stage: Stage) -> StageResult:
         """Run a stage as far as it is stale.
 
-        Raises :class:`UserError` where an input stage has not run or the settings do not fit.
+        Raises :class:`UserError` if an input stage has not run or the settings do not fit.
         """
         started = time.perf_counter()
         reason = stage.skip(self.project)
@@ -144,8 +141,8 @@ class Run(RunState):
     ) -> list[StageResult]:
         """Run the stages in order, skipping what is up to date.
 
-        Stops after a stage with failures unless ``keep_going``. Where all stages are among those
-        known to be ``up_to_date`` or are not needed, nothing is looked at again.
+        Stops after a stage with failures unless ``keep_going``. If all stages are known to be
+        ``up_to_date`` or are not needed, nothing is checked again.
         """
         results = []
         chosen = chosen_stages(first, last)
@@ -233,7 +230,7 @@ class Run(RunState):
     def _make_pool(self, stage: Stage, jobs: Sequence[Job]) -> Pool:
         execution = self.project.execution
         if len(jobs) == 1 and not jobs[0].field:
-            return Pool(1)  # one job about the whole project runs in this process
+            return Pool(1)  # a single job for the whole project runs in this process
         workers = min(worker_count(execution.workers), max(1, len(jobs)))
         return Pool(workers, stage.isolated(self.project), execution.scheduler)
 
@@ -283,7 +280,7 @@ class Run(RunState):
         """Rebuild the ledger from the jobs that are current; the waterfall of cells."""
         if not stage.ledger:
             return []
-        from nucprof.run import ledger  # pandas: not where nothing is to be done
+        from nucprof.run import ledger  # pandas is slow to import
 
         stages = [s for s in STAGES if not s.skip(self.project)]
         tables = {

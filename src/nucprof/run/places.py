@@ -1,4 +1,4 @@
-"""How journal, manifest and definitions write paths: by their place in the project or the results.
+"""Paths in journal, manifest and definitions: relative to the project or the results.
 
 A project that is moved or renamed with its images and results therefore stays up to date.
 """
@@ -28,7 +28,7 @@ class Places:
     results: Path
 
     def write(self, path: Path) -> str:
-        """Write a path, relative where it lies below the results or the project."""
+        """Write a path, relative if it is below the results or the project."""
         if path.is_relative_to(self.results):
             return _RESULTS + path.relative_to(self.results).as_posix()
         if path.is_relative_to(self.root):
@@ -36,7 +36,7 @@ class Places:
         return path.as_posix()
 
     def read(self, text: str) -> Path:
-        """The path that :meth:`write` wrote, as it is now; ``..`` is resolved."""
+        """Read a path that :meth:`write` wrote; ``..`` is resolved."""
         for mark, folder in ((_RESULTS, self.results), (_PROJECT, self.root)):
             if text.startswith(mark):
                 return Path(os.path.normpath(folder / text.removeprefix(mark)))

@@ -1,4 +1,4 @@
-"""What is stale, and why: asked cheapest first (definition, size and time, then hash)."""
+"""What is stale, and why; cheap checks first (definition, size and time, then hash)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Assessment:
     """What a stage has to do.
 
     ``stale``: jobs to run, with their definition and the reason. ``current``: finished jobs that
-    still hold. ``vanished``: finished jobs that the project no longer has. ``tables``: why the
-    tables must be written again, empty where they need not.
+    are still valid. ``vanished``: finished jobs that the project no longer has. ``tables``: why the
+    tables must be written again, or empty.
     """
 
     plan: Plan
@@ -36,7 +36,7 @@ class Assessment:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether nothing has to be done."""
+        """Whether there is nothing to do."""
         return not (self.stale or self.vanished or self.tables)
 
     @property
@@ -61,7 +61,7 @@ def assess(
     places: Places,
     forced: Callable[[Job], bool] = lambda job: False,
 ) -> Assessment:
-    """Compare what a stage would do with what it has done.
+    """Compare the planned jobs of a stage with its finished ones.
 
     Raises :class:`~nucprof.errors.UserError` where the stage cannot be planned.
     """
@@ -88,7 +88,7 @@ def assess(
 
 
 class _Hashes:
-    """Hashes of files, each read once."""
+    """Hashes of files; each file is read once."""
 
     def __init__(self) -> None:
         self._known: dict[Path, str] = {}

@@ -1,4 +1,4 @@
-"""What a run says while it runs; the command line decides how it looks."""
+"""The events of a run; the command line decides how to show them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class StageResult:
 
 
 class Reporter(Protocol):
-    """Told of everything that a user may want to see."""
+    """Receives every event that a user may want to see."""
 
     def started(self, stage: Stage, jobs: int, reason: str) -> None:
-        """Tell that a stage begins."""
+        """Report that a stage begins."""
 
     def job_done(self, stage: Stage, entry: Entry) -> None:
-        """Tell that a job was finished, excluded, or failed."""
+        """Report that a job was finished, excluded, or failed."""
 
     def finished(self, result: StageResult) -> None:
-        """Tell that a stage ended."""
+        """Report that a stage ended."""
 
 
 class Silent:

@@ -1,4 +1,4 @@
-"""What is known of a project's results: the manifest, the journals, and the index of images."""
+"""The recorded state of a project's results: manifest, journals, and index of images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nucprof.stages import STAGES
 from nucprof.stages import stage as find_stage
 from nucprof.stages.base import Entry, Stage
 
-if TYPE_CHECKING:  # numpy: not where nothing is to be done
+if TYPE_CHECKING:  # numpy is slow to import
     from nucprof.raw.index import ImageIndex
 
 
 class RunState:
-    """The results of a project as they are recorded; nothing is changed.
+    """The recorded results of a project; read only.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class RunState:
         return self._journals[stage]
 
     def record_name(self, stage: Stage) -> str:
-        """Results that are kept under a name of their own have a record of their own."""
+        """The name of a stage's record; results stored under a name have a separate record."""
         own = stage.named and self.name != "default"
         return f"{stage.name}@{self.name}" if own else stage.name
 
     def require_needs(self, stage: Stage) -> None:
-        """Name the command of the first stage that must run before this one and has not."""
+        """Raise an error that names the first earlier stage that must run and has not."""
         needed = set(stage.needs(self.project))
         for earlier in reversed(STAGES):
             if earlier.name in needed:

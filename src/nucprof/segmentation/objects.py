@@ -80,15 +80,15 @@ def clean_cells(
     drop_border : bool
         Whether cells that touch the image's border leave (``border``).
     phantoms : (K,) int64
-        Labels, in `nuclei`, of objects that do not stand out from their surroundings; they are dropped
-        before cells are matched with nuclei.
+        Labels, in `nuclei`, of objects that do not stand out from their surroundings; they are
+        dropped before cells get their nuclei.
 
     Returns
     -------
     Objects
         Cells are dropped with ``border``, ``no_nucleus``, or ``low_contrast`` if their nucleus, of
         the same label, is a phantom. Nuclei without a cell (``no_cell``) are
-        counted under labels after the last cell's: they are in no mask, but the ledger needs labels.
+        counted under labels after the last cell's: they are in no mask, but the ledger needs one.
     """
     found = ObjectIndex.of(cells).ids
     border = touches_border(cells) if drop_border else np.empty(0, dtype=np.int64)

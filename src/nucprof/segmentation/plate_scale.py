@@ -196,7 +196,7 @@ class _Search:
             guess = self.measure(start)
 
     def measure(self, start: float) -> float:
-        """Typical diameter of the objects found when ``start`` is scaled to the canonical diameter."""
+        """Typical diameter of the objects found when ``start`` is scaled to the canonical one."""
         scale = self.canonical / start
         window = busiest_window(self.unit, int(ENOUGH_PX / scale), start)
         labels = clear_border(self.network(scale).segment_scored(self.unit[window]).labels)[0]

@@ -1,8 +1,8 @@
 """Nuclei by StarDist: a network predicts star-convex outlines, the best of which are kept.
 
 The network runs as one compiled graph on tiles of one fixed size: same masks as
-``StarDist2D.predict_instances``, less time and a bounded memory. Where the image is resized to the
-sizes that the network knows, the outlines are scaled back, not the mask, so that they are smooth at
+``StarDist2D.predict_instances``, less time and a bounded memory. If the image is resized for the
+network, the outlines are scaled back instead of the mask, so that they are smooth at
 full resolution.
 
 Schmidt, Weigert, Broaddus and Myers, "Cell detection with star-convex polygons" (2018).
@@ -78,18 +78,18 @@ class StarDistBackend:
     threads
         CPU threads of the network; the masks do not depend on it.
     precision
-        In what a CPU multiplies: float32, or bfloat16, which takes half the time where the CPU has
-        it and moves a few outlines by a pixel.
+        Number format of multiplications on a CPU: float32, or bfloat16, which takes half the time
+        if the CPU supports it and moves a few outlines by a pixel.
     augment
-        Whether the network's answer is averaged over the eight ways to turn and mirror the image.
+        Whether to average the network's output over the eight rotations and mirror images.
     device
-        ``cpu``: TensorFlow, which takes a GPU where it sees one; a device of torch's, e.g. ``cuda``
-        or ``mps``: torch, without TensorFlow.
+        ``cpu``: TensorFlow, which uses a GPU if it finds one; a torch device, e.g. ``cuda`` or
+        ``mps``: torch, without TensorFlow.
 
     Raises
     ------
     ModelError
-        If the folder holds no model that can be loaded, or one for several channels.
+        If the folder contains no model that can be loaded, or one for several channels.
     """
 
     def __init__(
@@ -232,8 +232,8 @@ class StarDistBackend:
 def _candidates(prob: FloatImage, threshold: float) -> npt.NDArray[np.bool_]:
     """Places of a map (h, w) that may become nuclei: local maxima, and a quarter of the others.
 
-    Neighbours have nearly the same outline, so a quarter stands for all where a local maximum is
-    suppressed and something beside it is not; suppression takes a fraction of the time.
+    Neighbours have nearly the same outline, so a quarter of them is enough where a local maximum is
+    suppressed and a neighbour is not; this saves most of the time of suppression.
     """
     peaks = prob == ndi.maximum_filter(prob, 3)
     peaks[::2, ::2] = True
@@ -260,9 +260,9 @@ def load_network(folder: Path, *, precision: Precision, device: str, threads: in
     folder
         The model: ``config.json``, ``thresholds.json``, ``weights_best.h5``.
     precision
-        In what the network multiplies on the CPU; weights and results are float32.
+        Number format of multiplications on the CPU; weights and results are float32.
     device
-        ``cpu``: TensorFlow (which takes a GPU where it sees one); a device of torch's: torch.
+        ``cpu``: TensorFlow (which uses a GPU if it finds one); a torch device: torch.
     threads
         CPU threads.
     """

@@ -1,4 +1,4 @@
-"""StarDist models on disk, and the one interface behind which their networks run."""
+"""StarDist models on disk, and the common interface of their networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Predict = Callable[[FloatImage], tuple[FloatImage, FloatImage]]
 
 
 class OutOfMemoryError(Exception):
-    """The device does not hold a window of this size."""
+    """The device has too little memory for a window of this size."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Network:
     margin
         How far an output depends on its input, pixels.
     prob_thresh, nms_thresh
-        Thresholds that the model brings along.
+        Default thresholds of the model.
     """
 
     predict: Predict
@@ -51,7 +51,7 @@ class Network:
 
 @dataclass(frozen=True)
 class UnetConfig:
-    """What ``config.json`` says of the shape of a U-net.
+    """The shape of a U-net, from ``config.json``.
 
     Attributes
     ----------
@@ -94,10 +94,10 @@ def read_config(folder: Path) -> UnetConfig:
     Raises
     ------
     ModelError
-        If the folder holds no StarDist 2D model, or one that nucprof does not run: for several
+        If the folder holds no StarDist 2D model, or one that nucprof cannot run: for several
         channels, with an uneven grid, or with batch normalisation.
     """
-    # StarDist takes a folder without weights for an untrained network, and says nothing.
+    # StarDist silently treats a folder without weights as an untrained network.
     if not (folder / "weights_best.h5").is_file():
         raise ModelError(f"{folder} is not a StarDist model: it lacks weights_best.h5")
     try:
@@ -131,7 +131,7 @@ def read_config(folder: Path) -> UnetConfig:
 
 
 def read_thresholds(folder: Path) -> tuple[float, float]:
-    """Object probability and allowed overlap that a model brings along; StarDist's own defaults."""
+    """Object probability and allowed overlap of a model; StarDist's defaults if it has none."""
     path = folder / "thresholds.json"
     held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return float(held.get("prob", 0.5)), float(held.get("nms", 0.4))

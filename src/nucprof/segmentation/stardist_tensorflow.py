@@ -39,7 +39,7 @@ def load_predict(folder: Path, precision: Precision, threads: int) -> Predict:
     options = {"auto_mixed_precision_onednn_bfloat16": precision == "bfloat16"}
 
     def predict(window: FloatImage) -> tuple[FloatImage, FloatImage]:
-        # The option belongs to the process, which may hold networks of both precisions.
+        # The option is global, and the process may have networks of both precisions.
         tf.config.optimizer.set_experimental_options(options)
         try:
             prob, dist = function(window[None, ..., None])
@@ -51,7 +51,7 @@ def load_predict(folder: Path, precision: Precision, threads: int) -> Predict:
 
 
 def check_threads(threads: int) -> None:
-    """Raise :class:`ModelError` where TensorFlow already runs with other threads than these."""
+    """Raise :class:`ModelError` if TensorFlow already runs with another number of threads."""
     if _THREADS and _THREADS[0] != threads:
         raise ModelError(
             f"this process already runs StarDist with {_THREADS[0]} threads, not {threads}: "
@@ -78,7 +78,7 @@ def _configure(threads: int) -> None:
 
 @contextlib.contextmanager
 def _stderr_closed() -> Iterator[None]:
-    """Keep what TensorFlow writes before its log level holds off the terminal."""
+    """Hide what TensorFlow writes to the terminal before its log level takes effect."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

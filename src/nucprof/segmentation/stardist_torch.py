@@ -1,4 +1,4 @@
-"""A StarDist network run by torch: for GPUs that TensorFlow does not see, as under Windows.
+"""A StarDist network run by torch: for GPUs that TensorFlow cannot use, as on Windows.
 
 The U-net is built from ``config.json`` and the weights are read from ``weights_best.h5``, a file of
 Keras; nothing here needs TensorFlow. The outputs equal TensorFlow's to the last digits of float32.
@@ -23,7 +23,7 @@ Layer = tuple[Tensor, Tensor]
 
 
 def load_predict(folder: Path, config: UnetConfig, device: str) -> Predict:
-    """Read a model from its folder and put it on a device of torch's."""
+    """Read a model from its folder and put it on a torch device."""
     layers = {name: (k.to(device), b.to(device)) for name, (k, b) in read_layers(folder).items()}
     unet = Unet(config, layers)
 
@@ -83,7 +83,7 @@ class Unet:
 
     def __init__(self, config: UnetConfig, layers: dict[str, Layer]) -> None:
         self.config, self.layers = config, layers
-        # The convolutions before the U-net are numbered, not named, in the order of their making.
+        # The convolutions before the U-net are numbered, not named, in the order of their creation.
         before = (re.fullmatch(r"conv2d(?:_(\d+))?", name) for name in layers)
         self.before = [m[0] for m in sorted((m for m in before if m), key=lambda m: int(m[1] or 0))]
 

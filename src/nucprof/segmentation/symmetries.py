@@ -1,4 +1,4 @@
-"""A network's answer averaged over the eight ways to turn and mirror an image."""
+"""A network's output averaged over the eight rotations and mirror images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def average_symmetries(
     predict
         The network.
     window : (H, W)
-        Sides are multiples of what the network divides by.
+        Sides are multiples of the network's divisor.
     grid
         Pixels between values of the network's output.
     """
@@ -38,10 +38,10 @@ def average_symmetries(
 
 
 def turn_image(image: FloatImage, way: Way, grid: int) -> FloatImage:
-    """Turn an image so that the places of the network's output fall on themselves.
+    """Turn an image so that the grid of the network's output maps onto itself.
 
-    The output lies on every ``grid``-th pixel, counted from the first. A mirrored image is moved by
-    ``grid - 1`` pixels for that; what is missing at its end is the image's first row again.
+    The output lies on every ``grid``-th pixel, counted from the first. A mirrored image is shifted
+    by ``grid - 1`` pixels for this; missing rows at its end repeat the image's first row.
     """
     if way[0]:
         image = image.T
@@ -55,7 +55,7 @@ def turn_image(image: FloatImage, way: Way, grid: int) -> FloatImage:
 
 
 def turn_back(prob: FloatImage, dist: FloatImage, way: Way) -> tuple[FloatImage, FloatImage]:
-    """Undo :func:`turn_image` on what the network answered.
+    """Undo :func:`turn_image` on the network's output.
 
     Ray k points along the columns at k = 0 and turns towards the rows.
     """

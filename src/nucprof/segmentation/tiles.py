@@ -9,7 +9,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Span:
-    """A window ``[start, stop)`` along one axis, and the part ``[first, last)`` it answers for."""
+    """A window ``[start, stop)`` along one axis, and the part ``[first, last)`` that it covers."""
 
     start: int
     stop: int
@@ -22,10 +22,10 @@ class Span:
 
 
 class Tiles:
-    """Windows over an image, each responsible for a part of it; the parts cover it once.
+    """Windows over an image, each covering a part of it; together the parts cover it exactly once.
 
-    Windows end where the image ends: at the image's border the network sees what it sees there in
-    one piece. Elsewhere every pixel has at least ``margin`` pixels of context in its window.
+    Windows end where the image ends: at the image's border the network sees the same as in
+    the whole image. Elsewhere every pixel has at least ``margin`` pixels of context.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def spans(n: int, tile: int, margin: int, divisor: int) -> list[Span]:
     if size == n:
         return [Span(0, n, 0, n)]
     count = -(-(n - 2 * margin) // (size - 2 * margin))
-    # No larger than needed: the last window would otherwise overlap its neighbour for nothing.
+    # No larger than needed, so that the last window does not overlap its neighbour needlessly.
     size = min(size, _multiple(-(-(n - 2 * margin) // count), divisor) + 2 * margin)
     starts = [-(-(n - size) * i // (count - 1) // divisor) * divisor for i in range(count)]
-    # Neighbours part in the middle of what both see.
+    # The boundary between neighbours is the middle of their overlap.
     cuts = [0, *((a + size + b) // 2 // divisor * divisor for a, b in pairwise(starts)), n]
     return [Span(s, s + size, cuts[i], cuts[i + 1]) for i, s in enumerate(starts)]
 

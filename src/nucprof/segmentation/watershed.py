@@ -1,8 +1,8 @@
 """Nuclei by threshold, distance transform and watershed: no weights, no learning.
 
-It runs anywhere, at once, and on well separated nuclei it is nearly as good as a network. A low
-threshold finds dim nuclei beside bright ones, a watershed parts them, and each nucleus then gets
-the outline at which its own intensity has fallen off.
+It is fast, runs on any machine, and is nearly as good as a network on well separated nuclei. A low
+threshold finds dim nuclei next to bright ones, a watershed separates them, and the outline of each
+nucleus is then placed where its intensity falls off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
-#: Foreground must lie this many robust deviations above the background. What is left of a plain
+#: Foreground must lie this many robust deviations above the background. The remainder of a plain
 #: gradient reaches 2.7, noise 2.3; real nuclei start at 4.
 MIN_CONTRAST = 3.0
 #: And this many deviations of the fine noise; noise blurred by a pixel or two reaches 4, real
@@ -31,13 +31,13 @@ MIN_CONTRAST_FINE = 8.0
 #: A nucleus ends where its intensity has fallen to this share of its brightest part, above
 #: background. Best of 0.25, 0.3, 0.35, 0.45 and 0.55 on two sixths of 541 annotated images.
 OUTLINE_LEVEL = 0.35
-#: Where the background is uneven, it is what remains of the image when everything narrower than
-#: this share of its longer side is taken away: a glow goes, nuclei up to this size stay.
+#: An uneven background is estimated by removing everything narrower than this share of the image's
+#: longer side: glow is part of the background, nuclei up to this size are not.
 BACKGROUND_SHARE = 1 / 3
 #: That background is found on an image of about this many pixels a side.
 BACKGROUND_GRID = 128
 #: Bounds of the estimated diameter in pixels: below, every speckle would be a nucleus; above,
-#: clumps have been taken for nuclei.
+#: clumps are mistaken for nuclei.
 DIAMETER_RANGE = (6.0, 200.0)
 
 
@@ -58,8 +58,8 @@ def segment_watershed(
         Typical diameter of a nucleus in pixels; estimated from the image if None.
     threshold : {"otsu", "local"}
         ``"otsu"``: one threshold for the image (Otsu 1979, of the square root of the intensity,
-        which keeps dim nuclei beside bright ones). ``"local"``: the same above the background of
-        the place, for uneven light and glow.
+        which keeps dim nuclei next to bright ones). ``"local"``: the same above the local
+        background, for uneven illumination and glow.
     min_area : float, optional
         Objects with fewer pixels are dropped; a tenth of the typical nucleus if None.
 
@@ -86,7 +86,7 @@ def segment_watershed(
         return np.zeros(image.shape, np.int32)
     size = diameter or _typical_diameter(ndi.binary_opening(smooth > cutoff))
     if size > 20:
-        # Chromatin texture breaks large nuclei apart.
+        # Chromatin texture splits large nuclei.
         smooth = ndi.gaussian_filter(plane, size / 20)
         cutoff, background = _levels(smooth)
     mask = _solid(smooth > cutoff)
@@ -100,7 +100,7 @@ def segment_watershed(
 def _unit_range(image: NDArray, *, even: bool) -> FloatImage | None:
     """Scale the image to 0..1 between robust extremes; None if it is constant.
 
-    Where the light is not ``even``, the background of every place is taken away first.
+    If the illumination is not ``even``, the local background is subtracted first.
     """
     plane = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = _extremes(plane)
@@ -118,14 +118,14 @@ def _unit_range(image: NDArray, *, even: bool) -> FloatImage | None:
 
 
 def _extremes(plane: FloatImage) -> tuple[float, float]:
-    """Robust extremes; the true ones where these are equal."""
-    # Every 4th pixel in y and x is plenty for a percentile, at a sixteenth of the time.
+    """Robust extremes; the true extremes if these are equal."""
+    # Every 4th pixel in y and x is enough for a percentile, at a sixteenth of the time.
     low, high = np.percentile(plane if plane.size < 1 << 18 else plane[::4, ::4], (0.5, 99.9))
     return (low, high) if high > low else (float(plane.min()), float(plane.max()))
 
 
 def _background(plane: FloatImage) -> FloatImage:
-    """Smooth surface below the image that no nucleus lifts: a wide grey-level opening."""
+    """Smooth surface below the image, independent of nuclei: a wide grey-level opening."""
     step = max(1, max(plane.shape) // BACKGROUND_GRID)
     small = ndi.uniform_filter(plane, step)[step // 2 :: step, step // 2 :: step]
     width = max(3, round(BACKGROUND_SHARE * max(small.shape)))
@@ -134,7 +134,7 @@ def _background(plane: FloatImage) -> FloatImage:
 
 
 def _levels(smooth: FloatImage) -> tuple[float, float]:
-    """Threshold between background and nuclei, and the background's own level."""
+    """Threshold between background and nuclei, and the level of the background."""
     sample = smooth if smooth.size < 1 << 18 else smooth[::2, ::2]
     cutoff = float(threshold_otsu(np.sqrt(sample))) ** 2
     return cutoff, float(np.median(sample[sample <= cutoff]))
@@ -159,7 +159,7 @@ def _solid(mask: Mask) -> Mask:
 def _typical_diameter(mask: Mask) -> float:
     """Typical diameter of the objects of a mask: twice the largest disk inside each.
 
-    Weighted by area, so that specks do not outvote nuclei.
+    Weighted by area, so that specks have little influence.
     """
     components, count = ndi.label(mask)
     if count == 0:
@@ -184,11 +184,11 @@ def _split(mask: Mask, diameter: float) -> Labels:
 
 
 def _outline(smooth: FloatImage, labels: Labels, background: float, diameter: float) -> FloatImage:
-    """Intensity at which the nucleus that a pixel belongs to ends, ``(H, W)``."""
+    """For every pixel, the intensity at which its nucleus ends, ``(H, W)``."""
     count = int(labels.max())
     if count == 0:
         return np.full(labels.shape, np.inf, dtype=np.float32)
-    # Smoothed over a part of the nucleus, so that no bright spot sets the level.
+    # Smoothed over a part of the nucleus, so that a bright spot does not determine the level.
     inner = ndi.gaussian_filter(smooth, diameter / 10)
     top = np.full(count + 1, np.inf, dtype=np.float32)
     top[1:] = ndi.maximum(inner, labels, np.arange(1, count + 1))

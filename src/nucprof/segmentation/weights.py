@@ -1,7 +1,7 @@
-"""Model weights by name: where they lie, how they get there, and what exactly was used.
+"""Model weights by name: where they are, how to get them, and the hash of those used.
 
 A model is a folder in StarDist's layout (``config.json``, ``thresholds.json``, ``weights_best.h5``)
-or one file (cellpose). The bundled one lies in the package; all others in the models folder: the
+or one file (cellpose). The bundled one is in the package; all others are in the models folder: the
 ``models_dir`` setting, else the environment's ``NUCPROF_MODELS_DIR``, else the platform's data
 folder. Only :func:`fetch` uses the network.
 """
@@ -31,7 +31,7 @@ ENVIRONMENT = "NUCPROF_MODELS_DIR"
 STARDIST_FILES = ("config.json", "thresholds.json", "weights_best.h5", "nucprof.json")
 
 #: Geometric middle of the nuclear diameters (10 to 50 px) in the images of the Data Science Bowl
-#: 2018, which the published networks were trained on at the size they have.
+#: 2018, on which the published networks were trained without resizing.
 DSB_DIAMETER_PX = 22.0
 
 _PACKAGED = Path(__file__).parent / "models"
@@ -48,9 +48,9 @@ class KnownModel:
     name, backend, about
         What the user writes, the backend that runs it, and one line about it.
     url, sha256
-        Where :func:`fetch` finds it (None: bundled) and the hash of what is there, where known.
+        Where :func:`fetch` finds it (None: bundled), and its hash, if known.
     canonical_diameter_px
-        Nuclear diameter that it likes best; None where unknown.
+        Canonical nuclear diameter; None if unknown.
     """
 
     name: str
@@ -95,7 +95,7 @@ KNOWN: dict[str, KnownModel] = {
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One line of ``nucprof models list``; ``path`` is None while the model is not here."""
+    """One line of ``nucprof models list``; ``path`` is None if the model is not installed."""
 
     name: str
     backend: str
@@ -185,7 +185,7 @@ def add(
 
     Returns
     -------
-    Where it lies now.
+    The path of the copy.
 
     Raises
     ------
@@ -232,9 +232,9 @@ def fetch(
     models_dir
         Folder of models; see :func:`models_folder`.
     force
-        Download also what is here.
+        Download again even if the model is installed.
     progress
-        Told the bytes that have come and the bytes there will be.
+        Called with the bytes received so far, and the total.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def model_hash(path: Path) -> str:
 
 
 def canonical_diameter(path: Path) -> float | None:
-    """Nuclear diameter in pixels that a model likes best; None where it is not known.
+    """Canonical nuclear diameter of a model in pixels; None if it is not known.
 
     Read from ``nucprof.json`` (key ``canonical_diameter_px``) in the model's folder, else known by
     the folder's name.
@@ -285,7 +285,7 @@ def canonical_diameter(path: Path) -> float | None:
 
 
 def _find(name: str, models_dir: Path | str | None) -> Path | None:
-    """Place of a named model that is here, else None."""
+    """Path of a named model if it is installed, else None."""
     if name == BUNDLED:
         return _PACKAGED / BUNDLED
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -295,7 +295,7 @@ def _find(name: str, models_dir: Path | str | None) -> Path | None:
         return path
     known = KNOWN.get(name)
     if known is not None and known.backend == "cellpose":
-        # Where cellpose itself keeps what it has downloaded.
+        # The folder in which cellpose itself stores downloads.
         own = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
         folder = Path(own) if own else Path.home() / ".cellpose" / "models"
         return folder / name if (folder / name).is_file() else None
@@ -334,7 +334,7 @@ def _check_complete(path: Path, backend: str | None) -> None:
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """Folder beside the models, on the same disk, removed at the end."""
+    """Temporary folder next to the models, on the same disk; removed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as name:
         yield Path(name)

@@ -1,4 +1,4 @@
-"""Axes by letter, as tifffile and nd2 name them: which is what, and where a plane lies."""
+"""Axes by letter, as in tifffile and nd2: their meaning, and the index of a plane."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Axes:
 
     @classmethod
     def of(cls, letters: str, shape: tuple[int, ...], path: Path) -> Axes:
-        """Check the axes of a file; raises :class:`FieldError` for those that are not read."""
+        """Check the axes of a file; raises :class:`FieldError` for unsupported axes."""
         if letters[-3:-2] in ("Q", "I") and shape[-1] <= MOST_CHANNELS < shape[-3]:
-            letters = letters[:-3] + "YXC"  # a channels-last array whose axes nothing names
+            letters = letters[:-3] + "YXC"  # a channels-last array without named axes
         if "Y" not in letters or "X" not in letters:
             raise FieldError(f"{path} has no image plane: its axes are {letters}.")
         known = "YXZT" + CHANNEL_AXES + POSITION_AXES
@@ -63,7 +63,7 @@ class Axes:
         )
 
     def channels_first(self, plane: np.ndarray) -> np.ndarray:
-        """Turn what :meth:`index` takes out of the array into ``(C, H, W)``."""
+        """Convert the result of :meth:`index` to ``(C, H, W)``."""
         left = [a for a in self.letters if a in "YX" + CHANNEL_AXES]
         channels = [i for i, a in enumerate(left) if a not in "YX"]
         order = [*channels, left.index("Y"), left.index("X")]

@@ -1,4 +1,4 @@
-"""What every reader answers: which axes a file has, and its planes one by one."""
+"""The interface of all readers: the axes of a file, and its planes one by one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Protocol
 import numpy as np
 
 CHANNEL_AXES = "CSQI"
-"""Axes read as channels: samples of a pixel, and pages that nothing names, are channels too."""
+"""Axes read as channels: samples of a pixel, and pages without a name, are channels too."""
 
 POSITION_AXES = "PR"
 MOST_CHANNELS = 16
-"""A last axis no longer than this may be channels where nothing names the axes."""
+"""If axes have no names, a last axis no longer than this may be channels."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """One field of view in a file: its name, well and site where the metadata tell them.
+    """One field of view in a file: its name, and well and site if the metadata contain them.
 
     ``complete``: whether all its planes were taken.
     """
@@ -32,7 +32,7 @@ class Position:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a file holds, read without its pixels.
+    """Header of a file, read without its pixels.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class ImageInfo:
     positions : tuple of Position
         The fields of view; empty in a file that is a part of another (``part_of``).
     part_of : str
-        Name of the file through which this one is read, or empty.
+        Name of the file that this file is a part of, or empty.
     """
 
     planes: int

@@ -17,12 +17,12 @@ INSTALL = 'pip install "nucprof[formats]"'
 
 
 def installed() -> bool:
-    """Whether bioio is there."""
+    """Whether bioio is installed."""
     return util.find_spec("bioio") is not None
 
 
 class BioioReader:
-    """Reads what the installed plugins of bioio read: scenes are positions."""
+    """Reads formats of the installed bioio plugins: scenes are positions."""
 
     def info(self, path: Path) -> ImageInfo:
         """Read what a file holds; all scenes must have the first one's size."""

@@ -41,7 +41,7 @@ class Nd2Reader:
             for plane in z:
                 number = _number(axes, position, time, plane)
                 if number >= file.attributes.sequenceCount:
-                    raise FieldError(  # the library would hand out zeros
+                    raise FieldError(  # the library would return zeros
                         f"{path} ends before position {position + 1}, time {time + 1}, focal plane "
                         f"{plane + 1}: the acquisition stopped early. Leave this field out "
                         "(project.exclude), or choose planes that were taken."
@@ -79,8 +79,10 @@ def _positions(file: Any, axes: Axes) -> tuple[Position, ...]:
 
 
 def _frame(file: Any, axes: Axes, number: int) -> np.ndarray:
-    """One frame; the library squeezes what has length 1, and puts the samples last."""
+    """One frame; the library drops axes of length 1, and puts the samples last."""
     height, width = axes.size
     frame = np.reshape(file.read_frame(number), (axes.length("C"), height, width, -1))
     samples_first = np.moveaxis(frame, -1, 1)
-    return np.array(samples_first.reshape(axes.channels, height, width))  # not the file's memory
+    return np.array(
+        samples_first.reshape(axes.channels, height, width)
+    )  # a copy, independent of the file's memory

@@ -40,8 +40,8 @@ class OmeImage:
 class OmeSet:
     """The images that OME-XML describes, and the files that hold them, by UUID.
 
-    ``uuid``: of the file that holds the XML. ``master``: name of the file with the XML, where this
-    one only points to it.
+    ``uuid``: of the file that holds the XML. ``master``: name of the file with the XML, if this
+    file only points to it.
     """
 
     images: tuple[OmeImage, ...] = ()
@@ -51,7 +51,7 @@ class OmeSet:
 
 
 def read_ome(text: str) -> OmeSet:
-    """Read OME-XML; raises :class:`ValueError` where it is not XML."""
+    """Read OME-XML; raises :class:`ValueError` if it is not XML."""
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -67,7 +67,7 @@ def read_ome(text: str) -> OmeSet:
 
 
 def to_um(value: str | None, unit: str | None) -> float | None:
-    """A length in µm; None where it is missing, zero or has a unit that is no length."""
+    """A length in µm; None if it is missing, zero or not a length."""
     factor = _UM.get((unit or "").replace("\u03bc", "µ"))
     try:
         return float(value) * factor or None if value and factor else None
@@ -139,6 +139,6 @@ def _wells(root: ElementTree.Element) -> dict[str, tuple[str, int]]:
 
 
 def _all(element: ElementTree.Element, tag: str) -> Iterator[ElementTree.Element]:
-    """All elements of a name below, whatever the version of the schema."""
+    """All descendants with a name, for any version of the schema."""
     pattern = re.compile(rf"(?:{{.*}})?{tag}$")
     return (child for child in element.iter() if pattern.match(child.tag))

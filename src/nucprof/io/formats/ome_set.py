@@ -98,7 +98,7 @@ def images_of_set(file: Any, path: Path, ome: OmeSet) -> TiffImages:
                 "not beside it. Copy the whole set into one folder."
             )
         ome = _read_master(master)
-    # a file that was renamed still has its UUID
+    # a renamed file keeps its UUID
     files = {uuid: path.parent / name for uuid, name in ome.files.items()} | {own: path}
     mine = [image for image in ome.images if _holder(image, files) == path]
     for image in mine:

@@ -13,7 +13,7 @@ from nucprof.errors import FieldError
 from nucprof.io.formats.base import ImageInfo
 
 _TYPES = {"L": "uint8", "I;16": "uint16", "I": "uint16", "RGB": "uint8", "RGBA": "uint8"}
-_PLANES = {"RGB": 3, "RGBA": 3}  # transparency is no channel
+_PLANES = {"RGB": 3, "RGBA": 3}  # transparency is not a channel
 
 
 class PngReader:

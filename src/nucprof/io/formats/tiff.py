@@ -20,7 +20,7 @@ from nucprof.io.formats.ome import OmeSet, read_ome
 from nucprof.io.formats.ome_set import TiffImages, images_of_set
 from nucprof.io.formats.tiff_tags import labels, pixel_size_um, refuse_cut
 
-# Its complaints about broken files reach the user as our errors, and not twice.
+# Broken files are reported as our errors, so its log messages would repeat them.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 

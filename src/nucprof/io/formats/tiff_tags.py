@@ -1,4 +1,4 @@
-"""What the tags of a TIFF say: whether it is whole, its labels and its pixel size."""
+"""Information in TIFF tags: whether the file is complete, labels and pixel size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _METAMORPH = re.compile(r'<prop id="([\w-]+)" type="[\w-]+" value="([^"]*)"')
 
 
 def refuse_cut(file: Any, path: Path) -> None:
-    """Raise where the chain of pages breaks off.
+    """Raise an error if the chain of pages is broken.
 
-    tifffile stops there with a log message, and the planes before would pass as the whole image.
+    tifffile only logs a message there, and the planes before it would pass as the whole image.
     """
     known = {page.offset for page in file.pages}
     tiff, handle = file.tiff, file.filehandle
@@ -39,7 +39,7 @@ def labels(file: Any, channels: int) -> list[str]:
 
 
 def pixel_size_um(file: Any) -> float | None:
-    """Pixel size from MetaMorph's, ImageJ's or the baseline tags, where they have a unit."""
+    """Pixel size from MetaMorph's, ImageJ's or the baseline tags, if they have a unit."""
     text = file.pages[0].description
     metamorph = dict(_METAMORPH.findall(text)) if text.startswith("<MetaData>") else {}
     if metamorph.get("spatial-calibration-state", "").lower() == "on":

@@ -108,7 +108,7 @@ class TestRelink:
 
     @pytest.mark.parametrize(
         ("change", "told"),
-        [("other", "1 of 2 files hold something else"), ("gone", "lacks 1 of 2 files")],
+        [("other", "1 of 2 files differ from"), ("gone", "lacks 1 of 2 files")],
     )
     def test_other_images_are_refused(self, capsys, project, elsewhere, change, told):
         path = next((elsewhere / "CP").iterdir())

@@ -1,7 +1,7 @@
 """The project file and its models.
 
-Names are resolved on first use: a segmentation backend imports its settings' base from here while
-the project's model, which is made of all backends' settings, does not exist yet.
+Names are resolved on first use: a segmentation backend imports the base of its settings from here
+before the model of the project, which contains the settings of all backends, exists.
 """
 
 from __future__ import annotations

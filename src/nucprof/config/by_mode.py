@@ -1,4 +1,4 @@
-"""What settings mean where they leave it to the mode: nuclei or whole cells."""
+"""Defaults that depend on the mode: nuclei or whole cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nucprof.plate.keys import CP_ROUND
 
 @dataclass(frozen=True)
 class CropKind:
-    """What crops show: a network is applied only to crops of its own kind.
+    """What crops show; a network is applied only to crops like those it was trained on.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ def crop_kind(project: Project) -> CropKind:
     return CropKind(tuple(project.round_channels(CP_ROUND)), region, size, masked)
 
 
-#: Side of a crop in nuclear diameters, with a margin for long nuclei or for what is around them.
+#: Side of a crop in nuclear diameters, with a margin for long nuclei or for the surroundings.
 _PATCH = {"nucleus": 1.5, "nucleocentric": 2.0, "cell": 5.0}
 
 

@@ -1,4 +1,4 @@
-"""What no model can check by itself: names that must agree, folders that must exist."""
+"""Checks across models: names that must agree, folders that must exist."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _member(name: str, known: list[str], what: str, path: Path, key: str, fix: s
 
 
 def check_folders(project: Project, path: Path) -> None:
-    """Check that what the project reads exists, and that it writes elsewhere.
+    """Check that the project's inputs exist, and that its output is outside of them.
 
     Raises :class:`ProjectError` naming file and key.
     """
@@ -104,7 +104,7 @@ def check_folders(project: Project, path: Path) -> None:
     masks = project.segment.path
     if project.segment.backend == "labels" and masks is not None and not masks.is_dir():
         raise ProjectError(f"{path}: segment.path: there is no folder {masks}.")
-    # Results work without their images: what needs pixels asks for them.
+    # Results can be read without images; code that needs pixels checks for them.
     listed = (output / "images.csv").is_file()
     for plate in project.plates:
         folders = {"cell_painting": plate.cell_painting}

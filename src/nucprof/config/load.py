@@ -39,7 +39,7 @@ def load_project(
     Raises
     ------
     ProjectError
-        One message that names the file and every key that is wrong.
+        One message that names the file and every wrong key.
     """
     values = read_toml(path)
     try:
@@ -62,7 +62,7 @@ def load_project(
 def _environment() -> dict[str, Any]:
     """Settings from the environment, e.g. ``NUCPROF_SEGMENT__PMIN``."""
 
-    class Sections(BaseSettings, Project):  # only the fields are needed, to know which are nested
+    class Sections(BaseSettings, Project):  # only the fields are needed, to find nested ones
         model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
     return EnvSettingsSource(Sections)()
@@ -136,7 +136,7 @@ def _source(
             if in_list or (isinstance(tree, Mapping) and part in tree):
                 tree = tree[part]
             else:
-                # the location of a union's branch goes deeper than the input
+                # the location of a branch of a union is deeper than the input
                 return tree is not values and tree is not flags and not isinstance(tree, Mapping)
         return True
 

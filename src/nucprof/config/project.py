@@ -15,7 +15,7 @@ ENV_PREFIX = "NUCPROF_"
 
 
 class Project(BaseModel):
-    """A project: everything that a stage may ask for.
+    """A project: all settings that a stage may need.
 
     Precedence: flags > environment (``NUCPROF_SEGMENT__PMIN``) > file > defaults.
     Paths are absolute after :func:`load_project`.
@@ -47,7 +47,7 @@ class Project(BaseModel):
         return self._root or self.project.output.parent
 
     def at(self, root: Path) -> Project:
-        """The same project, its file lying in `root`."""
+        """The same project, with its file in `root`."""
         placed = self.model_copy()
         placed._root = root
         return placed

@@ -1,4 +1,4 @@
-"""Settings written back into a project file, its comments kept."""
+"""Write settings into a project file, keeping its comments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def as_toml(settings: Mapping[str, Any]) -> str:
 
 
 def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write settings by dotted name into the project file, everything else as it was."""
+    """Write settings by dotted name into the project file, leaving everything else unchanged."""
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
     _put(document, settings)
     write_text(path, tomlkit.dumps(document))
@@ -63,6 +63,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _value(item) for key, item in value.items()}
     if isinstance(value, list) and None in value:
-        # TOML has no null: an open limit is written as its flag takes it, "160.0:".
+        # TOML has no null: an open limit is written as in the flag, "160.0:".
         return ":".join("" if item is None else str(item) for item in value)
     return value

@@ -1,7 +1,7 @@
 """The section ``[segment]``: its own keys, and those of every installed segmentation backend.
 
-A backend declares its keys in a settings model of its own. In the project file they stand side by
-side in ``[segment]``, and a backend reads its own ones. See docs/backends.md.
+A backend declares its keys in a settings model of its own. In the project file, the keys of
+all backends are in ``[segment]``, and each backend reads its own. See docs/backends.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ S = TypeVar("S", bound=Section)
 
 
 class Declaration(Protocol):
-    """What this module needs of a backend's declaration."""
+    """The part of a backend's declaration that this module needs."""
 
     name: str
     settings: type[Section]
@@ -33,7 +33,7 @@ class Declaration(Protocol):
 
 @dataclass(frozen=True)
 class _Installed:
-    """The backends that can be used, their keys together, and why others cannot."""
+    """The usable backends, all their keys, and why other backends cannot be used."""
 
     segmenters: Mapping[str, Declaration]
     keys: Mapping[str, FieldInfo]
@@ -45,7 +45,7 @@ def _installed() -> _Installed:
     found: dict[str, Declaration] = {}
     keys: dict[str, FieldInfo] = {}
     broken: dict[str, str] = {}
-    # Ours first: a package that takes one of our names or keys is the one that is refused.
+    # Built-in backends first: a package that uses one of their names or keys is refused.
     points = set(entry_points(group=GROUP))
     for point in sorted(points, key=lambda p: (_package(p) != "nucprof", p.name)):
         try:
@@ -110,12 +110,12 @@ else:
 
 
 def own_settings(settings: SegmentSettings, model: type[S]) -> S:
-    """What a backend's own settings model makes of ``[segment]``."""
+    """The settings of one backend, from ``[segment]``."""
     return model(**{key: getattr(settings, key) for key in model.model_fields})
 
 
 def unused_keys(settings: SegmentSettings, model: type[Section]) -> list[str]:
-    """Keys of ``[segment]`` that are set, but are those of other backends."""
+    """Keys of ``[segment]`` that are set, but belong to other backends."""
     return [
         key
         for key, info in type(settings).model_fields.items()

@@ -1,4 +1,4 @@
-"""How a setting is declared: its default, description, unit, flag, and what depends on it."""
+"""The declaration of a setting: default, description, unit, flag, and effect on results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Auto = Literal["auto"]
-# Names become folder and file names on every operating system.
+# Names are used as folder and file names, on any operating system.
 SafeName = Annotated[
     str, StringConstraints(pattern=r"^[^\W_](?:[\w.\-+() ]*[\w\-+)])?$", max_length=80)
 ]
@@ -31,15 +31,15 @@ def setting(
     default, description
         Its default, and one line of help.
     unit, flag
-        Its unit, and the name of its flag where that is not the key.
+        Its unit, and the name of its flag if it differs from the key.
     decides
-        Whether it decides a result. False for what says where or how fast things run, and for a
-        path whose content is hashed instead.
+        Whether it decides a result. False for settings that only affect where or how fast things
+        run, and for a path whose content is hashed instead.
     when
-        ``{key: values}``: it means something only where these other keys of its section have one
-        of these values; elsewhere it decides nothing.
+        ``{key: values}``: it applies only if these other keys of its section have one of these
+        values; otherwise it has no effect on results.
     **kwargs
-        Limits, as pydantic's ``Field`` takes them.
+        Limits, as in pydantic's ``Field``.
     """
     extra: dict[str, Any] = {key: value for key, value in (("unit", unit), ("flag", flag)) if value}
     if not decides:

@@ -1,7 +1,7 @@
 """The canvas that all figures share: matplotlib's Agg, no window, no global state.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; beyond eight
-classes they repeat with another marker.
+Colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish; beyond
+eight classes they repeat with another marker.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figures of classifiers: how good, why, and what they found. Plain arrays in, a PNG out."""
+"""Figures of classifiers: metrics, features, compositions. Plain arrays in, a PNG out."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def roc(target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str) 
 def precision_recall(
     target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str
 ) -> None:
-    """Precision-recall curves; the dotted line of each class is its share, what guessing gives."""
+    """Precision-recall curves; the dotted line of each class is its share (guessing)."""
     with mpl.rc_context(STYLE):
         figure, axes = _curve_axes(curves, "average precision")
         for name, colour in class_colours(list(curves)).items():
@@ -209,8 +209,7 @@ def ablation(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
 def composition(target: Target, table: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> None:
     """Composition of every well with its 95% interval, a panel per plate, colours by class.
 
-    `table` holds the columns of `composition.csv`. Of two classes the second is drawn: the first is
-    what is left.
+    `table` holds the columns of `composition.csv`. Of two classes only the second is drawn.
     """
     columns = {name: np.asarray(values, dtype=object) for name, values in table.items()}
     plates = list(dict.fromkeys(columns["plate"]))

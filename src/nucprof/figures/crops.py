@@ -1,4 +1,4 @@
-"""Pictures of single cells: what the network saw, where it looked, and whom it mistook."""
+"""Pictures of single cells: crops, attention maps and misclassified cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NICE_UM = (0.5, 1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell to show: its crop `(C, H, W)` in 0 to 1, and words above it."""
+    """A cell to show: its crop `(C, H, W)` in 0 to 1, and a title."""
 
     crop: np.ndarray
     title: str
@@ -52,7 +52,7 @@ def gallery(
     title
         Words.
     pixel_um
-        Size of a crop's pixel in µm; a scale bar is drawn where it is known.
+        Size of a crop's pixel in µm; a scale bar is drawn if it is known.
     """
     rows = [
         (name if start == 0 else "", list(cells[start : start + _PER_ROW]))
@@ -165,7 +165,7 @@ def mean_maps(
 
 
 def scale_bar(axes: Axes, width_px: int, pixel_um: float | None) -> None:
-    """A white bar of a round number of µm, about 30% of the picture, where the size is known."""
+    """A white bar of a round number of µm, about 30% of the picture, if the size is known."""
     if pixel_um is None:
         return
     length_um = max(

@@ -26,7 +26,7 @@ MOST_COLUMNS = 3
 def draw_gate(gate: Gate, folder: Path) -> None:
     """Draw every pair of markers, or the one marker; the first figure is ``scatter.png``.
 
-    Plates that have cutoffs of their own have panels of their own.
+    Plates with their own cutoffs have their own panels.
     """
     cells, markers = gate.cells, markers_of(gate.rules)
     panels = {"True classes": np.full(len(cells), True)}
@@ -75,7 +75,7 @@ def _by_culture(gate: Gate, marker: str, chosen: np.ndarray) -> dict[str, np.nda
 
 @dataclass(frozen=True, eq=False)
 class GatePanel:
-    """What one panel shows, usually a plate.
+    """The data of one panel, usually a plate.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ def gate_scatter(
     unit: str = "grey levels",
     log: bool = True,
 ) -> None:
-    """Mean intensities of two markers, one point a cell; one panel per plate that has own cutoffs.
+    """Mean intensities of two markers, one point per cell; a panel per plate with its own cutoffs.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def gate_histogram(
             logarithmic = log and len(pooled) > 0 and _positive(pooled)
             bins = _bins(pooled, logarithmic)
             for name, values in groups.items():
-                # shares of cells: a density would shrink what lies far out on a log axis
+                # shares of cells: a density would shrink the high values on a log axis
                 axes.hist(
                     values, bins=bins, histtype="step", color=colours[name],
                     weights=np.full(len(values), 1 / max(len(values), 1)),
@@ -196,7 +196,7 @@ def _grid(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def _number(*logarithmic: Axis) -> None:
-    """Ticks at 1, 2 and 5 of every decade: names of all minor ones would run into each other."""
+    """Ticks at 1, 2 and 5 of every decade; labels of all minor ticks would overlap."""
     for axis in logarithmic:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))

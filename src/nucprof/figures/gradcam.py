@@ -1,4 +1,4 @@
-"""The pictures that the Grad-CAM stage draws of single cells and of class means."""
+"""Pictures of the Grad-CAM stage: single cells and class means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of outlines on an image, for a person to judge a segmentation by."""
+"""Pictures of outlines on an image, for checking a segmentation by eye."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NUCLEI: Colour = (255, 210, 0)
 CELLS: Colour = (255, 70, 200)
 #: The shorter side of a picture, at least: small images are enlarged by a whole factor.
 MIN_SIDE_PX = 800
-#: Below 1, so that dim objects are seen beside bright ones.
+#: Below 1, so that dim objects are visible next to bright ones.
 _GAMMA = 0.6
-#: Grey levels of a picture without cytoplasm: enough for the eye, and its PNG is written five times
-#: as fast as one of three full channels.
+#: Grey levels of a picture without cytoplasm: enough for the eye, and the PNG is written five times
+#: as fast as one with three full channels.
 _GREYS = 64
 
 
@@ -63,7 +63,7 @@ def draw_overlay(
 
 
 def _shade(plane: NDArray) -> NDArray[np.float32]:
-    """Grey values 0 to 1 in which dim objects can be seen."""
+    """Grey values 0 to 1 in which dim objects are visible."""
     unit = np.clip(percentile_normalize(plane, 1, 99.8), 0, 1)
     shade: NDArray[np.float32] = unit**_GAMMA
     return shade

@@ -1,6 +1,6 @@
 """Figures of plates and maps. Plain arrays in, a PNG out.
 
-Text says what is on the axes, in which unit, and how many cells stand behind the picture.
+Labels name the axes with their units, and the number of cells.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def umap_scatter(
     with mpl.rc_context(STYLE):
         figure = new_figure(5.8 * len(panels), 4.4)
         drawn = len(x)
-        # A name has one colour in all panels.
+        # A name has the same colour in all panels.
         named = [set(v) for v in panels.values() if not np.issubdtype(v.dtype, np.number)]
         colours = class_colours(sorted(set().union(*(n for n in named if len(n) <= MOST_NAMES))))
         for axes, (name, values) in zip(
@@ -64,7 +64,7 @@ def umap_scatter(
         ):
             label = name
             if not np.issubdtype(values.dtype, np.number) and len(set(values)) > MOST_NAMES:
-                # A legend of 96 wells would be longer than the map: colours follow their order.
+                # A legend of 96 wells would be longer than the map: their order gives the colours.
                 label = f"{name}, {len(set(values))} in order"
                 values = np.unique(values, return_inverse=True)[1]
             if np.issubdtype(values.dtype, np.number):
@@ -135,7 +135,7 @@ def registration(
     *,
     title: str,
 ) -> None:
-    """Shift of every field of a round; fields that follow the plate lie together.
+    """Shift of every field of a round; fields with the shift of the plate form a cluster.
 
     Parameters
     ----------

@@ -92,8 +92,8 @@ def concatenate(
 ) -> int:
     """Write many Parquet tables of one schema as one; return its row count.
 
-    ``complete`` adds columns that need the whole project. Only :data:`GROUP_ROWS` rows are in memory
-    at a time; they become one row group, because with one group per field the metadata of
+    ``complete`` adds columns that need the whole project. Only :data:`GROUP_ROWS` rows are in
+    memory at a time; they become one row group, because with one group per field the metadata of
     thousands of fields would be larger than the values.
     """
     import pandas as pd

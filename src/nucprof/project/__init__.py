@@ -1,1 +1,1 @@
-"""What a user calls on a project beside its stages."""
+"""Commands and functions for a project besides its stages."""

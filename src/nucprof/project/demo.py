@@ -1,4 +1,4 @@
-"""``nucprof demo --run``: process the demo plate and compare with what is true of it."""
+"""``nucprof demo --run``: process the demo plate and compare the results with the truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nucprof.run.reporter import Reporter
 
 
 def run_demo(plate: Demo, project: Project, reporter: Reporter) -> list[str] | None:
-    """Run all stages; the results beside the truth, a line each, or None where a stage failed."""
+    """Run all stages; return lines that compare results and truth, or None if a stage failed."""
     run = Run(project, reporter=reporter)
     with locked(run.results.lock, "nucprof demo"):
         results = run.run_all()

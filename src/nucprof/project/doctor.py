@@ -1,4 +1,4 @@
-"""Checking the machine, a project's images and layouts, and what the project will need."""
+"""Checks of the machine, of images and layouts, and of the resources a project needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MASK_BYTES_PER_PIXEL = 0.1
 
 
 def examine(project_path: Path | None = None) -> Iterator[Check]:
-    """Check the machine and, where given, a project; nothing is changed."""
+    """Check the machine and, if given, a project; nothing is changed."""
     yield from _machine()
     yield from _libraries()
     if project_path is None:
@@ -52,7 +52,7 @@ def examine(project_path: Path | None = None) -> Iterator[Check]:
 
 
 def conclude(checks: Sequence[Check], project_path: Path | None) -> list[str]:
-    """The last lines: what to do, or that all is ready."""
+    """The last lines: what to do next, or that everything is ready."""
     todo = [check for check in checks if check.mark in ("FAIL", "warn")]
     if todo:
         return ["To do:", *(f"  {n}. {check.text}" for n, check in enumerate(todo, start=1))]

@@ -1,4 +1,4 @@
-"""Looking at a project's images and layouts before anything runs."""
+"""Checks of a project's images and layouts before anything runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from nucprof.plate.sources import Source
 from nucprof.raw.channels import incomplete, round_sources
 from nucprof.raw.rounds import Round, RoundFiles, list_rounds, read_round, unpaired
 
-_SATURATED = 0.001  # share of pixels at the highest value that is worth a word
-_SAME_PIXEL = 0.01  # pixel sizes that differ by less are one
+_SATURATED = 0.001  # share of pixels at the highest value that is reported
+_SAME_PIXEL = 0.01  # pixel sizes that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Check:
 
 @dataclass
 class Images:
-    """What was found of all rounds: checks, bytes on disk, and pixels of Cell Painting fields."""
+    """Results for all rounds: checks, bytes on disk, and pixels of Cell Painting fields."""
 
     checks: list[Check] = field(default_factory=list)
     raw_bytes: int = 0
@@ -75,7 +75,7 @@ def examine_images(project: Project) -> Images:
 
 
 def _pixels(r: Round, project: Project, fields: list[dict[str, Source]]) -> Iterator[Check]:
-    """Look at the field in the middle: saturation, and nuclei in the nuclear channel."""
+    """Check the middle field: saturation, and nuclei in the nuclear channel."""
     whole = [held for held in fields if len(held) == len(r.channels)]
     if not whole:
         return
@@ -149,7 +149,7 @@ def _compare_two(found: RoundFiles, other: RoundFiles) -> Iterator[Check]:
 
 
 def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
-    """Read the layouts and draw them beside the images."""
+    """Read the layouts and draw them, with the imaged wells."""
     wells = {
         found.round.plate: {key.well for key in found.fields}
         for found in read

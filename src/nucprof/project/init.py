@@ -1,4 +1,4 @@
-"""Looking into folders of images and writing the project file that describes them."""
+"""Inspect folders of images and write the project file that describes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIXED = GateSettings().mixed_culture
 
 @dataclass(frozen=True)
 class Started:
-    """What `init` did: lines to show, and commands to go on with."""
+    """The result of `init`: lines to show, and the next commands."""
 
     lines: list[str]
     commands: list[str]
@@ -42,7 +42,7 @@ def write_project(
     settings: RenameSettings,
     ask: Ask | None = None,
 ) -> Started:
-    """Look into the folders and write a commented project file.
+    """Inspect the folders and write a commented project file.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ def write_project(
     name : str
         Name of the project.
     settings : RenameSettings
-        What the user says of the file names: pattern, projection, time, recursive.
+        Settings given by the user: pattern, projection, time, recursive.
     ask : callable, optional
-        Shows how unknown names would be read and returns another pattern, or nothing.
+        Shows how unknown names would be read and returns another pattern, or an empty text.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def write_project(
 def _told(
     plate: PlateInput, looks: Mapping[str, RoundLook], layouts: Mapping[str, Layout]
 ) -> list[str]:
-    """What was found of a plate: its folders, rounds, and layout beside the images."""
+    """Lines about a plate: its folders, rounds, and layout with the imaged wells."""
     lines = [plate.text]
     for look in looks.values():
         lines += [look.line, *look.files.warnings, *_proposed(look)]
@@ -128,7 +128,7 @@ def _check_names(name: str, plates: Sequence[PlateInput]) -> None:
 
 
 def _rounds(looks: Mapping[str, Mapping[str, RoundLook]]) -> dict[str, Channels]:
-    """Channels of every round, as the first plate that has it shows them."""
+    """Channels of every round, from the first plate that has the round."""
     found: dict[str, Channels] = {}
     for held in looks.values():
         for name, look in held.items():
@@ -137,7 +137,7 @@ def _rounds(looks: Mapping[str, Mapping[str, RoundLook]]) -> dict[str, Channels]
 
 
 def _distinct(channels: Channels, round_name: str, found: Mapping[str, Channels]) -> Channels:
-    """Put the round's name before numbers that another ground-truth round has given already."""
+    """Prefix numbers with the round's name if another ground-truth round uses them already."""
     taken = {name for other, c in found.items() if other != CP_ROUND for name in c.names}
     if channels.tokens or round_name == CP_ROUND or not taken & set(channels.names):
         return channels
@@ -146,7 +146,7 @@ def _distinct(channels: Channels, round_name: str, found: Mapping[str, Channels]
 
 
 def _proposed(look: RoundLook) -> list[str]:
-    """What was made of names that no built-in pattern reads, to be checked."""
+    """How names were read that match no built-in pattern, for the user to check."""
     if look.proposal is None:
         return []
     paths = sorted({file.path for file in look.files.files})
@@ -159,7 +159,7 @@ def _proposed(look: RoundLook) -> list[str]:
 def _patterns(
     looks: Mapping[str, Mapping[str, RoundLook]], settings: RenameSettings
 ) -> str | dict[str, str]:
-    """The pattern for the project file: one for all rounds, or one for each that needs it."""
+    """The pattern for the project file: one for all rounds, or one for each round that needs it."""
     proposed = {
         name: look.proposal.pattern
         for held in reversed(list(looks.values()))
@@ -175,7 +175,7 @@ def _patterns(
 def _needed(
     looks: Mapping[str, Mapping[str, RoundLook]], settings: RenameSettings
 ) -> dict[str, list[str]]:
-    """Keys that must be set before anything can be read, by the round that needs them."""
+    """Keys that must be set before images can be read, by round."""
     found: dict[str, list[str]] = {}
     for held in looks.values():
         for name, look in held.items():

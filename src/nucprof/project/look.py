@@ -1,4 +1,4 @@
-"""Looking at a round for `init`: names, channels, axes, pixel size, and which stain is nuclear."""
+"""Inspect a round for `init`: names, channels, axes, pixel size, and the nuclear stain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIELDS_LOOKED_AT = 4
 
 @dataclass(frozen=True)
 class Channels:
-    """The channels of a round, where their names come from, and the tokens that tell them apart."""
+    """The channels of a round, the source of their names, and their tokens in file names."""
 
     names: tuple[str, ...]
     source: str
@@ -37,7 +37,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class RoundLook:
-    """What a folder holds, as the project file has to describe it."""
+    """Content of a folder, for the project file."""
 
     files: RoundFiles
     channels: Channels
@@ -62,15 +62,15 @@ Ask = Callable[[list[str]], str]
 
 
 def look_at_round(r: Round, settings: RenameSettings, ask: Ask | None = None) -> RoundLook:
-    """Look into the folder of a round.
+    """Inspect the folder of a round.
 
-    Names that no built-in pattern reads get a pattern of their own (:func:`propose_pattern`), which
-    the user may change where ``ask`` is given.
+    If no built-in pattern reads the names, a new one is proposed (:func:`propose_pattern`), which
+    the user may change if ``ask`` is given.
 
     Raises
     ------
     ProjectError
-        Nothing in the names looks like a well, or not one file can be read.
+        Nothing in the names looks like a well, or no file can be read.
     """
     proposal = None
     try:
@@ -88,7 +88,7 @@ def look_at_round(r: Round, settings: RenameSettings, ask: Ask | None = None) ->
 
 
 def explain(proposal: Proposal, paths: Sequence[Path]) -> list[str]:
-    """What varies in the names, the pattern, and what it reads from them."""
+    """The varying parts of the names, the pattern, and the values that it reads."""
     return [
         *proposal.varying(),
         f"pattern = '{proposal.pattern}'",
@@ -150,7 +150,7 @@ def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
 def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:
     """Guess the nuclear channel of a round; returns its name and why.
 
-    A name that says so counts, unless its channel shows nothing; else the channel that looks most
+    A channel with a nuclear name is taken, unless it is empty; else the channel that looks most
     like nuclei.
     """
     names = look.channels.names
@@ -171,7 +171,7 @@ def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:
 
 
 def _look_at_pixels(look: RoundLook, settings: RenameSettings) -> dict[str, list[NuclearLook]]:
-    """Look at some fields of every channel; fields that cannot be read are passed over."""
+    """Look at some fields of every channel; unreadable fields are skipped."""
     chosen = settings.model_copy(
         update={
             "projection": settings.projection or ("max" if look.stacked.z > 1 else None),

@@ -1,4 +1,4 @@
-"""Names that `init` gives, and how it shows what it read from file names."""
+"""Names chosen by `init`, and the table of what it read from file names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SHOWN = 5
 
 
 def safe_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names without what a file name cannot have; those that would be alike get a number."""
+    """Names without characters that file names cannot have; equal names get a number."""
     safe = [re.sub(r"[^\w.\-+() ]+", "_", name).strip("_.- ") or "C" for name in names]
     return tuple(n if safe.count(n) == 1 else f"{n}_{i + 1}" for i, n in enumerate(safe))
 
 
 def preview(paths: Sequence[Path], pattern: NamePattern) -> list[str]:
-    """A table of what a pattern reads from file names, and what follows: fields, gaps, doubles.
+    """A table of what a pattern reads from file names, with fields, gaps and duplicates.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The plates that `init` is told of: folders of rounds and a layout each."""
+"""The plates given to `init`: folders of rounds, and a layout each."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class PlateInput:
 
     @property
     def text(self) -> str:
-        """One line: what belongs to the plate."""
+        """One line with the rounds and the layout of the plate."""
         rounds = ", ".join(f"{name} in {folder}" for name, folder in self.folders.items())
         return f"plate {self.name}: {rounds}, layout {self.layout or 'none'}"
 
 
 WholePlate = tuple[str, str, str, str]
-"""Name, Cell Painting folder, ground truth, layout, as the command line gives them."""
+"""Name, Cell Painting folder, ground truth and layout from the command line."""
 
 
 def whole_plates(names: Sequence[str], places: Sequence[str]) -> list[WholePlate]:
-    """Deal out the words after every ``--plate NAME``; raises :class:`UserError` for too few."""
+    """Assign the words after every ``--plate NAME``; raises :class:`UserError` for too few."""
     if len(places) != 3 * len(names):
         raise UserError(
             f"{len(names)} times --plate and {len(places)} words: expected --plate NAME CP GT "
@@ -49,7 +49,7 @@ def collect_plates(
     layouts: Sequence[str],
     plates: Sequence[WholePlate] = (),
 ) -> list[PlateInput]:
-    """Put folders and layouts together into plates.
+    """Combine folders and layouts into plates.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def collect_plates(
         ``FILE`` or ``PLATE=FILE``; likewise, and a single one belongs to all plates.
     plates : sequence of WholePlate
         Whole plates: name, Cell Painting folder, ground truth (``DIR`` or ``ROUND=DIR``), layout;
-        ``-`` for what there is not.
+        ``-`` for no ground truth or layout.
 
     Raises
     ------
     UserError
-        A plate or round is named twice or not at all, or there is nothing to make a plate of.
+        A plate or round is named twice or not at all, or no plate is given.
     """
     found = [_whole(*given) for given in plates]
     named = [_split(text) for text in painted]
@@ -94,13 +94,13 @@ def _whole(name: str, painted: str, truth: str, layout: str) -> PlateInput:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """``NAME=PATH`` in two; a path that exists as it stands has no name."""
+    """Split ``NAME=PATH``; a text that is an existing path has no name."""
     name, equals, path = text.partition("=")
     return (name, path) if equals and not Path(text).exists() else ("", text)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """A plate's name: the folder above its images, with a number where several are alike."""
+    """A plate's name: the folder above its images, with a number if several are equal."""
     parents = [safe_names([folder.resolve().parent.name or "plate"])[0] for folder in folders]
     return [
         name if parents.count(name) == 1 else f"{name}-{number}"
@@ -126,7 +126,7 @@ def _add_round(plates: Sequence[PlateInput], text: str) -> None:
 
 
 def _owner(plates: Sequence[PlateInput], name: str, path: Path) -> PlateInput | None:
-    """The plate that is named, that lies beside the path, or the first."""
+    """The named plate, the one with the same parent folder as the path, or the first."""
     if name:
         return next((plate for plate in plates if plate.name == name), None)
     parent = path.resolve().parent

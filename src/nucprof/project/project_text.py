@@ -37,7 +37,7 @@ def project_text(
     rounds : mapping of str to Channels
         Channels of every round.
     nuclei : (str, str)
-        The nuclear channel, and why it is taken for that.
+        The nuclear channel, and why it was chosen.
     settings : RenameSettings
         How file names are read.
     needed : mapping of str to sequence of str
@@ -69,7 +69,7 @@ def project_text(
 
 
 def _output(root: Path, plates: Sequence[PlateInput]) -> str:
-    """Folder for the results, relative to the project file: beside the images, not among them."""
+    """Folder for the results, relative to the project file: next to the images, not among them."""
     folders = [folder for plate in plates for folder in plate.folders.values()]
     inside = any((root / "results").is_relative_to(folder.resolve()) for folder in folders)
     return f"../{root.name}-results" if inside else "results"
@@ -121,7 +121,7 @@ def quoted(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A TOML string in which backslashes stand for themselves, for regular expressions."""
+    """A TOML string in which backslashes are literal, for regular expressions."""
     return f"'{text}'" if "'" not in text and text.isprintable() else quoted(text)
 
 

@@ -32,7 +32,7 @@ def open_project(path: str | Path) -> ProjectResults:
     Returns
     -------
     ProjectResults
-        Its results. They are read from disk when they are asked for.
+        Its results. They are read from disk on request.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def open_project(path: str | Path) -> ProjectResults:
 class ProjectResults:
     """The results of a project.
 
-    Every method raises :class:`~nucprof.errors.UserError` where what it reads has not been made
-    yet; the message names the command that makes it.
+    Every method raises :class:`~nucprof.errors.UserError` if its result does not exist yet; the
+    message names the command that makes it.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class ProjectResults:
 
     @cached_property
     def files(self) -> Results:
-        """Where every result lies."""
+        """The path of every result."""
         return Results(self.project.project.output)
 
     @property
@@ -79,7 +79,7 @@ class ProjectResults:
 
     @property
     def classes(self) -> pd.DataFrame:
-        """The true class of every cell, as the gate gave it."""
+        """The true class of every cell, from the gate."""
         return self._table(self.files.folder("gate", "GT_data.csv"), "gate")
 
     @property
@@ -104,9 +104,9 @@ class ProjectResults:
         plate, field : str
             E.g. ``rep1`` and ``B-02-01``.
         kind : str, optional
-            ``nuclei`` or ``cells``; default what is classified.
+            ``nuclei`` or ``cells``; default: the classified objects.
         aligned : bool
-            Only the cells that every ground-truth round shows, where there is such a round.
+            Only the cells that are visible in every ground-truth round, if there are any rounds.
         """
         from nucprof.io.images import read_labels
 
@@ -118,7 +118,7 @@ class ProjectResults:
     def image(self, plate: str, field: str, round_name: str = CP_ROUND) -> np.ndarray:
         """The channels of a field in the order of the project file, ``(C, H, W)``.
 
-        A ground-truth round is the one that was brought onto the Cell Painting frame.
+        Ground-truth rounds are read as aligned to the Cell Painting frame.
         """
         from nucprof.io.images import read_channels, read_image
 
@@ -153,12 +153,12 @@ class ProjectResults:
         return read_stack(folder / plate / f"{name}.tif"), own["Metadata_ROI_img_name"].tolist()
 
     def metrics(self, method: str, name: str = "default") -> dict[str, Any]:
-        """How good a classifier is: ``method`` is ``rf`` or ``cnn``."""
+        """Metrics of a classifier: ``method`` is ``rf`` or ``cnn``."""
         path = self.files.folder("train", method, name, "metrics.json")
         return dict(read_json(self._file(path, f"train {method}")))
 
     def predictions(self, method: str, name: str = "default") -> pd.DataFrame:
-        """What a classifier said of the cells of wells that it had not seen."""
+        """The predictions of a classifier for the cells of unseen wells."""
         path = self.files.folder("train", method, name, "predictions.csv")
         return self._table(path, f"train {method}")
 
@@ -181,7 +181,7 @@ class ProjectResults:
         return read_table(self._file(path, command))
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the stages and what they counted."""
+        """Display in a notebook: the stages and their counts."""
         rows = [
             f"<tr><td>{escape(name)}</td><td>{escape(record.status)}</td>"
             f"<td>{escape(', '.join(f'{k}: {v}' for k, v in record.counts.items()))}</td></tr>"

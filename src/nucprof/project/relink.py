@@ -1,4 +1,4 @@
-"""Finding a project's images again after they were moved, by their content."""
+"""Find a project's images after they were moved, and check their content."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Place = tuple[str, str]
 
 
 def relink(path: Path, painted: Sequence[str], rounds: Sequence[str]) -> list[str]:
-    """Point a project file to the folders in which its images are now.
+    """Change a project file to the new folders of its images.
 
-    Every file that was processed must lie in the new folder under its name and hold what it held;
-    the project file is written only then.
+    The project file is only written if every processed file is in the new folder, with the same
+    name and content.
 
     Parameters
     ----------
     path : Path
         The project file.
     painted : sequence of str
-        New Cell Painting folders: ``DIR`` where there is one plate, else ``PLATE=DIR``.
+        New Cell Painting folders: ``DIR`` if there is one plate, else ``PLATE=DIR``.
     rounds : sequence of str
         New folders of rounds: ``ROUND=DIR`` or ``PLATE/ROUND=DIR``.
 
@@ -42,7 +42,7 @@ def relink(path: Path, painted: Sequence[str], rounds: Sequence[str]) -> list[st
     Raises
     ------
     UserError
-        A name is unknown, nothing has been listed, or files are missing or hold something else.
+        A name is unknown, nothing has been listed, or files are missing or have another content.
     """
     project = load_project(path, check_folders=False)
     run = Run(project)
@@ -62,7 +62,7 @@ def relink(path: Path, painted: Sequence[str], rounds: Sequence[str]) -> list[st
 
 
 def _named(project: Project, texts: Sequence[str], round_name: str) -> dict[Place, Path]:
-    """Plate and round of every new folder; ``round_name`` is empty where the text names it."""
+    """Plate and round of every new folder; ``round_name`` is empty if the text contains it."""
     found = {}
     for text in texts:
         name, equals, folder = text.rpartition("=")
@@ -85,7 +85,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _fingerprints(run: Run) -> dict[Path, Fingerprint]:
-    """What every image held when it was last read."""
+    """The hash of every image when it was last read."""
     return {
         Path(path): Fingerprint(*known)
         for stage in _READ_IMAGES
@@ -96,7 +96,7 @@ def _fingerprints(run: Run) -> dict[Path, Fingerprint]:
 
 
 def _listed(project: Project, run: Run, place: Place) -> dict[Path, Path]:
-    """Files of a round as they were listed -> their place below the round's folder."""
+    """Listed files of a round -> their path below the round's folder."""
     plate = next(p for p in project.plates if p.name == place[0])
     old = plate.cell_painting if place[1] == CP_ROUND else plate.ground_truth[place[1]]
     paths = {
@@ -122,6 +122,6 @@ def _refuse_others(
     ]
     if other:
         raise UserError(
-            f"{new}: {len(other)} of {len(files)} files hold something else than what was "
+            f"{new}: {len(other)} of {len(files)} files differ from the files that were "
             f"processed: {some(other)}. To process them, edit the folder in the project file."
         )

@@ -1,9 +1,9 @@
 """What every stage would do, and why, for ``nucprof status`` and dry runs.
 
-To plan a plate of thousands of fields takes seconds; to check the size and time of all its files
-takes a fraction of one. The answer is therefore kept beside the manifest, with the size and time of
-every file and folder that it depends on. It is used again as long as these, the settings and the
-version of nucprof are the same.
+Planning a plate of thousands of fields takes seconds; checking the size and time of all its files
+takes a fraction of a second. The result is therefore stored next to the manifest, with the size
+and time of every file and folder on which it depends. It is used again as long as these, the
+settings and the version of nucprof are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nucprof.stages import STAGES
 from nucprof.stages.base import Stage
 from nucprof.version import __version__
 
-if TYPE_CHECKING:  # numpy would take half of the time of `nucprof status`
+if TYPE_CHECKING:  # importing numpy would take half of the time of `nucprof status`
     from nucprof.run.pipeline import Run
     from nucprof.run.plan import Assessment
 
@@ -42,14 +42,14 @@ class State:
 
 
 def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, str]]:
-    """What each stage would do, and why; stages behind one that runs are said to follow it."""
+    """What each stage would do, and why; stages after one that will run are reported as such."""
     return [(stage, state.text) for stage, state in _states(stages, run, force=force)]
 
 
 def recall(project: Project, results: Results) -> dict[str, str]:
-    """States by stage as they were kept; empty where anything that they depend on has changed.
+    """Stored states by stage; empty if anything on which they depend has changed.
 
-    The state of a blocked stage is never kept.
+    The state of a blocked stage is never stored.
     """
     try:
         held = json.loads(results.states.read_text(encoding="utf-8"))
@@ -62,9 +62,9 @@ def recall(project: Project, results: Results) -> dict[str, str]:
 
 
 def remember(run: Run) -> list[tuple[Stage, str]]:
-    """Find out what every stage would do, and keep it for :func:`recall`.
+    """Find out what every stage would do, and store it for :func:`recall`.
 
-    Nothing is kept where a file has changed meanwhile.
+    Nothing is stored if a file has changed in the meantime.
     """
     began = time.time_ns()
     found = _states(STAGES, run)
@@ -88,7 +88,7 @@ def remember(run: Run) -> list[tuple[Stage, str]]:
 
 
 def _key(project: Project) -> str:
-    """What decides the states beside files: settings, program and machine."""
+    """What else decides the states, besides files: settings, program and machine."""
     stages = [[stage.name, stage.version] for stage in STAGES]
     settings = project.model_dump(mode="json")
     execution = settings.pop("execution")
@@ -98,7 +98,7 @@ def _key(project: Project) -> str:
 
 
 def _size_and_time(path: str) -> list[int] | None:
-    """Size and time of a file; time of a folder, as names come and go; None where there is none."""
+    """Size and time of a file; time of a folder, which changes with its names; None if missing."""
     try:
         status = os.stat(path)
     except OSError:

@@ -40,7 +40,8 @@ def name_positions(
     -----
     For a file with one position, the file name has priority over the name of the position. For
     several positions, their own wells have priority, unless the file name names another well ("P1"
-    may be a position, not a well); otherwise sites are numbered by order in the well of the file's name.
+    may be a position, not a well); otherwise sites are numbered by order in the well of the file
+    name.
     """
     if len(info.positions) == 1 and parsed is not None:
         return [Named(0, parsed)]

@@ -340,7 +340,7 @@ class TestErrors:
         folder = plate.cp if mode == "move" else plate.root / "results" / "raw" / "p" / "CP"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "B-03-01.tif").mkdir()
-        refused("these names are taken, nothing was renamed")
+        refused("these names exist already, nothing was renamed")
         assert (
             sorted(p.name for p in folder.iterdir() if p.is_file() and "Well" not in p.name) == []
         )
@@ -427,7 +427,7 @@ class TestMove:
         write(moved.cp, {jobs("B02"): (9, 9)})
         before = snapshot(moved.root)
         assert moved.command("--undo") == 2
-        assert "these names are taken, nothing was moved" in capsys.readouterr().err
+        assert "these names exist already, nothing was moved" in capsys.readouterr().err
         assert snapshot(moved.root) == before
 
     def test_after_undo_the_stage_runs_again(self, moved, capsys):

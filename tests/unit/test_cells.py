@@ -103,5 +103,5 @@ def test_refusals():
     cells = np.ones((4, 4), np.uint16)
     with pytest.raises(DataError, match="nuclear channel"):
         match_cells(cells, None, None)
-    with pytest.raises(FieldError, match="two images"):
+    with pytest.raises(FieldError, match="different images"):
         match_cells(cells, np.ones((4, 5), np.uint16))

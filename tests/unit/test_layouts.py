@@ -230,7 +230,7 @@ class TestWorkbooks:
         tracemalloc.start()
         try:
             if value == "x":
-                with pytest.raises(UserError, match="'x' stands in row 1048576, column 16384"):
+                with pytest.raises(UserError, match="'x' is in row 1048576, column 16384"):
                     read_layout(path)
             else:
                 assert as_text(read_layout(path)) == WELLS
@@ -274,7 +274,7 @@ def test_what_is_refused_shows_the_forms(tmp_path, content, told):
         assert FORMS in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "told"), [("l.xls", "save it as .xlsx"), ("l.csv", "no text")])
+@pytest.mark.parametrize(("name", "told"), [("l.xls", "save it as .xlsx"), ("l.csv", "not a text file")])
 def test_files_of_another_kind(tmp_path, name, told):
     (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\x00\x00")
     with pytest.raises(UserError, match=re.escape(told)):

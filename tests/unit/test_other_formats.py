@@ -36,7 +36,7 @@ class TestPng:
     def test_a_palette_is_refused(self, tmp_path):
         plane = np.arange(H * W, dtype=np.uint8).reshape(H, W)
         Image.fromarray(plane).convert("P").save(tmp_path / "a.png")
-        with pytest.raises(FieldError, match="whose values are no intensities"):
+        with pytest.raises(FieldError, match="whose values are not intensities"):
             read_image(tmp_path / "a.png")
 
     def test_cut_short(self, tmp_path):

@@ -152,7 +152,7 @@ class TestOmeSets:
         write(tmp_path, names, {(0, 0): (0, 0), (0, 1): (1, 0)})
         (tmp_path / names[gone]).unlink()
         for read in (read_image, describe):
-            with pytest.raises(FieldError, match=f"not complete: {names[gone]} not beside it"):
+            with pytest.raises(FieldError, match=f"not complete: {names[gone]} are missing"):
                 read(tmp_path / names[1 - gone])
 
     def test_a_missing_companion_of_metadata(self, tmp_path):

@@ -17,7 +17,8 @@ from nucprof.config.setting import Section
 _WIDTH = 100
 _HEAD = """\
 # A nucprof project file with every key. Only [project], [[plates]] and [channels] are required: all
-# else shows its default, so delete what you do not change. Keys without one are commented out.
+# other keys show their default; delete those that you do not change. Keys without default are
+# commented out.
 # Precedence: command line > environment (NUCPROF_SEGMENT__PMIN=2) > this file > default.
 # Relative paths are relative to this file. Made from the settings models; do not edit by hand.
 
@@ -32,7 +33,7 @@ layout = "rep1/layout.xlsx"   # sheet "Culture": row letters down, column number
 EdU_BrdU = "rep1/GT"
 
 [channels]
-cell_painting = ["DAPI", "FITC", "Cy3", "Cy5"]   # in the order in which the files hold them
+cell_painting = ["DAPI", "FITC", "Cy3", "Cy5"]   # in the order of the files
 nuclei = "DAPI"
 [channels.ground_truth]
 EdU_BrdU = ["EdU", "BrdU"]    # a round may or may not repeat the nuclear stain

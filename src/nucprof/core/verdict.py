@@ -72,7 +72,7 @@ def doubt(found: Registration, model: Model) -> str:
     if near_zero and found.is_translation and found.others < FEWEST_OTHERS:
         return (
             "its shift is 0, where dust and specks of the camera match in any two images, and the "
-            "plate has too few other wells to tell those from nuclei"
+            "plate has too few other wells to distinguish these from nuclei"
         )
     return ""
 

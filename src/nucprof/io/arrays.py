@@ -36,4 +36,6 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[NDArray]:
         with np.load(path, allow_pickle=False) as archive:
             return [archive[name] for name in names]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}). Delete it; it is then made again.") from None
+        raise UserError(
+            f"{path} is damaged ({error}). Delete it; the next run makes it again."
+        ) from None

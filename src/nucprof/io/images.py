@@ -269,7 +269,7 @@ def read_labels(path: Path) -> np.ndarray:
         raise FieldError(f"{path} has {planes.shape[0]} planes; a label image has one.")
     labels: np.ndarray = planes[0]
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
-        raise FieldError(f"{path} holds fractions; a label image holds whole numbers.")
+        raise FieldError(f"{path} holds fractions; a label image must have whole numbers.")
     if labels.min(initial=0) < 0:
         raise FieldError(f"{path} holds negative labels; labels are 1 or above, 0 is background.")
     if labels.max(initial=0) > np.iinfo(np.uint32).max:

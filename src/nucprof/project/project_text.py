@@ -53,7 +53,7 @@ def project_text(
         f"output = {quoted(_output(root, plates))}",
         "",
         *(line for plate in plates for line in (*_plate(plate, root), "")),
-        "[channels]   # in the order in which the files hold them",
+        "[channels]   # in the order in which they are stored in the files",
         f"cell_painting = {_list(painted.names)}   # {painted.source}",
         f"nuclei = {quoted(nuclei[0])}   # {nuclei[1]}",
     ]

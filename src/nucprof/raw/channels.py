@@ -75,7 +75,7 @@ def other_pixels(found: RoundFiles, painted_um: float | None) -> list[str]:
     if bool(own) != bool(painted_um):
         return [
             f"{found.round.text}: only one of this round and Cell Painting has a known pixel size; "
-            "both are taken to be the same"
+            "the other is assumed to have the same"
         ]
     return []
 
@@ -116,8 +116,8 @@ def field_sources(
         planes_held = infos[images[0].path].planes
         if planes_held != 1:
             raise ProjectError(
-                f"{r.text}: {images[0].path.name} holds {planes_held} planes, but by its name "
-                f"that it is channel {channel} alone. Save it as a single plane."
+                f"{r.text}: {images[0].path.name} holds {planes_held} planes, but its name "
+                f"says that it is channel {channel} alone. Save it as a single plane."
             )
         assigned[channel] = _source(images, 0, infos, choice)
     return assigned

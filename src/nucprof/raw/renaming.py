@@ -75,7 +75,7 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
         | {str(t) for s, t in todo if t.exists() and not os.path.samefile(s, t)}
     )
     if taken:
-        raise ProjectError(f"rename: these names are taken, nothing was renamed: {_few(taken)}")
+        raise ProjectError(f"rename: these names exist already, nothing was renamed: {_few(taken)}")
     if mode == "move":
         before = read_json(log) if log.exists() else {}
         write_json(log, before | {str(target): str(source) for source, target in todo})
@@ -127,7 +127,7 @@ def undo_moves(log: Path, folders: Collection[Path]) -> int:
     taken = [str(old) for new, old in moved.items() if new.exists() and old.exists()]
     if taken:
         raise ProjectError(
-            f"rename --undo: these names are taken, nothing was moved: {_few(taken)}"
+            f"rename --undo: these names exist already, nothing was moved: {_few(taken)}"
         )
     count = 0
     for new, old in reversed(moved.items()):  # a file moved twice goes back in two steps

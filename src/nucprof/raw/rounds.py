@@ -244,7 +244,7 @@ def _refuse_collisions(r: Round, fields: Fields, pattern: NamePattern) -> None:
             raise ProjectError(
                 f"{r.text}: {len(files)} files would all be field {key} (pattern "
                 f"'{pattern.name}'): {names}. Separate them, or give rename.pattern the groups "
-                "'site', 'channel', 'z' or 't' that tell them apart."
+                "'site', 'channel', 'z' or 't' that distinguish them."
             )
 
 
@@ -275,7 +275,7 @@ def _harmony(r: Round) -> HarmonyIndex | None:
     try:
         return read_harmony(r.folder)
     except ValueError as error:
-        raise ProjectError(f"{r.text}: {error}. Move it away to go on without it.") from None
+        raise ProjectError(f"{r.text}: {error}. Move it away to continue without it.") from None
 
 
 def unpaired(read: Sequence[RoundFiles]) -> list[str]:

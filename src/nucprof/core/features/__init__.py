@@ -266,7 +266,7 @@ def _box_runs(centroids: FloatArray, size: int, shape: tuple[int, ...]) -> Runs:
     if not ((centroids > -0.5) & (centroids < limits - 0.5)).all():
         raise FieldError(
             f"a centroid lies outside the image of {shape[0]} x {shape[1]} pixels; "
-            "centroids and image must be of the same field"
+            "centroids and image must belong to the same field"
         )
     origin = box_start(centroids, size)
     begin, end = np.maximum(origin, 0), np.minimum(origin + size, limits)

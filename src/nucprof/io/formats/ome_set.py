@@ -95,7 +95,7 @@ def images_of_set(file: Any, path: Path, ome: OmeSet) -> TiffImages:
         if not master.is_file():
             raise FieldError(
                 f"{path} is a part of an OME-TIFF set: the file {ome.master} that describes it is "
-                "not beside it. Copy the whole set into one folder."
+                "not in its folder. Copy the whole set into one folder."
             )
         ome = _read_master(master)
     # a renamed file keeps its UUID
@@ -139,7 +139,7 @@ def _refuse_missing(path: Path, image: OmeImage, files: Mapping[str, Path]) -> N
     if gone:
         raise FieldError(
             f"{path} is a part of an OME-TIFF set that is not complete: {', '.join(gone[:3])}"
-            f"{' ...' if len(gone) > 3 else ''} not beside it. Copy the whole set into one folder."
+            f"{' ...' if len(gone) > 3 else ''} are missing. Copy the whole set into one folder."
         )
     lengths = image.lengths
     if len(image.pages) < lengths["T"] * lengths["Z"] * lengths["C"] // image.samples:

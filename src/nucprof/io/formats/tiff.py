@@ -115,7 +115,7 @@ def _open(path: Path) -> Iterator[TiffImages]:
             )
         if len(series) != 1 and not ome.images:
             raise FieldError(
-                f"{path} holds {len(series)} separate images that nothing names; export one "
+                f"{path} holds {len(series)} separate images without names; export one "
                 "image per file, or an OME-TIFF."
             )
         if any(page is None for one in series for page in one.pages):

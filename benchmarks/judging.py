@@ -4,6 +4,7 @@
     python -m benchmarks.judging intervals
     python -m benchmarks.judging padding PROJECT
     python -m benchmarks.judging maps PROJECT
+    python -m benchmarks.judging curve PROJECT
 
 ``chance``: experiments in which the classes do not differ and wells do; how often a forest's
 macro-F1 exceeds 0.6, and how often the permutation test calls it better than chance at 5%.
@@ -17,17 +18,22 @@ crop. How many are called another class than in the whole field, with zeros and 
 
 ``maps``: the deletion test of the shipped maps on unseen cells, beside random maps, Grad-CAM on the
 same layer, and occlusion by squares of a quarter of the crop.
+
+``curve``: macro-F1 of the project's network learnt from 15 cells a class, in as many epochs as the
+full run (as before) and in as many steps (now).
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nucprof.config.by_mode import crop_kind
 from nucprof.plate.columns import CELL, PLATE, TARGET, WELL
 
 
@@ -156,7 +162,7 @@ def padding(args: argparse.Namespace) -> None:
     def called(pixels: np.ndarray, boxes: np.ndarray | None = None) -> np.ndarray:
         held = CropsInMemory(pixels, RealPixels(boxes))
         inputs = InputPath(held, crop_limits(held), model.image_size, "cpu")
-        return model.logits(inputs).argmax(axis=1)
+        return np.asarray(model.logits(inputs).argmax(axis=1))
 
     print(f"{len(whole)} cells, each with its field ending on all four sides in turn")
     print("columns beyond | offset | zeros, limits of all pixels | edge, limits of real pixels")
@@ -179,8 +185,8 @@ def padding(args: argparse.Namespace) -> None:
 def maps(args: argparse.Namespace) -> None:
     """Fall of the margin when the 20% of the pixels with most attention are removed."""
     import torch
-    from nucprof.learn.device import predict_logits
 
+    from nucprof.learn.cnn.device import predict_logits
     from nucprof.learn.cnn.gradcam import attention_maps, deletion, random_maps
 
     opened = _opened(args.project)
@@ -213,7 +219,8 @@ def _gradcam(network: Any, inputs: Any, numbers: np.ndarray, classes: np.ndarray
 
     from nucprof.learn.cnn.gradcam import layer_to_explain
 
-    layer, kept = layer_to_explain(network, inputs.crops.shape[1], inputs.size), {}
+    layer = layer_to_explain(network, inputs.crops.shape[1], inputs.size)
+    kept: dict[str, torch.Tensor] = {}
     hook = layer.register_forward_hook(lambda _, __, out: kept.update(out=out))
     chosen = network(inputs.prepare(numbers)).gather(1, torch.from_numpy(classes)[:, None])
     (gradient,) = torch.autograd.grad(chosen.sum(), kept["out"])
@@ -231,7 +238,7 @@ def _occlusion(network: Any, inputs: Any, numbers: np.ndarray, classes: np.ndarr
     side, step = inputs.size // 4, inputs.size // 8
 
     def margin(shown: torch.Tensor) -> torch.Tensor:
-        logits = network(shown)
+        logits: torch.Tensor = network(shown)
         return logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).amax(dim=1)
 
     before, mean = margin(crops), crops.mean(dim=(2, 3), keepdim=True)
@@ -244,6 +251,40 @@ def _occlusion(network: Any, inputs: Any, numbers: np.ndarray, classes: np.ndarr
             heat[:, here[0], here[1]] += (before - margin(hidden))[:, None, None]
             times[here] += 1
     return np.asarray((heat / times).relu().numpy())
+
+
+def curve(args: argparse.Namespace) -> None:
+    """A point of the learning curve in two ways."""
+    from nucprof.config import load_project
+    from nucprof.io.results import Results
+    from nucprof.io.tables import read_table
+    from nucprof.learn.cells import add_true_class, choose_cells, gate_table, training_of
+    from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops
+    from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+    from nucprof.learn.cnn.studies import learning_curve
+    from nucprof.learn.cnn.train import TrainingSettings
+    from nucprof.plate.keys import CP_ROUND
+
+    project = load_project(args.project)
+    results, section = Results(project.project.output), project.train.cnn
+    table = add_true_class(read_table(results.features(CP_ROUND)), gate_table(results))
+    cells, _, culture = choose_cells(table, training_of(project))
+    kind = crop_kind(project)
+    crops = open_cells_crops(
+        cells, crop_files(project, results)[0], list(range(len(kind.channels))), masked=kind.masked
+    )
+    training = TrainingSettings(
+        epochs=section.epochs, batch_size=section.batch_size, learning_rate=section.learning_rate
+    )
+    settings = CnnSettings(training, section.architecture, section.image_size)
+    more: dict[str, Any] = {"culture": culture, "device": "cpu"}
+    fewer = replace(settings, sample=args.cells, repeats=3)
+    before = evaluate_cnn(cells, crops, kind, fewer, **more).metrics
+    print(f"epochs of the full run: {before['f1_macro']:.3f} ± {before['f1_macro_std']:.3f}")
+    now = learning_curve(cells, crops, kind, settings, [args.cells], **more)
+    print(
+        f"steps of the full run: {now['f1_macro'].mean():.3f} ± {now['f1_macro'].std(ddof=0):.3f}"
+    )
 
 
 def main() -> None:
@@ -266,6 +307,10 @@ def main() -> None:
     part.add_argument("--cells", type=int, default=110)
     part.add_argument("--occlusion", action="store_true")
     part.set_defaults(run=maps)
+    part = parts.add_parser("curve")
+    part.add_argument("project", type=Path)
+    part.add_argument("--cells", type=int, default=15)
+    part.set_defaults(run=curve)
     args = parser.parse_args()
     args.run(args)
 

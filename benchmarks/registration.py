@@ -18,7 +18,9 @@ from scipy import fft
 from skimage.registration import phase_cross_correlation
 from threadpoolctl import threadpool_limits
 
-from nucprof.core import correlation, registration
+from nucprof.core import moving as moving_images
+from nucprof.core import registration
+from nucprof.core.search import Search
 
 SHAPE = (512, 512)
 MARGIN = 80
@@ -143,13 +145,11 @@ def _steps(size: int) -> list[tuple[str, float, float]]:
     backward, _ = median_of(lambda: fft.irfft2(half))
     bare = 2 * forward + backward
     whole, found = median_of(lambda: registration.estimate_shift(fixed, moving))
-    planes = correlation.clean(fixed), correlation.clean(moving)
-    assert planes[0] is not None
-    assert planes[1] is not None
-    search = registration._Search.of(planes[0], planes[1], 200, 0.5, 1)
+    search = Search.of(fixed, moving, 200, 0.5, 1)
+    assert search is not None
     null, _ = median_of(lambda: search.null(14, np.random.default_rng(0)))
     image, shift = np.stack([moving] * 3), (found.shift_y, found.shift_x)
-    move, _ = median_of(lambda: registration.shift_image(image, shift, shape))
+    move, _ = median_of(lambda: moving_images.shift_image(image, shift, shape))
     theirs, _ = median_of(lambda: phase_cross_correlation(fixed, moving, upsample_factor=20), 3)
     rows = {
         "three bare transforms (2 rfft2, 1 irfft2)": bare,

@@ -34,9 +34,9 @@ CLASSES = ("astro", "neuro")
 def make_context(tmp_path, *, name="default", **sections):
     project = Project(
         project={"name": "test", "output": tmp_path / "results"},
-        plates=[{"name": "p1", "cell_painting": tmp_path, "ground_truth": {"R": tmp_path}}],
         channels={"cell_painting": ["DNA", "GFP"], "nuclei": "DNA", "ground_truth": {"R": ["m"]}},
-        **{"crop": {"patch_size": SIZE}, "train": {"cnn": {
+        **{"plates": [{"name": "p1", "cell_painting": tmp_path, "ground_truth": {"R": tmp_path}}],
+           "crop": {"patch_size": SIZE}, "train": {"cnn": {
             "architecture": "resnet18", "image_size": 32, "epochs": 2, "batch_size": 16,
             "learning_rate": 1e-3,
         }}, "embed": {"method": "pca"}, "execution": {"device": "cpu"}} | sections,
@@ -287,3 +287,25 @@ def test_what_decides_a_network_is_in_its_definition(tmp_path):
 
     assert definition(execution={"device": "cuda"}) == definition()
     assert definition(train={"seeds": [1]}) != definition(train={})
+
+
+def test_a_network_scaled_by_reference_wells_serves_every_stage(tmp_path):
+    network = {"architecture": "resnet18", "image_size": 32, "epochs": 1, "batch_size": 16,
+               "normalise": "plate"}  # fmt: skip
+    layout = tmp_path / "layout.csv"
+    layout.write_text(",2,3,4,5\nD,co-culture,co-culture,astro,neuro\n")
+    plates = [{"name": "p1", "cell_painting": tmp_path, "ground_truth": {"R": tmp_path},
+               "layout": layout}]  # fmt: skip
+    named = {"plates": plates, "train": {"cnn": network}, "gradcam": {"per_class": 2}}
+    named["predict"] = {"model": tmp_path / "results/train/cnn/default", "bootstrap": 100}
+    context = make_context(tmp_path, **named)
+    write_plate(context, tmp_path)
+    run(train_cnn, context)
+    about = json.loads((tmp_path / "results/train/cnn/default/model.json").read_text())
+    assert about["cultures"] == ["astro", "neuro"]
+    for stage in (embed_stage, gradcam, predict):
+        assert layout in stage.plan(context).jobs[0].inputs
+        run(stage, context)
+    layout.write_text(",2,3,4,5\nD,co-culture,co-culture,astro,\n")
+    with pytest.raises(DataError, match="plate p1 has no reference well of neuro"):
+        run(predict, make_context(tmp_path, **named))

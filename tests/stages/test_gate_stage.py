@@ -116,6 +116,14 @@ def test_filters_drop_cells_with_their_reason(job, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_filters_that_leave_no_cell_are_named(job) -> None:
+    settings = GateSettings(
+        classes={"A": "EdU"}, cutoffs={"EdU": 1}, filters={"Nuclei_AreaShape_Area": (1e9, None)}
+    )
+    with pytest.raises(DataError, match="no cell is left"):
+        gate.work(job(settings))
+
+
 def test_an_unknown_filter_names_the_nearest_feature(job) -> None:
     with pytest.raises(ProjectError, match="did you mean 'Nuclei_AreaShape_Area'"):
         gate.work(job(GateSettings(filters={"Nuclei_AreaShape_Are": (1, 2)})))

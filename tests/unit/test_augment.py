@@ -119,18 +119,16 @@ def test_a_flat_channel_is_zero_and_not_missing():
     assert normalise(flat, percentiles(flat)).abs().max() == 0
 
 
-def test_plate_limits_keep_intensity_and_come_from_the_training_part():
-    dim, bright = np.full((2, 1, 4, 4), 10.0), np.full((2, 1, 4, 4), 1000.0)
-    ramp = np.linspace(0, 1, 16).reshape(4, 4)
-    crops = np.concatenate([dim + ramp, bright + ramp]).astype(np.float32)
-    plates = np.array(["a", "a", "a", "b"])
-    limits = plate_limits(CropsInMemory(crops), plates, np.array([True, False, True, False]))
-    scaled = normalise(torch.from_numpy(crops), torch.from_numpy(limits))
-    assert scaled[1].max() < 0.01
-    assert scaled[2].min() > 0.99
-    np.testing.assert_allclose(limits[0], limits[1])
-    # plate b has no training crop: its own is all there is
-    np.testing.assert_allclose(limits[3, 0], [1000, 1001], atol=0.01)
+def test_plate_limits_keep_intensity_and_every_culture_counts_alike():
+    values = [0.0, 10.0, 10.0, 10.0, 1000.0]
+    crops = CropsInMemory(np.stack([np.full((1, 4, 4), v, np.float32) for v in values]))
+    plates, cultures = np.array(["p", "p", "p", "p", "q"]), np.array(list("abbba"))
+    limits = plate_limits(crops, np.arange(5), plates, cultures)
+    # of plate p half the pixels are 0 and half 10, however many wells each culture has
+    np.testing.assert_allclose(limits["p"], [[0, 10]])
+    np.testing.assert_allclose(limits["q"], [[1000, 1000]])
+    without = plate_limits(crops, np.array([1, 2]), plates[:2], cultures[1:3])
+    np.testing.assert_allclose(without["p"], [[10, 10]])
 
 
 def test_limits_of_a_crop_at_the_edge_are_those_of_its_real_pixels():
@@ -160,8 +158,8 @@ def test_limits_of_a_masked_crop_are_those_of_its_cell():
     held = CropsInMemory(crops, RealPixels(real_boxes(centre, 16, (20, 20)), masked=True))
     expected = np.percentile(image[:, 3:12, 0:6].reshape(2, -1), [0.1, 99.9], axis=1).T
     np.testing.assert_allclose(crop_limits(held)[0], expected, rtol=1e-5)
-    whole = plate_limits(held, np.array(["p"]), np.array([True]))
-    np.testing.assert_allclose(whole[0], expected, rtol=1e-5)
+    whole = plate_limits(held, np.array([0]), np.array(["p"]), np.array(["a"]))
+    np.testing.assert_allclose(whole["p"], expected, rtol=1e-5)
     empty = CropsInMemory(np.zeros((1, 2, 4, 4), np.uint16), RealPixels(masked=True))
     np.testing.assert_array_equal(crop_limits(empty), 0)
 

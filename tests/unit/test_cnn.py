@@ -203,7 +203,7 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(inputs):
     assert trained.batch_size == 4
     assert [line for line in lines if "out of memory" in line] == trained.warnings
     assert trained.warnings[-1] == "out of memory: going on with batches of 4 crops"
-    # every crop of every epoch was learnt from, and none alone
+    # every crop of every epoch was learned from, and none alone
     assert sum(network.seen) == 4 * 40
     assert min(network.seen) >= 2
 

@@ -9,14 +9,16 @@ import torch
 from torch import nn
 
 from nucprof.config.by_mode import CropKind
-from nucprof.errors import ModelError
+from nucprof.errors import DataError, ModelError
 from nucprof.learn.cnn import evaluate as cnn_evaluate
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
 from nucprof.learn.cnn.model import load_cnn
+from nucprof.learn.cnn.references import ReferenceCrops
+from nucprof.learn.cnn.studies import SomeChannels
 from nucprof.learn.cnn.train import TrainingSettings
 from nucprof.learn.split import split_wells
-from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL
+from nucprof.plate.columns import CELL, DENSITY, PLATE, REFERENCE, TARGET, WELL
 
 SIZE = 12
 KIND = CropKind(("DNA", "GFP"), "nucleocentric", SIZE, False)
@@ -120,10 +122,10 @@ def test_repeats_share_the_split_and_not_the_weights():
 
 
 def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
-    learnt = []
+    learned = []
 
     def spy(network, inputs, train, validation, training, **more):
-        learnt.append((train.numbers, training))
+        learned.append((train.numbers, training))
         return original(network, inputs, train, validation, training, **more)
 
     original = cnn_evaluate.train_network
@@ -133,7 +135,7 @@ def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
     result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
     assert [run["n_train"] for run in result.metrics["seeds"]] == [8, 8]
     chosen = []
-    for numbers, training in learnt:
+    for numbers, training in learned:
         assert len(numbers) == 48  # as without per_class: 3 steps of 16 in the only epoch
         assert training == few.training
         cells, times = np.unique(numbers, return_counts=True)
@@ -238,20 +240,56 @@ def test_broken_or_foreign_model_files_are_refused(result, tmp_path):
         load_cnn(tmp_path)
 
 
-def test_plate_wide_normalisation_is_fitted_on_the_training_part(monkeypatch):
-    seen = []
+QUICK = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), normalise="plate",
+                    architecture="resnet18", image_size=32)  # fmt: skip
 
-    def spy(crops, plates, fitted_on, **more):
-        seen.append(fitted_on)
-        return original(crops, plates, fitted_on, **more)
 
-    original = cnn_evaluate.plate_limits
-    monkeypatch.setattr(cnn_evaluate, "plate_limits", spy)
-    quick = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), normalise="plate",
-                        architecture="resnet18", image_size=32)  # fmt: skip
-    result = evaluate_cnn(CELLS, CROPS, KIND, quick, culture="mixed", device="cpu")
-    train = set(result.split["well"][result.split["part"] == "train"])
-    np.testing.assert_array_equal(seen[0], CELLS[WELL].isin(train))
+def reference_crops(classes=("astro", "neuro")):
+    """Monocultures: one well of each class."""
+    parts = [plate(wells=1, row=r, classes=(name,)) for r, name in zip("BC", classes, strict=True)]
+    cells = pd.concat([cells for cells, _ in parts], ignore_index=True)
+    crops = CropsInMemory(np.concatenate([crops.array for _, crops in parts]))
+    return ReferenceCrops(cells.assign(**{REFERENCE: cells[TARGET]}), crops)
+
+
+def test_plate_wide_limits_come_from_reference_wells_alone():
+    reference = reference_crops()
+    model = evaluate_cnn(
+        CELLS, CROPS, KIND, QUICK, culture="mixed", device="cpu", reference=reference
+    ).model
+    assert model.cultures == ["astro", "neuro"]
+    plates = CELLS[PLATE].to_numpy(dtype=str)
+    whole = model.logits(model.inputs(CROPS, plates, "cpu", reference))
+    # a well of one class alone looks as its cells look among others
+    pure = np.flatnonzero((CELLS[TARGET] == "neuro").to_numpy())
+    alone = model.logits(
+        model.inputs(CropsInMemory(CROPS.array[pure]), plates[pure], "cpu", reference)
+    )
+    np.testing.assert_allclose(alone, whole[pure], rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="plate rep1 has no reference well of astro, neuro"):
+        model.inputs(CROPS, plates, "cpu")
+    with pytest.raises(DataError, match="plate rep1 has no reference well of any culture"):
+        evaluate_cnn(CELLS, CROPS, KIND, QUICK, culture="mixed", device="cpu")
+
+
+def test_logits_are_the_same_where_the_channels_are_in_another_order(result):
+    model = result.model
+    swapped = CropKind(("GFP", "other", "DNA"), "nucleocentric", SIZE, False)
+    places = model.check_fits(swapped)
+    stored = CropsInMemory(np.stack(
+        [CROPS.array[:, 1], np.zeros_like(CROPS.array[:, 0]), CROPS.array[:, 0]], axis=1
+    ))  # fmt: skip
+    plates = CELLS[PLATE].to_numpy(dtype=str)
+    found = model.logits(model.inputs(SomeChannels(stored, places), plates, "cpu"))
+    expected = model.logits(model.inputs(CROPS, plates, "cpu"))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_wells_trained_on_are_kept_and_those_tested_are_not(result):
+    kept = {well["well"] for well in result.model.metadata["trained_wells"]}
+    part = result.split.set_index("well")["part"]
+    assert kept == set(part.index[part != "test"])
+    assert result.model.prior.sum() == pytest.approx(1)
 
 
 def test_same_seed_same_model():

@@ -14,7 +14,7 @@ from nucprof.learn.forest.evaluate import evaluate_forest
 from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba, search_shape
 from nucprof.learn.forest.model import ForestModel, load_forest
 from nucprof.learn.split import attach
-from nucprof.plate.columns import CELL, PLATE, TARGET, WELL
+from nucprof.plate.columns import CELL, PLATE, REFERENCE, TARGET, WELL
 
 FEATURES = ["Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Texture_ASM_DNA"]
 
@@ -198,16 +198,68 @@ def test_too_few_wells_for_a_split_still_cross_validates_and_says_so(monkeypatch
         evaluate_forest(MONO, FEATURES, ForestSettings(evaluation="split"), culture="mono")
 
 
+def references(cells):
+    """Monoculture wells of every plate of some cells, moved as these are."""
+    mono = MONO.assign(**{REFERENCE: MONO[TARGET]})
+    return pd.concat([mono.assign(**{PLATE: name}) for name in cells[PLATE].unique()])
+
+
 def test_scaling_by_plate_takes_out_a_plates_brightness(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (40, 50))
     monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
-    bright = MIXED.assign(**{PLATE: "rep2", FEATURES[1]: 100 + 5 * MIXED[FEATURES[1]]})
-    dim = MIXED.assign(**{PLATE: "rep3", FEATURES[1]: -50 + 0.1 * MIXED[FEATURES[1]]})
-    cells = pd.concat([MIXED, bright, dim])
+    light = {"rep1": (0, 1), "rep2": (100, 5), "rep3": (-50, 0.1)}
+
+    def on_plates(cells):
+        parts = [
+            cells.assign(**{PLATE: name, FEATURES[1]: start + gain * cells[FEATURES[1]]})
+            for name, (start, gain) in light.items()
+        ]
+        return pd.concat(parts)
+
+    cells, mono = on_plates(MIXED), on_plates(MONO).assign(**{REFERENCE: list(MONO[TARGET]) * 3})
     plates = ForestSettings(split_unit="plate", scaling="plate")
-    assert evaluate_forest(cells, FEATURES, plates, culture="mixed").metrics["f1_macro"] > 0.85
+    scaled = evaluate_forest(cells, FEATURES, plates, culture="mixed", reference=mono)
+    assert scaled.metrics["f1_macro"] > 0.85
+    assert scaled.model.cultures == list(BOTH)
     unscaled = ForestSettings(split_unit="plate")
     assert evaluate_forest(cells, FEATURES, unscaled, culture="mixed").metrics["f1_macro"] < 0.6
+    with pytest.raises(DataError, match="plate rep1 has no reference well"):
+        evaluate_forest(cells, FEATURES, plates, culture="mixed")
+
+
+def test_a_plate_is_scaled_by_its_reference_wells_whatever_it_holds():
+    settings = ForestSettings(scaling="plate")
+    model = evaluate_forest(
+        MIXED, FEATURES, settings, culture="mixed", reference=references(MIXED)
+    ).model
+    mono = references(MIXED)
+    # 98 of 100 cells are astro: scaled by all cells of its plate, half of them would look neuro
+    rare = pd.concat([
+        plate({"E02": BOTH[:1]}, per_class=98, seed=5),
+        plate({"E03": BOTH[1:]}, per_class=2, seed=6),
+    ])  # fmt: skip
+    likely = model.predict_proba(pd.concat([mono, rare]))[len(mono) :]
+    assert (likely.argmax(axis=1) == 1).mean() < 0.2
+    np.testing.assert_array_equal(
+        likely, model.predict_proba(pd.concat([mono, rare[:50], rare[50:]]))[len(mono) :]
+    )
+    with pytest.raises(DataError, match="plate rep1 has no reference well of astro, neuro"):
+        model.predict_proba(rare)
+
+
+def test_features_of_channel_pairs_are_found_in_either_order():
+    pair = "Nuclei_Correlation_Correlation_DNA_GFP"
+    cells = MIXED.rename(columns={FEATURES[1]: pair})
+    names = [FEATURES[0], pair, FEATURES[2]]
+    model = evaluate_forest(cells, names, ForestSettings(), culture="mixed").model
+    other = cells.rename(columns={pair: "Nuclei_Correlation_Correlation_GFP_DNA"})
+    np.testing.assert_array_equal(model.predict_proba(other), model.predict_proba(cells))
+
+
+def test_the_wells_trained_on_are_kept_with_the_model(result):
+    kept = result.model.metadata["trained_wells"]
+    assert [well["well"] for well in kept] == sorted(MIXED[WELL].unique())
+    assert sum(result.model.prior) == pytest.approx(1)
 
 
 def test_scaling_by_well_takes_out_well_effects_in_mixed_cultures_only():
@@ -227,11 +279,14 @@ def test_missing_values_are_no_error():
 
 def test_model_file_round_trip(tmp_path):
     settings = ForestSettings(scaling="plate")
-    model = evaluate_forest(MIXED, FEATURES, settings, culture="mixed").model
+    reference = references(MIXED)
+    model = evaluate_forest(MIXED, FEATURES, settings, culture="mixed", reference=reference).model
     model.save(tmp_path / "model.skops")
     again = load_forest(tmp_path / "model.skops")
     assert (again.features, again.classes, again.scaling) == (FEATURES, list(BOTH), "plate")
-    np.testing.assert_array_equal(again.predict_proba(MIXED), model.predict_proba(MIXED))
+    assert again.cultures == list(BOTH)
+    cells = pd.concat([MIXED, reference])
+    np.testing.assert_array_equal(again.predict_proba(cells), model.predict_proba(cells))
     assert again.metadata["metrics"]["f1_macro"] == model.metadata["metrics"]["f1_macro"]
     assert {w["well"] for w in again.metadata["unseen_wells"]} == set(MIXED[WELL])
 

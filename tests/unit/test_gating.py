@@ -75,6 +75,9 @@ def test_a_plate_without_monocultures_makes_one_cutoff_for_all() -> None:
     assert "BrdU" in brdu
     even, _ = plates(a=(1.0, ALL), b=(1.1, ALL))
     assert uneven_plates(even, ["EdU", "BrdU"]) == []
+    for column in even.values.values():
+        column -= 52  # a background that was subtracted: lows of about 0 and 5 are no difference
+    assert uneven_plates(even, ["EdU", "BrdU"]) == []
 
 
 def test_a_plate_without_the_round_has_no_cutoff_and_no_classes() -> None:
@@ -110,6 +113,14 @@ def test_only_the_line_without_the_marker_is_named() -> None:
     limits = {"EdU": found.of_cells("EdU", cells)}
     answer = classify(cells.values, limits, rules)
     assert (answer == np.where(kinds == "neuro", "neuro", "undefined")).mean() > 0.99
+
+
+def test_of_a_class_without_a_monoculture_nothing_is_judged() -> None:
+    cells, _ = plates(a=(1.0, ALL))
+    given = {"EdU": 150.0}
+    found = find_cutoffs(cells, {"A": Rule("EdU")}, given, per_plate=False, mixed="co-culture")
+    quality = found.quality["EdU"][""]
+    assert quality.sensitivity.cells == quality.specificity.cells == 0
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class TestReasons:
         assert done.reasons() == {"A-01-03": f"output missing or changed: {out}"}
 
     def test_forced(self, done):
-        assert done.reasons(force=True) == dict.fromkeys(ALL, "forced")
+        assert done.reasons(forced=lambda job: True) == dict.fromkeys(ALL, "forced")
 
     def test_failed_last_time(self, world):
         world.told[0] = "raise"

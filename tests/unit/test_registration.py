@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucprof.core.registration import (
-    estimate_shift,
-    flag_outliers,
-    lost_cells,
-    shift_image,
-    valid_box,
-)
+from nucprof.core.registration import estimate_shift
+from nucprof.core.verdict import flag_outliers
 from nucprof.errors import DataError, FieldError
 
 
@@ -242,80 +237,7 @@ def test_refusals():
         estimate_shift(plane, plane, null_samples=1)
 
 
-# --- moving images -------------------------------------------------------------------------------
-
-
-def moved_reference(image, shift, shape, fill):
-    """Pixel by pixel, straight from the definition."""
-    out, valid = np.full((len(image), *shape), float(fill)), np.zeros(shape, bool)
-    y0, x0 = (int(np.floor(d)) for d in shift)
-    wy, wx = shift[0] - y0, shift[1] - x0
-    for y in range(shape[0]):
-        for x in range(shape[1]):
-            corners = [
-                (y + y0 + j, x + x0 + i, (wy if j else 1 - wy) * (wx if i else 1 - wx))
-                for j in (0, 1)
-                for i in (0, 1)
-            ]
-            used = [(v, u, w) for v, u, w in corners if w > 0]
-            if all(0 <= v < image.shape[1] and 0 <= u < image.shape[2] for v, u, _ in used):
-                valid[y, x] = True
-                out[:, y, x] = sum(image[:, v, u].astype(float) * w for v, u, w in used)
-    return out, valid
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**16),
-    size=st.tuples(st.integers(2, 9), st.integers(2, 9)),
-    shape=st.tuples(st.integers(2, 9), st.integers(2, 9)),
-    quarters=st.tuples(st.integers(-48, 48), st.integers(-48, 48)),
-    dtype=st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]),
-)
-def test_moved_images_equal_the_pixelwise_reference(seed, size, shape, quarters, dtype):
-    image = np.random.default_rng(seed).integers(0, 250, (2, *size)).astype(dtype)
-    shift = quarters[0] / 4, quarters[1] / 4
-    aligned, valid = shift_image(image, shift, shape, fill=1)
-    expected, there = moved_reference(image, shift, shape, 1)
-    assert aligned.dtype == dtype
-    np.testing.assert_array_equal(valid, there)
-    tolerance = 0.5 + 1e-4 if np.issubdtype(dtype, np.integer) else 1e-4
-    assert np.abs(aligned - expected).max(initial=0) <= tolerance
-    rows, columns = valid_box(shift, shape, size)
-    box = np.zeros(shape, bool)
-    box[rows, columns] = True
-    np.testing.assert_array_equal(box, there)
-
-
-@pytest.mark.parametrize("shift", [(3, -5), (-4, 2), (3.25, -5.5), (-4.75, 2.5)])
-def test_both_signs_the_nucleus_comes_home(shift):
-    """METHOD, fault 4: the scripts cut the region without data at the opposite side."""
-    y, x = 20, 24
-    image = draw([[y + shift[0], x + shift[1], 4, 4, 0, 1000]], (44, 50))[None]
-    aligned, valid = shift_image(image, shift, (44, 50))
-    mass = aligned[0] / aligned[0].sum()
-    yy, xx = np.mgrid[:44, :50]
-    assert (mass * yy).sum() == pytest.approx(y, abs=0.01)
-    assert (mass * xx).sum() == pytest.approx(x, abs=0.01)
-    assert aligned.sum() == pytest.approx(image.sum(), rel=1e-6)
-    assert valid[0].any() == (shift[0] >= 0)
-    assert valid[-1].any() == (shift[0] <= 0)
-    assert valid[:, 0].any() == (shift[1] >= 0)
-    assert valid[:, -1].any() == (shift[1] <= 0)
-
-
-def test_a_shift_beyond_the_image_leaves_nothing():
-    aligned, valid = shift_image(np.ones((1, 9, 9), np.uint16), (20.5, 0), (9, 9))
-    assert not valid.any()
-    assert not aligned.any()
-
-
-def test_wide_integers_keep_their_values():
-    image = np.array([[[2**31 + 1, 2**31 + 3]]], dtype=np.uint32)
-    np.testing.assert_array_equal(shift_image(image, (0, 0.5), (1, 1))[0], [[[2**31 + 2]]])
-
-
-# --- the plate, and lost cells -------------------------------------------------------------------
+# --- the plate ----------------------------------------------------------------------------------
 
 
 def test_outliers_of_a_plate():
@@ -330,58 +252,6 @@ def test_outliers_of_a_plate():
     steady[3] += 4  # within the floor
     assert not flag_outliers(steady).any()
     assert flag_outliers(np.zeros((0, 2))).shape == (0,)
-
-
-def field_of_squares(dtype=np.uint32):
-    labels = np.zeros((60, 80), dtype)
-    for label, y, x in ((3, 10, 10), (70000, 10, 40), (12, 35, 10), (5, 35, 60)):
-        labels[y : y + 12, x : x + 12] = label
-    return labels
-
-
-@pytest.mark.parametrize("large", [False, True])
-def test_cells_are_lost_for_their_own_reason(large):
-    labels = field_of_squares()
-    if large:
-        labels[labels == 70000] = 4_000_000_000
-    name = 4_000_000_000 if large else 70000
-    rng = np.random.default_rng(1)
-    stain = rng.normal(100, 5, labels.shape)
-    stain[labels > 0] += 900
-    stain[labels == 12] = 100  # washed away
-    stain[labels == 3] -= 500  # dim, but there
-    stain[35:37, 10:22] = 1000  # a sixth of nucleus 12
-    valid = np.ones(labels.shape, bool)
-    lost = lost_cells(labels, labels, stain, valid)
-    assert lost["outside_overlap"].size == 0
-    assert lost["lost_nucleus"].tolist() == [12]
-    assert lost_cells(labels, labels, stain, valid, lost_ratio=0.1)["lost_nucleus"].size == 0
-    valid[:, 70:] = False
-    valid[:11] = False
-    lost = lost_cells(labels, labels, stain, valid)
-    assert lost["outside_overlap"].tolist() == [3, 5, name]
-    assert lost["lost_nucleus"].tolist() == [12]
-    without = lost_cells(labels, labels, None, valid)
-    assert without["outside_overlap"].tolist() == [3, 5, name]
-    assert without["lost_nucleus"].size == 0
-
-
-def test_half_of_all_nuclei_lost_and_a_whole_cell_outside():
-    nucleus = field_of_squares()
-    cell = nucleus.copy()
-    cell[35:47, 72:79] = 5  # the cell reaches farther than its nucleus
-    stain = np.where(np.isin(nucleus, (3, 5)), 2000, 80).astype(np.uint16)
-    valid = np.ones(nucleus.shape, bool)
-    valid[:, 76:] = False
-    lost = lost_cells(cell, nucleus, stain, valid)
-    assert lost["outside_overlap"].tolist() == [5]
-    assert lost["lost_nucleus"].tolist() == [12, 70000]
-
-
-def test_no_cells_nothing_lost():
-    empty = np.zeros((9, 9), np.uint16)
-    lost = lost_cells(empty, empty, np.ones((9, 9)), np.zeros((9, 9), bool))
-    assert all(ids.size == 0 for ids in lost.values())
 
 
 # --- real images ---------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
-"""Which features a classifier sees, on what scale, and that only training cells decide it."""
+"""Which features a classifier sees, and that only training cells decide it."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nucprof.errors import DataError
-from nucprof.learn.selection import Scaler, choose_features, informative, refuse_erasing_scaling
-from nucprof.plate.columns import PLATE, WELL
+from nucprof.errors import DataError, ModelError
+from nucprof.learn.selection import choose_features, find_features, informative
 
 COLUMNS = [
     "Metadata_Plate", "Metadata_Center_X", "Metadata_FieldCellCount", "true_condition",
@@ -69,41 +68,6 @@ def test_infinite_values_are_named():
         )
 
 
-TRAIN = pd.DataFrame({PLATE: ["p1", "p1", "p2", "p2"], WELL: ["A01", "A02"] * 2,
-                      "f": [1.0, 3.0, 10.0, 30.0], "c": [0.1] * 4})  # fmt: skip
-
-
-def test_plate_scaling_uses_the_training_cells_of_the_plate():
-    scaler = Scaler("plate", ["f", "c"]).fit(TRAIN)
-    test = pd.DataFrame(
-        {PLATE: ["p2", "p1", "p1"], WELL: "B01", "f": [20.0, 2.0, np.nan], "c": 0.1}
-    )
-    scaled = scaler.transform(test)
-    np.testing.assert_allclose(scaled[:2], [[0, 0], [0, 0]])
-    assert np.isnan(scaled[2, 0])
-    np.testing.assert_allclose(scaler.transform(TRAIN)[:, 0], [-1, 1, -1, 1])
-
-
-def test_a_plate_never_seen_is_scaled_by_itself():
-    test = pd.DataFrame({PLATE: "p3", WELL: "A01", "f": [100.0, 300.0], "c": 5.0})
-    np.testing.assert_allclose(
-        Scaler("plate", ["f", "c"]).fit(TRAIN).transform(test), [[-1, 0], [1, 0]]
-    )
-
-
-def test_well_scaling_needs_no_fit_and_plates_do_not_mix():
-    cells = pd.concat([TRAIN, TRAIN.assign(f=TRAIN["f"] + 2)])
-    np.testing.assert_allclose(
-        Scaler("well", ["f"]).transform(cells)[:, 0], np.repeat([-1.0, 1.0], 4)
-    )
-
-
-def test_well_scaling_of_monocultures_is_refused():
-    refuse_erasing_scaling("well", "mixed")
-    with pytest.raises(DataError, match="erases the signal"):
-        refuse_erasing_scaling("well", "mono")
-
-
 def test_correlation_belongs_to_both_of_its_channels():
     columns = [
         "Nuclei_AreaShape_Area",
@@ -120,3 +84,27 @@ def test_correlation_belongs_to_both_of_its_channels():
         "Nuclei_Correlation_Correlation_A_B_1",
     ]
     assert choose_features(columns) == columns
+
+
+def test_a_models_features_are_found_whatever_the_order_of_the_channels():
+    wanted = [
+        "Nuclei_AreaShape_Area",
+        "Patch_Correlation_Correlation_DNA_GFP",
+        "Nuclei_Correlation_Correlation_my_A_GFP",
+        "Nuclei_Texture_Correlation_DNA",
+    ]
+    table = [
+        "Nuclei_Texture_Correlation_DNA",
+        "Patch_Correlation_Correlation_GFP_DNA",
+        "Nuclei_Correlation_Correlation_GFP_my_A",
+        "Nuclei_AreaShape_Area",
+    ]
+    assert find_features(wanted, table) == [table[3], table[1], table[2], table[0]]
+    assert find_features(wanted, wanted) == wanted
+
+
+def test_a_feature_that_a_table_lacks_is_named():
+    with pytest.raises(ModelError, match=r"1 feature.*Nuclei_Correlation_Correlation_DNA_Cy3"):
+        find_features(
+            ["Nuclei_Correlation_Correlation_DNA_Cy3"], ["Nuclei_Correlation_Correlation_GFP_DNA"]
+        )

@@ -23,7 +23,7 @@ from rich.progress import (
 from nucprof.run.reporter import StageResult
 from nucprof.stages.base import Entry, Stage
 
-# Jobs that take long without being about fields tell here how far they are.
+# Long jobs that are not about single fields report their progress here.
 PROGRESS = logging.getLogger("nucprof.progress")
 PROGRESS.propagate = False
 _PLAIN_EVERY_S = 20.0
@@ -56,14 +56,14 @@ class ConsoleReporter:
         self._progress: Progress | None = None
         self._done = self._total = 0
         self._start = self._last = 0.0
-        self._told = _Told(self)
-        PROGRESS.addHandler(self._told)
+        self._handler = _ProgressHandler(self)
+        PROGRESS.addHandler(self._handler)
         PROGRESS.setLevel(logging.INFO)
 
     def close(self) -> None:
         """Close the progress display and the JSON log."""
         self._stop()
-        PROGRESS.removeHandler(self._told)
+        PROGRESS.removeHandler(self._handler)
         for log in self._logs:
             log.close()
 
@@ -147,8 +147,8 @@ class ConsoleReporter:
             self.warn(f"  and {len(summary.warnings) - _SHOWN} more warnings, in manifest.json")
         self.say(f"  {result.status} in {result.seconds:.1f} s")
 
-    def told(self, message: str) -> None:
-        """Print what a long job says of itself, e.g. the epochs of a training."""
+    def progress(self, message: str) -> None:
+        """Print a progress message of a long job, e.g. the epochs of a training."""
         self._event("progress", message=message)
         self.say(f"  {message}")
 
@@ -192,15 +192,15 @@ class ConsoleReporter:
         self._logs.append(path.open("a", encoding="utf-8"))
 
 
-class _Told(logging.Handler):
-    """Hands on what a long job says of itself."""
+class _ProgressHandler(logging.Handler):
+    """Passes the progress messages of a long job to the reporter."""
 
     def __init__(self, reporter: ConsoleReporter) -> None:
         super().__init__()
         self._reporter = reporter
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._reporter.told(record.getMessage())
+        self._reporter.progress(record.getMessage())
 
 
 def configure_logging(verbose: bool) -> None:

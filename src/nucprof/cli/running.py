@@ -15,9 +15,9 @@ from nucprof.errors import UserError
 from nucprof.project.status import UP_TO_DATE, WILL_RUN, recall, remember, states
 from nucprof.run.definition import parameters
 from nucprof.run.lock import locked
-from nucprof.run.pipeline import Options, Run, chosen_stages
+from nucprof.run.pipeline import Options, Run
 from nucprof.run.reporter import StageResult
-from nucprof.stages import STAGES, Stage
+from nucprof.stages import STAGES, Stage, chosen_stages
 from nucprof.stages.base import StageOption
 
 FAILED = 1

@@ -53,23 +53,42 @@ class ChannelsSection(Section):
     )
 
 
+Projection = Literal["max", "mean", "best_focus"] | Annotated[int, Field(ge=1)]
+
+
 class RenameSettings(Section):
     """How raw file names become field keys."""
 
-    pattern: str = setting(
+    pattern: str | dict[str, str] = setting(
         "auto",
         "pattern of the file names: auto, the name of a built-in one, or a regular expression "
-        "with the groups row and column (or well), site, channel",
+        "with the groups row and column (or well), site, channel, z, t; or a table, round -> one",
     )
     extension: str = setting("auto", "file extension, e.g. .nd2; auto takes every image format")
     mode: Literal["index", "link", "move"] = setting(
         "index", "index touches no file; link makes hard links; move renames the raw files"
     )
+    projection: Projection | dict[str, Projection] | None = setting(
+        None,
+        "how focal planes (Z) become one image: max, mean, best_focus or the number of a plane, "
+        "from 1; or a table, round -> one of these",
+    )
+    time: int | None = setting(None, "time point used where there are several, from 1", ge=1)
+    recursive: bool = setting(False, "also look for images in the folders in the folder")
     channel_map: dict[str, str] = setting(
         {},
         "channel token in the file name -> channel name, for one file per channel",
         flag="channel",
     )
+
+    def for_round(self, name: str) -> RenameSettings:
+        """The settings of one round: what is a table by rounds becomes its own value."""
+        own: dict[str, Any] = {}
+        if isinstance(self.pattern, dict):
+            own["pattern"] = self.pattern.get(name, "auto")
+        if isinstance(self.projection, dict):
+            own["projection"] = self.projection.get(name)
+        return self.model_copy(update=own)
 
 
 class SegmentBase(Section):
@@ -111,9 +130,15 @@ class AlignSettings(Section):
     )
     lost_ratio: float = setting(
         0.2,
-        "a cell is lost when the nuclear area seen in the round is under this share of its own",
+        "a cell is lost when its nucleus stands out from its ring in the round by under this share "
+        "of what its contrast in Cell Painting leads to expect",
         ge=0,
         le=1,
+    )
+    model: Literal["auto", "translation", "similarity"] = setting(
+        "auto",
+        "how a round may differ from Cell Painting: translation, a shift; similarity, also a "
+        "rotation and a magnification; auto takes a similarity where the field's parts ask for it",
     )
 
 
@@ -230,6 +255,25 @@ class GateSettings(Section):
         return read
 
 
+class ReferenceSettings(Section):
+    """Wells of known culture, with which the others of their plate are compared."""
+
+    wells: list[str] = setting(
+        [], "reference wells, e.g. B02 (of every plate) or rep1/B02", flag="reference_wells"
+    )
+    culture: list[str] = setting(
+        [],
+        "cultures whose wells are reference wells; default the layout's monocultures",
+        flag="reference_culture",
+    )
+
+    @field_validator("culture", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        """Accept one name beside a list of names."""
+        return [value] if isinstance(value, str) else value
+
+
 class ForestSettings(Section):
     """The random forest."""
 
@@ -239,7 +283,11 @@ class ForestSettings(Section):
     )
     regions: list[str] = setting([], "compartments used; default all")
     channels: list[str] = setting([], "channels used; default all")
-    scaling: Literal["none", "plate", "well"] = setting("none", "z-score of the features")
+    scaling: Literal["none", "plate", "well"] = setting(
+        "none",
+        "z-score of the features: plate by the plate's reference wells; well by a well's own cells "
+        "(published), which erases what wells hold: no composition",
+    )
     drop_redundant: bool = setting(False, "drop one of each pair of features with r > 0.95")
 
 
@@ -259,7 +307,8 @@ class CnnSettings(Section):
     schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
     patience: int = setting(15, "epochs without a better validation loss before stopping", ge=1)
     normalise: Literal["crop", "plate"] = setting(
-        "crop", "percentiles of each crop and channel (published), or of the plate's channel"
+        "crop",
+        "percentiles of each crop and channel (published), or of the plate's reference wells",
     )
     pretrained: Path | None = setting(
         None, "file of ImageNet weights (.pth), where you have one", decides=False
@@ -275,9 +324,9 @@ class CnnSettings(Section):
 
 
 class TrainSettings(Section):
-    """What is learnt, from which cells; shared by forest and network."""
+    """What is learned, from which cells; shared by forest and network."""
 
-    targets: list[str] = setting([], "classes learnt; default all")
+    targets: list[str] = setting([], "classes learned; default all")
     culture: Literal["auto", "mixed", "mono"] = setting(
         "auto", "cells trained on; auto: mixed where there is a gate, else mono"
     )

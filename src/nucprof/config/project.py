@@ -31,6 +31,7 @@ class Project(BaseModel):
     align: m.AlignSettings = Field(default_factory=m.AlignSettings)
     crop: m.CropSettings = Field(default_factory=m.CropSettings)
     features: m.FeatureSettings = Field(default_factory=m.FeatureSettings)
+    reference: m.ReferenceSettings = Field(default_factory=m.ReferenceSettings)
     gate: m.GateSettings = Field(default_factory=m.GateSettings)
     train: m.TrainSettings = Field(default_factory=m.TrainSettings)
     embed: m.EmbedSettings = Field(default_factory=m.EmbedSettings)

@@ -28,6 +28,7 @@ from nucprof.core.markers import (
     medians,
 )
 from nucprof.core.stray_light import bleed_through, uneven_background, unmix_cells
+from nucprof.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +162,14 @@ def decide(
     Raises
     ------
     DataError
-        No one-to-one match of markers and monocultures, no monoculture for a cutoff, a plate that
-        lacks them where every plate must have its own, or channels that cannot be unmixed.
+        There is no cell, no one-to-one match of markers and monocultures, no monoculture for a
+        cutoff, a plate that lacks them where every plate must have its own, or channels that cannot
+        be unmixed.
     """
+    if not len(cells):
+        raise DataError(
+            "gate: no cell is left; check gate.filters, and what earlier stages dropped"
+        )
     monocultures = cells.monocultures(mixed)
     rules = dict(rules) or find_rules(cells, monocultures)
     markers = markers_of(rules)

@@ -75,13 +75,15 @@ def warnings(gate: Gate) -> list[str]:
     told = []
     if len(cells.plate_names) > 1 and not gate.per_plate:
         told += [
-            f"{line}, and one cutoff serves all plates. Give every plate its monocultures, "
-            "so that each gets its own (gate.per)"
+            f"{line}, and one cutoff serves all plates. Give each its own (gate.per = plate), for "
+            "which every plate needs the monocultures"
             for line in uneven_plates(cells, markers)
         ]
+    lacking: set[str] = set()
     for marker in markers:
         without = [p for p in cells.plate_names if not cells.plate(p).has(marker)]
         told += [f"plate {plate} has no values of {marker}: no class there" for plate in without]
+        lacking |= set(without)
         for plate, quality in gate.cutoffs.quality[marker].items():
             if marker in gate.given or (plate == "") == gate.per_plate or plate in without:
                 continue
@@ -90,6 +92,7 @@ def warnings(gate: Gate) -> list[str]:
         f"plate {plate}: the probabilities of the classes are left empty, as the cells with and "
         "without a marker are too few or too alike to fit them"
         for plate in gate.identity.unfitted
+        if plate not in lacking
     ]
     return told
 

@@ -143,14 +143,18 @@ def _listed(rules: Mapping[str, Rule]) -> str:
 
 
 def find_sides(rules: Mapping[str, Rule], monocultures: list[str]) -> dict[str, Sides]:
-    """For every marker the monocultures that carry it, and those that do not."""
+    """For every marker the monocultures that carry it, and those that do not.
+
+    Where no monoculture is known to carry it, none is known to lack it either.
+    """
     sides = {}
     for marker in markers_of(rules):
         carrying = [name for name, rule in rules.items() if rule == Rule(marker)]
         if not carrying:  # only the line without it is a class: the others carry it
             carrying = [m for m in monocultures if rules.get(m) != Rule(marker, carries=False)]
         own = tuple(name for name in monocultures if name in carrying)
-        sides[marker] = Sides(own, tuple(name for name in monocultures if name not in own))
+        others = tuple(name for name in monocultures if name not in own)
+        sides[marker] = Sides(own, others if own else ())
     return sides
 
 

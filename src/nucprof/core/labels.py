@@ -118,6 +118,17 @@ class ObjectIndex:
         )
 
 
+def typical_radius(labels: NDArray) -> float | None:
+    """Radius of the disk with the median area of the objects, pixels; None where there is none.
+
+    Parameters
+    ----------
+    labels : (H, W) integer
+    """
+    areas = ObjectIndex.of(labels).areas
+    return float(np.sqrt(np.median(areas) / np.pi)) if areas.size else None
+
+
 def touches_border(labels: NDArray) -> IntArray:
     """Labels that have a pixel on the outermost rows or columns.
 

@@ -1,47 +1,65 @@
-"""Register a ground-truth round onto the Cell Painting frame, by a shift.
+"""Register a ground-truth round onto the Cell Painting frame: by a shift, or by a similarity.
 
 A nucleus at (y, x) in the Cell Painting image (``fixed``) lies at (y + shift_y, x + shift_x) in
-the ground-truth image (``moving``). The fixed frame is never cropped or moved.
+the ground-truth image (``moving``); where the round is turned or magnified, `core.similarity` says
+where. The fixed frame is never cropped or moved.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from nucprof.core import correlation
+from nucprof.core.local_shifts import (
+    COARSE_PARTS,
+    LOW_PASS_PX,
+    LocalShifts,
+    View,
+    local_shifts,
+)
+from nucprof.core.moving import covered, valid_box
+from nucprof.core.pattern import Pattern
+from nucprof.core.search import ALPHA, ANGLES, Search, chance
+from nucprof.core.similarity import Similarity, consensus, distances, trimmed_fit
 from nucprof.errors import DataError, FieldError
 
-#: A match must be this improbable among images that do not belong together.
-ALPHA = 0.001
-#: Low-pass of the refined correlation (Gaussian sigma, pixels). Of 1, 2 and 3 px the best over
-#: clean, noisy and partly stained pairs together.
-LOW_PASS_PX = 2.0
-#: Shifts of one plate within this distance of their median are never outliers, pixels.
-OUTLIER_FLOOR_PX = 5.0
-#: Robust deviations beyond which a shift is an outlier.
-OUTLIER_DEVIATIONS = 6.0
-#: Fewer fields than this say nothing about what is usual on a plate.
-OUTLIER_MIN_FIELDS = 4
-#: A pixel shows a nucleus if it lies this far up from background to the typical nucleus.
-NUCLEAR_LEVEL = 0.3
+#: Nuclei must lie where the registration says within this share of their radius.
+RESIDUAL_RADII = 0.25
+#: Share of the parts of a field that must agree, or another map is looked for.
+HALF = 0.5
+#: Share of the parts of a field that must agree with the whole, or the field is unsure.
+SURE_AGREEMENT = 2 / 3
+#: A rotation or magnification that moves no corner by more than this is left alone, pixels.
+LEAST_DEPARTURE_PX = 1.0
+#: Probability at which the scatter of the local shifts passes for a rotation or magnification.
+EVIDENCE = 1e-4
+
+#: Rounds of other wells from which on a null distribution knows what the camera brings in.
+FEWEST_OTHERS = 3
+
+Model = Literal["auto", "translation", "similarity"]
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A shift, and how sure it is.
+    """Where a round lies, and how sure that is.
 
     Attributes
     ----------
     shift_y, shift_x : float
-        Pixels; NaN where nothing could be correlated.
+        Displacement at the centre of the fixed image, pixels; NaN where nothing could be
+        correlated.
     score : float
         Correlation coefficient of the overlapping parts without their background, damped by
         the share of signal that the overlap leaves out.
     threshold : float
-        Score that images which do not belong together reach with probability `ALPHA`.
+        Score that images which do not belong together reach with probability `search.ALPHA`.
     p_value : float
         Probability that such images reach `score`.
     significant : bool
@@ -49,7 +67,17 @@ class Registration:
     at_limit : bool
         The score rises towards shifts that are not allowed: the true one probably lies there.
     overlap : float
-        Share of the fixed image that the moving one covers at this shift.
+        Share of the fixed image that the moving one covers.
+    angle, scale : float
+        Rotation in degrees and magnification, see `similarity`; 0 and 1 for a translation.
+    residual : float
+        Median distance of the field's parts from where the registration puts them, pixels; NaN
+        where no part has signal in both images.
+    agreement : float
+        Share of the parts that lie within a quarter of the nuclear radius of that place; NaN
+        likewise.
+    others : int
+        Rounds of other wells in the null distribution.
     """
 
     shift_y: float
@@ -60,6 +88,20 @@ class Registration:
     significant: bool
     at_limit: bool
     overlap: float
+    angle: float = 0.0
+    scale: float = 1.0
+    residual: float = math.nan
+    agreement: float = math.nan
+    others: int = 0
+
+    @property
+    def is_translation(self) -> bool:
+        """Whether nothing is turned or magnified."""
+        return self.angle == 0 and self.scale == 1
+
+    def similarity(self, shape: tuple[int, ...]) -> Similarity:
+        """Map from a fixed image of shape (H, W) into the round."""
+        return Similarity.of(shape, (self.shift_y, self.shift_x), self.angle, self.scale)
 
 
 def estimate_shift(
@@ -104,6 +146,89 @@ def estimate_shift(
     DataError
         The images are of sizes that can never overlap by `min_overlap`, or `null_samples` < 3.
     """
+    _check(fixed, moving, max_shift_px, min_overlap, null_samples)
+    search = Search.of(fixed, moving, max_shift_px, min_overlap, workers)
+    if search is None:
+        return NOTHING
+    return _direct(search, search.null(null_samples, np.random.default_rng(seed)))[0]
+
+
+NOTHING = Registration(math.nan, math.nan, 0.0, 1.0, 1.0, False, False, overlap=0.0)
+
+
+def register(
+    fixed: NDArray,
+    moving: NDArray,
+    *,
+    radius_px: float | None,
+    model: Model = "auto",
+    max_shift_px: float = 200.0,
+    min_overlap: float = 0.5,
+    pattern: Pattern | None = None,
+    null_samples: int = 14,
+    seed: int = 0,
+    workers: int = 1,
+) -> Registration:
+    """Find the shift of a round and, where there is one, its rotation and magnification.
+
+    The shift is that of `estimate_shift`. The parts of the field are then registered one by one.
+    Where their shifts depart from the common one as a rotation or magnification makes them, and
+    by more than their scatter explains (an F test), a similarity is fitted to those that agree
+    (Umeyama 1991). Where the images do not match as they are, or the parts do not agree, the round
+    is turned by up to 15 degrees in either direction, and the best angle is taken from there.
+
+    Parameters
+    ----------
+    fixed, moving, max_shift_px, min_overlap, null_samples, seed, workers
+        As for `estimate_shift`.
+    radius_px : float or None
+        Typical radius of a nucleus in the fixed image, pixels; None where there is no nucleus, and
+        so no part to ask.
+    model : auto, translation or similarity
+        Which maps to consider; auto takes a similarity where the parts give evidence for it.
+    pattern : Pattern, optional
+        What camera and plate bring into every image.
+
+    Raises
+    ------
+    FieldError, DataError
+        As `estimate_shift`; DataError also where the radius is not positive.
+    """
+    _check(fixed, moving, max_shift_px, min_overlap, null_samples)
+    if radius_px is not None and not radius_px > 0:
+        raise DataError(f"the nuclear radius must be positive, but it is {radius_px}")
+    search = Search.of(fixed, moving, max_shift_px, min_overlap, workers, pattern)
+    if search is None:
+        return NOTHING
+    others = [] if pattern is None else pattern.unrelated(search.small_fixed, search.small_moving)
+    null = search.null(null_samples, np.random.default_rng(seed), others)
+    direct, view = _direct(search, null)
+    direct = replace(direct, others=len(others))
+    if radius_px is None:
+        return direct
+    found = _with_parts(search, direct, view, radius_px, model)
+    if model == "translation" or (direct.significant and found.agreement >= HALF):
+        return found
+    start, score = search.turned(fixed.shape)
+    # The best of many angles is higher by chance.
+    threshold, p_value = chance(null, score, ALPHA / len(ANGLES))
+    if score <= threshold:
+        return found
+    turned = replace(
+        direct,
+        score=score,
+        threshold=threshold,
+        p_value=p_value,
+        significant=True,
+        at_limit=False,
+    )
+    turned = _refined(search, turned, start, radius_px)
+    return turned if turned.agreement >= HALF else found
+
+
+def _check(
+    fixed: NDArray, moving: NDArray, max_shift_px: float, min_overlap: float, null_samples: int
+) -> None:
     for name, image in (("fixed", fixed), ("moving", moving)):
         if image.ndim != 2 or not image.size:
             raise FieldError(f"the {name} image must be one plane (H, W), but it is {image.shape}")
@@ -115,280 +240,115 @@ def estimate_shift(
             f"an image of {moving.shape} can never cover {min_overlap:.0%} of one of {fixed.shape} "
             f"within {max_shift_px:g} px: lower align.min_overlap"
         )
-    planes = correlation.clean(fixed), correlation.clean(moving)
-    if planes[0] is None or planes[1] is None:
-        return Registration(np.nan, np.nan, 0.0, 1.0, 1.0, False, False, overlap=0.0)
-    search = _Search.of(planes[0], planes[1], max_shift_px, min_overlap, workers)
+
+
+def _direct(search: Search, null: NDArray) -> tuple[Registration, View]:
+    """Best shift of the images as they are, and the view from which it was refined."""
     coarse_y, coarse_x, score, at_limit = search.best()
-    null = search.null(null_samples, np.random.default_rng(seed))
-    threshold, p_value = _chance(null, score)
-    views = correlation.overlapping(planes[0], planes[1], coarse_y, coarse_x)
-    # Large images are halved: the low-pass has no use for the finest detail anyway.
-    half = 2 if search.factor >= 4 else 1
-    here, there = (correlation.compress(correlation.bin_mean(view, half)) for view in views)
+    threshold, p_value = chance(null, score)
+    fixed, moving = search.fixed.shape, search.moving.shape
+    view = View.of(search, Similarity.of(fixed, (coarse_y, coarse_x)))
     fine_y, fine_x = correlation.refine(
-        here, there, -(-search.factor // half), LOW_PASS_PX / half, workers
+        view.here,
+        view.there,
+        -(-search.factor // search.half),
+        LOW_PASS_PX / search.half,
+        search.workers,
     )
-    shift_y, shift_x = coarse_y + half * fine_y, coarse_x + half * fine_x
-    box = valid_box((shift_y, shift_x), fixed.shape, moving.shape)
-    overlap = np.prod([max(0, part.stop - part.start) for part in box]) / fixed.size
+    shift = coarse_y + search.half * fine_y, coarse_x + search.half * fine_x
+    box = valid_box(shift, fixed, moving)
+    overlap = np.prod([max(0, part.stop - part.start) for part in box]) / np.prod(fixed)
     significant = score > threshold and not at_limit
     return Registration(
-        shift_y, shift_x, score, threshold, p_value, significant, at_limit, float(overlap)
+        *shift, score, threshold, p_value, significant, at_limit, float(overlap)
+    ), view
+
+
+def _with_parts(
+    search: Search, direct: Registration, view: View, radius_px: float, model: Model
+) -> Registration:
+    """Compare the parts with the common shift; a similarity where they ask for it."""
+    parts = local_shifts(search, view, radius_px)
+    shift = direct.similarity(search.fixed.shape)
+    tolerance = RESIDUAL_RADII * radius_px
+    found = _judged(direct, shift, parts, radius_px)
+    if model != "translation" and direct.significant:
+        agree = distances(shift, parts.points, parts.images) <= tolerance
+        fitted: Similarity | None
+        if agree.sum() >= 3 and found.agreement >= SURE_AGREEMENT:
+            fitted = trimmed_fit(parts.points, parts.images, shift.centre, tolerance, agree)
+        else:
+            # A part that is turned itself is found less exactly.
+            fitted = consensus(parts.points, parts.images, shift.centre, 2 * tolerance)
+        if fitted and (model == "similarity" or _evident(fitted, parts, 2 * tolerance)):
+            refined = _refined(search, direct, fitted, radius_px)
+            if refined.agreement >= HALF:
+                return refined
+    if not direct.significant or found.agreement >= HALF:
+        return found
+    coarse = local_shifts(search, view, radius_px, most_parts=COARSE_PARTS)
+    return _judged(direct, shift, coarse, radius_px)
+
+
+def _evident(fitted: Similarity, parts: LocalShifts, tolerance: float) -> bool:
+    """Whether the parts depart from a shift more than their scatter explains."""
+    if fitted.departure(Similarity(fitted.centre, fitted.shift)) <= LEAST_DEPARTURE_PX:
+        return False
+    away = distances(fitted, parts.points, parts.images)
+    points, images = (a[away <= tolerance] for a in (parts.points, parts.images))
+    freedom = 2 * len(points) - 4
+    if freedom < 4:
+        return False
+    unexplained = float(np.square(away[away <= tolerance]).sum())
+    mean_shift = (images - points).mean(axis=0)
+    by_shift = float(np.square(images - points - mean_shift).sum())
+    ratio = (by_shift - unexplained) / 2 / max(unexplained / freedom, 1e-12)
+    return bool(special.fdtrc(2, freedom, max(ratio, 0.0)) < EVIDENCE)
+
+
+def _refined(
+    search: Search, found: Registration, start: Similarity, radius_px: float
+) -> Registration:
+    """Turn the round as far as is known, measure what is left, and fit again until that is little.
+
+    The parts of a turned image match badly, so that the first fit is a rough one.
+    """
+    tolerance = RESIDUAL_RADII * radius_px
+    for _ in range(3):
+        parts = local_shifts(search, View.of(search, start), radius_px, reach_px=2 * radius_px)
+        fitted = consensus(parts.points, parts.images, start.centre, tolerance)
+        if fitted is None:
+            return replace(found, agreement=0.0)
+        done = fitted.departure(start) < 0.1
+        start = fitted
+        if done:
+            break
+    found = replace(
+        found,
+        shift_y=start.shift[0],
+        shift_x=start.shift[1],
+        angle=start.angle,
+        scale=start.scale,
+        overlap=covered(start, search.fixed.shape, search.moving.shape),
     )
+    return _judged(found, start, parts, radius_px)
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The reduced images of one field, and the shifts to try."""
+def _judged(
+    found: Registration, similarity: Similarity, parts: LocalShifts, radius_px: float
+) -> Registration:
+    """Add how far the parts lie from where a registration puts them.
 
-    factor: int
-    lags: correlation.Lags
-    fixed_spectrum: NDArray
-    fixed_energy: NDArray
-    moving: NDArray
-    workers: int
-
-    @classmethod
-    def of(
-        cls, fixed: NDArray, moving: NDArray, max_shift_px: float, min_overlap: float, workers: int
-    ) -> _Search:
-        factor = correlation.binning(fixed.shape, moving.shape)
-        small, other = correlation.reduce(fixed, factor), correlation.reduce(moving, factor)
-        lags = correlation.Lags.of(small.shape, other.shape, max_shift_px / factor, min_overlap)
-        return cls(
-            factor,
-            lags,
-            correlation.spectrum(small, lags, workers),
-            correlation.overlap_energy(small, lags, moving=False),
-            other,
-            workers,
-        )
-
-    def scores(self, moving: NDArray) -> NDArray:
-        return correlation.correlate(
-            self.fixed_spectrum, self.fixed_energy, moving, self.lags, self.workers
-        )
-
-    def best(self) -> tuple[int, int, float, bool]:
-        """Best shift in whole pixels of the full images, its score, and whether it is a limit."""
-        scores = self.scores(self.moving)
-        y, x = np.unravel_index(int(np.where(self.lags.allowed, scores, -2).argmax()), scores.shape)
-        around = scores[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
-        return (
-            int(self.lags.y[y]) * self.factor,
-            int(self.lags.x[x]) * self.factor,
-            float(max(scores[y, x], 0.0)),
-            bool(around.max() > scores[y, x]),
-        )
-
-    def null(self, samples: int, rng: np.random.Generator) -> NDArray:
-        """Best scores with images that hold the same things in other places.
-
-        A mirrored or turned image matches the fixed one nowhere, however it is rolled. Rolling
-        alone would not do: it moves the true match to another shift, perhaps one that is searched.
-        Images that are symmetric themselves (a grid, vignetting) match their mirror image too, and
-        are rightly held to tell nothing.
-        """
-        height, width = self.moving.shape
-        turns = [(True, 0), (False, 2), (True, 2)]
-        if height == width:
-            turns += [(False, 1), (False, 3), (True, 1), (True, 3)]
-        best = []
-        for sample in range(samples):
-            mirrored, quarters = turns[sample % len(turns)]
-            image = np.rot90(self.moving[::-1] if mirrored else self.moving, quarters)
-            by = rng.integers(height), rng.integers(width)
-            scores = self.scores(np.roll(image, by, axis=(0, 1)))
-            best.append(scores[self.lags.allowed].max())
-        return np.array(best)
-
-
-def _chance(null: NDArray, score: float) -> tuple[float, float]:
-    """Threshold at `ALPHA`, and the probability of `score`, if it were chance.
-
-    Largest values follow a Gumbel distribution, fitted here by its mean and standard deviation.
+    A part that matches elsewhere, farther than a nucleus, found nothing of its own and tells
+    nothing; half of the parts count in any case.
     """
-    scale = max(float(null.std(ddof=1)) * np.sqrt(6) / np.pi, 1e-6)
-    location = float(null.mean()) - np.euler_gamma * scale
-    threshold = location - scale * np.log(-np.log1p(-ALPHA))
-    p_value = -np.expm1(-np.exp(-(score - location) / scale))
-    return max(float(threshold), float(null.max())), float(p_value)
-
-
-def valid_box(
-    shift: tuple[float, float], fixed: tuple[int, ...], moving: tuple[int, ...]
-) -> tuple[slice, slice]:
-    """Rows and columns of the fixed frame that have data of the moving image.
-
-    Parameters
-    ----------
-    shift : (float, float)
-        (shift_y, shift_x), pixels; at a fraction of a pixel both neighbours must exist.
-    fixed, moving : (int, int)
-        Shapes (H, W) of the two images.
-    """
-    rows, columns = (
-        slice(
-            min(max(0, int(np.ceil(-d))), size),
-            max(min(size, int(np.floor(other - 1 - d)) + 1), min(max(0, int(np.ceil(-d))), size)),
-        )
-        for d, size, other in zip(shift, fixed, moving, strict=True)
+    if not len(parts):
+        return found
+    away = np.sort(distances(similarity, parts.points, parts.images))
+    telling = max(int(np.sum(away <= 2 * radius_px)), -(-len(away) // 2))
+    away = away[:telling]
+    return replace(
+        found,
+        residual=float(np.median(away)),
+        agreement=float(np.mean(away <= RESIDUAL_RADII * radius_px)),
     )
-    return rows, columns
-
-
-def shift_image(
-    image: NDArray, shift: tuple[float, float], output_shape: tuple[int, ...], fill: float = 0
-) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Bring a ground-truth image onto the fixed frame: ``out(y, x) = image(y + sy, x + sx)``.
-
-    A whole shift copies; a fraction of a pixel interpolates linearly, which makes no value that
-    was not between its neighbours (splines ring) and keeps sums.
-
-    Parameters
-    ----------
-    image : (C, H2, W2)
-        Any dtype; integers are rounded to the nearest.
-    shift : (float, float)
-        (shift_y, shift_x), pixels.
-    output_shape : (int, int)
-        Shape (H, W) of the fixed frame.
-    fill : float
-        Value where there are no data.
-
-    Returns
-    -------
-    aligned : (C, H, W), dtype of `image`
-    valid : (H, W) bool
-        Where there are data.
-    """
-    rows, columns = valid_box(shift, output_shape, image.shape[1:])
-    aligned = np.full((len(image), *output_shape), fill, dtype=image.dtype)
-    valid = np.zeros(output_shape, dtype=bool)
-    valid[rows, columns] = True
-    if not valid.any():
-        return aligned, valid
-    whole_y, whole_x = (int(np.floor(d)) for d in shift)
-    part_y, part_x = shift[0] - whole_y, shift[1] - whole_x
-    top, bottom = rows.start + whole_y, rows.stop + whole_y
-    left, right = columns.start + whole_x, columns.stop + whole_x
-    for source, target in zip(image, aligned, strict=True):
-        plane = source[top : bottom + (part_y > 0), left : right + (part_x > 0)]
-        plane = _between(_between(plane, part_y, 0), part_x, 1)
-        if plane.dtype != image.dtype:
-            np.rint(plane, out=plane)
-        target[rows, columns] = plane
-    return aligned, valid
-
-
-def _between(plane: NDArray, part: float, axis: int) -> NDArray:
-    """Interpolate linearly between each row (column) and the next; a copy-free no-op at 0."""
-    if part == 0:
-        return plane
-    first, second = (plane[:-1], plane[1:]) if axis == 0 else (plane[:, :-1], plane[:, 1:])
-    # float32 holds 24 bits: enough for 8- and 16-bit images, not for wider ones.
-    exact = plane.dtype if plane.dtype.kind == "f" else np.result_type(plane.dtype, np.float32)
-    weight = exact.type(part) if isinstance(exact, np.dtype) else part
-    out = second.astype(exact)
-    out -= first
-    out *= weight
-    out += first
-    return out
-
-
-def flag_outliers(shifts: NDArray) -> NDArray[np.bool_]:
-    """Tell shifts that are unlike the rest of their plate.
-
-    Parameters
-    ----------
-    shifts : (N, 2) float
-        (shift_y, shift_x) of the registered fields of one plate and round, pixels.
-
-    Returns
-    -------
-    (N,) bool
-        Farther from the plate's median along an axis than six robust deviations (1.4826 times the
-        median absolute deviation) and than 5 px. None of fewer than four fields.
-    """
-    shifts = np.asarray(shifts, dtype=np.float64).reshape(-1, 2)
-    if len(shifts) < OUTLIER_MIN_FIELDS:
-        return np.zeros(len(shifts), dtype=bool)
-    away = np.abs(shifts - np.median(shifts, axis=0))
-    usual = OUTLIER_DEVIATIONS * 1.4826 * np.median(away, axis=0)
-    return np.asarray(np.any(away > np.maximum(usual, OUTLIER_FLOOR_PX), axis=1))
-
-
-def lost_cells(
-    objects: NDArray,
-    nuclei: NDArray,
-    nuclear: NDArray | None,
-    valid: NDArray[np.bool_],
-    *,
-    lost_ratio: float = 0.2,
-) -> dict[str, NDArray[np.int64]]:
-    """Tell which cells cannot be judged in a ground-truth round, and why.
-
-    Parameters
-    ----------
-    objects : (H, W) integer
-        The cells (or nuclei) that must be seen as a whole.
-    nuclei : (H, W) integer
-        Their nuclei, under the same labels.
-    nuclear : (H, W) or None
-        Nuclear stain of the round, on the fixed frame; None if it has none: nothing is ``lost``.
-    valid : (H, W) bool
-        Where the round has data.
-    lost_ratio : float
-        Smallest share of a nucleus's area that must be seen again.
-
-    Returns
-    -------
-    dict
-        ``outside_overlap``: labels with a pixel that has no data. ``lost_nucleus``: of the others,
-        those whose nucleus is seen in less than `lost_ratio` of its area. Ascending int64.
-    """
-    outside = np.unique(objects[~valid]).astype(np.int64)
-    outside = outside[outside > 0]
-    lost = np.zeros(0, dtype=np.int64)
-    if nuclear is not None and lost_ratio > 0:
-        seen = (nuclear > _nuclear_threshold(nuclear, nuclei, valid)) & valid
-        names, area, area_seen = _areas(nuclei, seen)
-        lost = np.setdiff1d(names[area_seen < lost_ratio * area], outside)
-    return {"outside_overlap": outside, "lost_nucleus": lost}
-
-
-def _areas(
-    labels: NDArray, where: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Labels, their pixels, and their pixels where `where` holds: three ``(N,)`` int64."""
-    values, parts = labels[labels > 0], labels[where & (labels > 0)]
-    if values.size and values.max() > labels.size:
-        # Too large to count by; no more labels than pixels, though.
-        names, values = np.unique(values, return_inverse=True)
-        parts = np.searchsorted(names, parts)
-    else:
-        names = np.arange(values.max() + 1 if values.size else 0)
-    area = np.bincount(values.astype(np.int64), minlength=names.size)
-    area_seen = np.bincount(parts.astype(np.int64), minlength=names.size)
-    there = area > 0
-    return names[there].astype(np.int64), area[there], area_seen[there]
-
-
-def _nuclear_threshold(nuclear: NDArray, nuclei: NDArray, valid: NDArray[np.bool_]) -> float:
-    """Grey level from which a pixel of the round shows a nucleus.
-
-    Where nuclei are is known, so the level is taken between the background and what nuclei show,
-    not from the histogram of all. The upper quartile of the nuclear pixels stands for the nuclei
-    still there even if half are gone; dim nuclei among bright ones stay.
-    """
-    # Every other row and column of a large field tells the same, in a quarter of the time.
-    step = 2 if nuclear.size > 1 << 20 else 1
-    nuclear, nuclei, valid = (a[::step, ::step] for a in (nuclear, nuclei, valid))
-    inside, around = nuclear[valid & (nuclei > 0)], nuclear[valid & (nuclei == 0)]
-    if inside.size == 0 or around.size == 0:
-        return -np.inf
-    background = float(np.median(around))
-    noise = 1.4826 * float(np.median(np.abs(around - background)))
-    typical = float(np.percentile(inside, 75))
-    return background + max(NUCLEAR_LEVEL * (typical - background), 2 * noise)

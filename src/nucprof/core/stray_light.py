@@ -17,7 +17,8 @@ from nucprof.core.unmix import spillover, unmix
 MATTERS = 0.25
 """Share of a marker's own light from which a disturbance of it is told."""
 UNEVEN = 1.5
-"""Plates differ in brightness where their 10th or 90th percentiles differ by this factor."""
+"""Plates differ in brightness where their 10th or 90th percentiles differ by this factor, and by
+more than `MATTERS` of what lies between the two."""
 
 
 def unmix_cells(
@@ -131,7 +132,11 @@ def uneven_plates(cells: MarkerCells, markers: list[str]) -> list[str]:
         for end in (1, 0):
             low = min(found, key=lambda p: found[p][end], default="")
             high = max(found, key=lambda p: found[p][end], default="")
-            if low != high and found[high][end] > UNEVEN * max(found[low][end], 0):
+            if low == high:
+                continue
+            step = found[high][end] - found[low][end]
+            factor = found[high][end] > UNEVEN * max(found[low][end], 0)
+            if factor and step > MATTERS * np.ptp(found[low]):
                 told.append(
                     f"{marker} is brighter on plate {high} than on plate {low} (its "
                     f"{('10th', '90th')[end]} percentiles are {found[high][end]:.0f} and "

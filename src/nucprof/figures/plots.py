@@ -144,11 +144,12 @@ def registration(
     shift_y, shift_x
         `(n_fields,)` in pixels.
     status
-        `(n_fields,)`: ok, outlier, failed. Failed fields have no shift and are counted only.
+        `(n_fields,)`: ok, outlier, unsure, failed. Failed fields have no shift and are counted
+        only.
     title
         Words.
     """
-    looks = {"ok": (COLOURS[0], "o"), "outlier": (COLOURS[1], "^")}
+    looks = {"ok": (COLOURS[0], "o"), "outlier": (COLOURS[1], "^"), "unsure": (COLOURS[2], "s")}
     with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 4.2)
         axes = figure.subplots()

@@ -1,6 +1,6 @@
 """How far chance alone gets: labels change places between wells that could have held them.
 
-Cells of a well share medium, staining and focus, so a classifier that has learnt which well a cell
+Cells of a well share medium, staining and focus, so a classifier that has learned which well a cell
 is from looks as if it knew the class whenever wells of one class happen to be alike. Shuffling the
 labels of single cells hides this; shuffling those of whole wells shows it (Good 2005, "Permutation,
 Parametric and Bootstrap Tests of Hypotheses", on restricted exchangeability).
@@ -9,7 +9,6 @@ Parametric and Bootstrap Tests of Hypotheses", on restricted exchangeability).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -141,7 +140,6 @@ def permutation_test(
     renamed: bool,
     draws: int,
     seed: int,
-    jobs: int = 1,
 ) -> Chance:
     """Compare a figure of the true labels with that of exchanged ones.
 
@@ -161,18 +159,13 @@ def permutation_test(
         Random arrangements; where there are no more than these, all are taken.
     seed
         Of the arrangements.
-    jobs
-        Threads.
     """
     if exchange.count(renamed=renamed) <= draws + 1:
         others = list(exchange.every(renamed=renamed))
     else:
         rng = np.random.default_rng(seed)
         others = [exchange.shuffled(rng) for _ in range(draws)]
-    with ThreadPoolExecutor(jobs) as pool:
-        found = np.array(
-            list(pool.map(lambda own: figure(own[exchange.unit]), [exchange.label, *others]))
-        )
+    found = np.array([figure(own[exchange.unit]) for own in [exchange.label, *others]])
     # Sums in another order may differ in the last bit.
     return Chance(
         p_value=float((found >= found[0] - 1e-9).mean()),

@@ -1,18 +1,14 @@
-"""Which columns of a feature table a classifier sees, and on what scale."""
+"""Which columns of a feature table a classifier sees."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from nucprof.errors import DataError
-from nucprof.plate.columns import PLATE, WELL_KEY
-
-Scaling = Literal["none", "plate", "well"]
+from nucprof.core.features.micrometres import repeats_pixels
+from nucprof.errors import DataError, ModelError
 
 COMPARTMENTS = {
     "nucleus": "Nuclei",
@@ -78,7 +74,7 @@ def choose_features(
 def _parse(column: str) -> tuple[str, str | None] | None:
     """`(compartment, channel or None)`, or None where the column is no feature."""
     parts = column.split("_", 3)
-    if len(parts) < 3 or parts[0] not in COMPARTMENTS.values():
+    if len(parts) < 3 or parts[0] not in COMPARTMENTS.values() or repeats_pixels(column):
         return None
     return parts[0], parts[3] if len(parts) == 4 else None
 
@@ -102,6 +98,39 @@ def _channels_of(text: str, known: set[str]) -> tuple[str, ...]:
     parts = text.split("_")
     splits = (("_".join(parts[:i]), "_".join(parts[i:])) for i in range(1, len(parts)))
     return next((pair for pair in splits if set(pair) <= known), (text,))
+
+
+def find_features(wanted: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The columns of a table that hold the features of a model, in the model's order.
+
+    A feature of a pair of channels is the same in either order: the project whose `[channels]` are
+    listed the other way round has `Correlation_GFP_DNA` where another has `Correlation_DNA_GFP`.
+
+    Raises
+    ------
+    ModelError
+        If the table lacks a feature, naming it.
+    """
+    held = set(columns)
+    found = [next((name for name in _same(feature) if name in held), None) for feature in wanted]
+    missing = [feature for feature, name in zip(wanted, found, strict=True) if name is None]
+    if missing:
+        raise ModelError(
+            f"the model needs {len(missing)} feature(s) that the table lacks, e.g. {missing[0]}; "
+            "channels and regions must be named as they were in training"
+        )
+    return [name for name in found if name is not None]
+
+
+def _same(feature: str) -> list[str]:
+    """A feature's name, then those that a pair of channels may have in the other order."""
+    if not _is_pair(feature):
+        return [feature]
+    *kind, pair = feature.split("_", 3)
+    parts = pair.split("_")
+    # A channel's name may hold underscores, so each may be where the pair is joined.
+    swapped = (["_".join(parts[i:]), "_".join(parts[:i])] for i in range(1, len(parts)))
+    return [feature, *("_".join([*kind, *names]) for names in swapped)]
 
 
 def _named(wanted: Sequence[str], known: set[str], what: str) -> set[str]:
@@ -146,55 +175,3 @@ def _not_redundant(values: pd.DataFrame) -> list[str]:
         if not (r[column, kept] > REDUNDANT_R).any():
             kept.append(column)
     return [str(values.columns[i]) for i in kept]
-
-
-@dataclass
-class Scaler:
-    """z-scores within plates or wells; the parameters come from the cells it is fitted on.
-
-    Scaling by well needs no labels: every well, also an unseen one, is scaled by its own cells.
-    Scaling by plate uses the training cells of that plate; a plate without training cells is scaled
-    by its own cells, all together, as there is nothing else to compare it with.
-    """
-
-    kind: Scaling
-    features: list[str]
-    means: pd.DataFrame | None = None
-    stds: pd.DataFrame | None = None
-
-    def fit(self, train: pd.DataFrame) -> Scaler:
-        """Keep mean and standard deviation (ddof 0, missing values left out) of every plate."""
-        if self.kind == "plate":
-            groups = train.groupby(PLATE, sort=True)[self.features]
-            self.means, self.stds = groups.mean(), groups.std(ddof=0)
-        return self
-
-    def transform(self, cells: pd.DataFrame) -> np.ndarray:
-        """`(n_cells, n_features)` float64; missing values stay missing, constant features are 0."""
-        values: pd.DataFrame = cells[self.features].astype(float)
-        if self.kind == "none":
-            return np.asarray(values)
-        keys = [PLATE] if self.kind == "plate" else WELL_KEY
-        groups = values.groupby([cells[key] for key in keys])
-        means = groups.transform("mean").to_numpy(copy=True)
-        stds = groups.transform("std", ddof=0).to_numpy(copy=True)
-        if self.means is not None and self.stds is not None:
-            known = cells[PLATE].isin(self.means.index).to_numpy()
-            plates = cells.loc[known, PLATE]
-            means[known] = self.means.reindex(plates).to_numpy()
-            stds[known] = self.stds.reindex(plates).to_numpy()
-        centred = values.to_numpy() - means
-        # Rounding gives a constant feature a tiny spread, which must not be blown up to size 1.
-        spread = stds > 1e-12 * np.abs(means)
-        out = np.where(np.isnan(centred), np.nan, 0.0)
-        np.divide(centred, stds, out=out, where=spread)
-        return out
-
-
-def refuse_erasing_scaling(scaling: Scaling, culture: str) -> None:
-    """Per-well scaling of monocultures would take out the very difference between the classes."""
-    if scaling == "well" and culture == "mono":
-        raise DataError(
-            'train.rf.scaling = "well" on monocultures erases the signal: every well holds one '
-            'class, and scaling makes all wells alike; use "plate" or "none"'
-        )

@@ -20,6 +20,8 @@ DENSITY = "Metadata_FieldCellCount"
 """Number of cells in the cell's field."""
 TARGET = "target"
 """The class to learn: taken from TRUE (mixed cultures) or LAYOUT (monocultures)."""
+REFERENCE = "reference"
+"""The culture of a reference well's cells (see :mod:`nucprof.plate.references`), else missing."""
 
 REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
 """Where a crop shows the image, in pixels of the crop, the last two exclusive."""

@@ -14,7 +14,7 @@ from nucprof.errors import UserError
 from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
-from nucprof.run.pipeline import Run
+from nucprof.run.state import RunState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +127,7 @@ class ProjectResults:
             path = self.files.aligned_image(plate, round_name, name)
             return read_image(self._file(path, "align"))
         channels = self.project.round_channels(CP_ROUND)
-        return read_channels(self._run.images.sources(plate, name, CP_ROUND, channels))
+        return read_channels(self._state.images.sources(plate, name, CP_ROUND, channels))
 
     def crops(self, plate: str, field: str) -> tuple[np.ndarray, list[str]]:
         """The crops of a field and the keys of their cells.
@@ -167,8 +167,8 @@ class ProjectResults:
         return self._table(self.files.folder("predict", name, "composition.csv"), "predict")
 
     @cached_property
-    def _run(self) -> Run:
-        return Run(self.project)
+    def _state(self) -> RunState:
+        return RunState(self.project)
 
     def _file(self, path: Path, command: str) -> Path:
         if not path.is_file():
@@ -185,7 +185,7 @@ class ProjectResults:
         rows = [
             f"<tr><td>{escape(name)}</td><td>{escape(record.status)}</td>"
             f"<td>{escape(', '.join(f'{k}: {v}' for k, v in record.counts.items()))}</td></tr>"
-            for name, record in self._run.manifest.stages.items()
+            for name, record in self._state.manifest.stages.items()
         ]
         head = "<tr><th>stage</th><th>status</th><th>counts</th></tr>"
         title = escape(self.project.project.name)

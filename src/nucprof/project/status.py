@@ -1,8 +1,9 @@
-"""What every stage would do, and why; remembered while nothing that this was learnt from changes.
+"""What every stage would do, and why, for ``nucprof status`` and dry runs.
 
-Planning a plate of thousands of fields anew takes seconds, to look at all its files a fraction of
-one. What was found is kept beside the manifest with the size and time of every file and folder that
-it was learnt from, and holds while these, the settings and the version are the same.
+To plan a plate of thousands of fields takes seconds; to check the size and time of all its files
+takes a fraction of one. The answer is therefore kept beside the manifest, with the size and time of
+every file and folder that it depends on. It is used again as long as these, the settings and the
+version of nucprof are the same.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ UP_TO_DATE, WILL_RUN, BLOCKED = "up to date", "will run", "blocked"
 
 @dataclass
 class State:
-    """What a stage would do, in words, and the files and folders from which that is known."""
+    """What a stage would do, in words, and the files and folders that this depends on."""
 
     text: str
-    learnt_from: set[str]
+    files: set[str]
 
 
 def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, str]]:
@@ -46,40 +47,40 @@ def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tu
 
 
 def recall(project: Project, results: Results) -> dict[str, str]:
-    """States by stage as last remembered; none where anything that they were learnt from changed.
+    """States by stage as they were kept; empty where anything that they depend on has changed.
 
-    A blocked stage is never remembered.
+    The state of a blocked stage is never kept.
     """
     try:
         held = json.loads(results.states.read_text(encoding="utf-8"))
         same = held["key"] == _key(project) and all(
-            _look(path) == then for path, then in held["learnt_from"].items()
+            _size_and_time(path) == then for path, then in held["files"].items()
         )
         return dict(held["states"]) if same else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # absent or damaged: found out anew
+        return {}  # absent or damaged
 
 
 def remember(run: Run) -> list[tuple[Stage, str]]:
     """Find out what every stage would do, and keep it for :func:`recall`.
 
-    Not kept where a file changed meanwhile.
+    Nothing is kept where a file has changed meanwhile.
     """
     began = time.time_ns()
     found = _states(STAGES, run)
     kept = [(stage, state) for stage, state in found if not state.text.startswith(BLOCKED)]
-    looked_at = {str(run.results.manifest), str(run.results.images)}
-    looked_at |= {str(run.results.journal(stage.name)) for stage in STAGES}
-    looked_at |= set().union(*(state.learnt_from for _, state in kept))
-    looks = {path: _look(path) for path in sorted(looked_at)}
-    settled = all(look is None or look[1] < began for look in looks.values())
+    wanted = {str(run.results.manifest), str(run.results.images)}
+    wanted |= {str(run.results.journal(stage.name)) for stage in STAGES}
+    wanted |= set().union(*(state.files for _, state in kept))
+    stamps = {path: _size_and_time(path) for path in sorted(wanted)}
+    settled = all(stamp is None or stamp[1] < began for stamp in stamps.values())
     if settled and run.results.manifest.is_file():
         write_json(
             run.results.states,
             {
                 "key": _key(run.project),
                 "states": {stage.name: state.text for stage, state in kept},
-                "learnt_from": looks,
+                "files": stamps,
             },
             indent=None,
         )
@@ -96,7 +97,7 @@ def _key(project: Project) -> str:
     return digest([settings, __version__, stages, models, platform.node()])
 
 
-def _look(path: str) -> list[int] | None:
+def _size_and_time(path: str) -> list[int] | None:
     """Size and time of a file; time of a folder, as names come and go; None where there is none."""
     try:
         status = os.stat(path)
@@ -128,7 +129,7 @@ def _own_state(stage: Stage, run: Run, force: bool) -> State:
         assessment = run.assess(stage, force=force)
     except UserError as error:
         return State(f"{BLOCKED}: {error}", set())
-    files = _learnt_from(assessment)
+    files = _files_of(assessment)
     record = run.manifest.stages.get(stage.name)
     files |= {str(run.results.absolute(name)) for name in (record.outputs if record else ())}
     if not assessment.up_to_date:
@@ -138,7 +139,7 @@ def _own_state(stage: Stage, run: Run, force: bool) -> State:
     return State(f"{UP_TO_DATE} ({len(assessment.current)} done{left})", files)
 
 
-def _learnt_from(assessment: Assessment) -> set[str]:
+def _files_of(assessment: Assessment) -> set[str]:
     plan = assessment.plan
     files: set[str | Path] = {*plan.table_inputs, *plan.consulted}
     for job in plan.jobs:

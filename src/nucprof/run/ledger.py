@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from nucprof.core.labels import decode_ids
+from nucprof.io.tables import write_table
 from nucprof.plate.keys import FieldKey, cell_key
 from nucprof.stages.base import WHOLE, Entry
 
 Journal = Mapping[tuple[str, str], Entry]
+
+
+def write(
+    path: Path, journals: Sequence[tuple[str, Journal]], stages: Sequence[str]
+) -> list[tuple[str, str, int]]:
+    """Build the ledger, write it, and return its :func:`waterfall`."""
+    table = build(journals)
+    write_table(path, table)
+    return waterfall(table, stages)
 
 
 def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nucprof.errors import UserError
 from nucprof.io.files import read_json, write_json
+from nucprof.stages.base import Entry, Summary
 from nucprof.version import __version__
 
 SCHEMA = 1
@@ -55,6 +58,31 @@ class StageRecord:
     started: str = ""
     finished: str = ""
     seconds: float = 0.0
+
+    def tell(self, jobs: int, held: Sequence[Entry], summary: Summary) -> None:
+        """Fill in what the finished jobs (``held``, of ``jobs``) and the summary tell."""
+        failed = [entry for entry in held if entry.status == "failed"]
+        excluded = [entry for entry in held if entry.status == "excluded"]
+        self.counts = {
+            "jobs": jobs,
+            "done": sum(entry.status == "done" for entry in held),
+            "excluded": len(excluded),
+            "failed": len(failed),
+            **summary.counts,
+        }
+        self.models = summary.models
+        self.failures = [_brief(entry) for entry in failed]
+        self.excluded = [_brief(entry) for entry in excluded]
+        self.warnings = [
+            *summary.warnings,
+            *(
+                f"{entry.plate}/{entry.field}: {text}" if entry.field else text
+                for entry in held
+                if entry.status != "failed"
+                for text in entry.warnings
+            ),
+        ]
+        self.finished = now()
 
 
 @dataclass
@@ -113,3 +141,17 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _brief(entry: Entry) -> dict[str, str]:
+    return {
+        "plate": entry.plate,
+        "field": entry.field,
+        "reason": entry.reason,
+        "message": entry.message,
+    }
+
+
+def now() -> str:
+    """The time in UTC, as the manifest writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -7,8 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,22 +14,20 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
-from nucprof.io.results import Results
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import Pool, run_jobs, worker_count
-from nucprof.run.manifest import Manifest, StageRecord, versions
-from nucprof.run.places import Places
+from nucprof.run.manifest import StageRecord, now, versions
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult
-from nucprof.stages import STAGES
-from nucprof.stages import stage as find_stage
+from nucprof.run.state import RunState
+from nucprof.stages import STAGES, chosen_stages
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
 
 if TYPE_CHECKING:  # numpy: not where nothing is to be done
-    from nucprof.raw.index import ImageIndex
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Run:
+class Run(RunState):
     """A project being run; the :class:`~nucprof.stages.base.Context` of its stages.
 
     Parameters
@@ -72,34 +68,10 @@ class Run:
         *,
         name: str = "default",
     ) -> None:
-        self.project = project
-        self.results = Results(project.project.output)
+        super().__init__(project, name=name)
         self.options = options or Options()
         self.reporter = reporter or Silent()
-        self.name = name
-        self.manifest = Manifest.read(self.results.manifest)
-        self.places = Places(project.root, self.results.root)
-        self._journals: dict[str, dict[tuple[str, str], Entry]] = {}
         self._pool = Pool(1)
-
-    @cached_property
-    def images(self) -> ImageIndex:
-        """Which file holds which channel, from ``images.csv``."""
-        from nucprof.raw.index import ImageIndex
-
-        listed = next(iter(self.entries("rename").values()), None)
-        moved = None
-        if listed is not None and listed.record is not None:
-            moved = Path(listed.record.root), self.project.root
-        return ImageIndex.read(self.results.images, moved)
-
-    def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
-        """Finished jobs of a stage, from its journal."""
-        if stage not in self._journals:
-            declared = find_stage(stage)
-            path = self.results.journal(self._record_name(declared))
-            self._journals[stage] = journal.read(path, declared.record, self.places)
-        return self._journals[stage]
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are no part of the results, in the stage's workers; nothing is recorded."""
@@ -118,36 +90,25 @@ class Run:
         return self._pool.map(function, items)
 
     def assess(self, stage: Stage, *, force: bool = False) -> Assessment:
-        """What a stage has to do, with ``force`` all of it.
+        """What a stage has to do; with ``force`` also what is current among the chosen fields.
 
         Raises :class:`UserError` where an input stage has not run.
         """
-        self._require_needs(stage)
+        self.require_needs(stage)
+        selector = FieldSelector(self.options.fields)
+
+        def forced(job: Job) -> bool:
+            chosen = not self.options.fields or not job.field
+            return force and (chosen or selector.matches(job.plate, FieldKey.parse(job.field)))
+
         return assess(
             stage,
             self,
-            self.manifest.stages.get(self._record_name(stage)),
+            self.manifest.stages.get(self.record_name(stage)),
             self.entries(stage.name),
             places=self.places,
-            force=force,
+            forced=forced,
         )
-
-    def _require_needs(self, stage: Stage) -> None:
-        """Name the command of the first stage that must run before this one and has not."""
-        needed = set(stage.needs(self.project))
-        for earlier in reversed(STAGES):
-            if earlier.name in needed:
-                needed |= set(earlier.needs(self.project))
-        for earlier in STAGES:
-            if (
-                earlier.name in needed
-                and not earlier.skip(self.project)
-                and not self.entries(earlier.name)
-            ):
-                raise UserError(
-                    f"'{earlier.name}' has not run yet; run: nucprof {earlier.command} PROJECT "
-                    "(or nucprof run-all PROJECT)."
-                )
 
     def run_stage(self, stage: Stage) -> StageResult:
         """Run a stage as far as it is stale.
@@ -201,13 +162,8 @@ class Run:
 
     # ------------------------------------------------------------------ the steps of a stage
 
-    def _record_name(self, stage: Stage) -> str:
-        """Results that are kept under a name of their own have a record of their own."""
-        own = stage.named and self.name != "default"
-        return f"{stage.name}@{self.name}" if own else stage.name
-
     def _status(self, stage: Stage) -> str:
-        record = self.manifest.stages.get(self._record_name(stage))
+        record = self.manifest.stages.get(self.record_name(stage))
         return record.status if record else ""
 
     def _chosen(self, assessment: Assessment) -> list[tuple[Job, str]]:
@@ -236,7 +192,7 @@ class Run:
             overrides=dict(self.options.overrides),
             versions=versions(),
             device=self.project.execution.device,
-            started=_now(),
+            started=now(),
         )
         self._record(stage, record)
         return record
@@ -253,13 +209,13 @@ class Run:
         self._compact(stage)
 
     def _compact(self, stage: Stage) -> None:
-        path = self.results.journal(self._record_name(stage))
+        path = self.results.journal(self.record_name(stage))
         entries = self.entries(stage.name)
         journal.rewrite(path, [entries[key] for key in sorted(entries)], self.places)
 
     def _run_jobs(self, stage: Stage, jobs: list[tuple[Job, str]]) -> set[tuple[str, str]]:
         """Run jobs, journal each as it finishes, and return the keys of those that ran."""
-        path = self.results.journal(self._record_name(stage))
+        path = self.results.journal(self.record_name(stage))
         failed = 0
         ran = set()
 
@@ -308,31 +264,13 @@ class Run:
         record.status = "failed" if failed else "done" if complete else "partial"
         if failed:
             record.table_definition = ""
-        record.counts = {
-            "jobs": len(keys),
-            "done": sum(e.status == "done" for e in held.values()),
-            "excluded": len(excluded),
-            "failed": len(failed),
-            **summary.counts,
-        }
-        record.models = summary.models
+        record.tell(len(keys), list(held.values()), summary)
         record.inputs = {
             self.places.write(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs
         }
         record.outputs = {
             self.results.relative(p): Fingerprint.of(p).to_json() for p in summary.outputs
         }
-        record.failures = [_brief(entry) for entry in failed]
-        record.excluded = [_brief(entry) for entry in excluded]
-        record.warnings = [
-            *summary.warnings,
-            *(
-                f"{e.plate}/{e.field}: {text}" if e.field else text
-                for e in usable
-                for text in e.warnings
-            ),
-        ]
-        record.finished = _now()
         summary.warnings = record.warnings
         steps = self._update_ledger(stage)
         record.seconds = round(time.perf_counter() - started, 3)
@@ -342,12 +280,10 @@ class Run:
         )
 
     def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
-        """Rebuild the ledger from the jobs that still count."""
+        """Rebuild the ledger from the jobs that are current; the waterfall of cells."""
         if not stage.ledger:
             return []
-        # pandas: not where nothing is to be done
-        from nucprof.io.tables import write_table
-        from nucprof.run import ledger
+        from nucprof.run import ledger  # pandas: not where nothing is to be done
 
         stages = [s for s in STAGES if not s.skip(self.project)]
         tables = {
@@ -357,13 +293,12 @@ class Run:
             for name, record in self.manifest.stages.items()
         }
         journals = {s.name: self.entries(s.name) for s in stages}
-        table = ledger.build(current_jobs(stages, self.project, journals, tables))
-        write_table(self.results.cells, table)
-        return ledger.waterfall(table, [s.name for s in STAGES])
+        current = current_jobs(stages, self.project, journals, tables)
+        return ledger.write(self.results.cells, current, [s.name for s in STAGES])
 
     def _record(self, stage: Stage, record: StageRecord) -> None:
         self.manifest.project = self.project.project.name
-        self.manifest.stages[self._record_name(stage)] = record
+        self.manifest.stages[self.record_name(stage)] = record
         self.manifest.write()
 
     def _untouched(self, stage: Stage) -> StageResult:
@@ -380,8 +315,8 @@ class Run:
             record = self.manifest.stages.get(stage.name)
             if record is None or not record.overrides:
                 continue
-            now = parameters(self.project, stage)
-            undone = {k: v for k, v in record.overrides.items() if k in now and now[k] != v}
+            file = parameters(self.project, stage)
+            undone = {k: v for k, v in record.overrides.items() if k in file and file[k] != v}
             if undone:
                 flags = ", ".join(f"{key} = {value!r}" for key, value in undone.items())
                 raise UserError(
@@ -389,29 +324,3 @@ class Run:
                     f"run-all would undo that. Make it permanent (nucprof {stage.command} ... "
                     "--save), or run with --force to go by the file."
                 )
-
-
-def chosen_stages(first: str | None, last: str | None) -> list[Stage]:
-    """Stages from ``first`` to ``last``, both included; raises :class:`UserError`."""
-    names = [stage.name for stage in STAGES]
-    for name in (first, last):
-        if name is not None and name not in names:
-            raise UserError(f"There is no stage '{name}'; stages are {', '.join(names)}.")
-    start = names.index(first) if first else 0
-    stop = names.index(last) + 1 if last else len(names)
-    if start >= stop:
-        raise UserError(f"--from {first} lies after --until {last}.")
-    return list(STAGES[start:stop])
-
-
-def _brief(entry: Entry) -> dict[str, str]:
-    return {
-        "plate": entry.plate,
-        "field": entry.field,
-        "reason": entry.reason,
-        "message": entry.message,
-    }
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

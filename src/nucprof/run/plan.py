@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def assess(
     journal: Mapping[tuple[str, str], Entry],
     *,
     places: Places,
-    force: bool = False,
+    forced: Callable[[Job], bool] = lambda job: False,
 ) -> Assessment:
     """Compare what a stage would do with what it has done.
 
@@ -72,7 +72,7 @@ def assess(
     for job in plan.jobs:
         definition = job_definition(stage, job, places)
         entry = journal.get(job.key)
-        why = "forced" if force else _job_is_stale(job, definition, entry, changed, hashes)
+        why = "forced" if forced(job) else _job_is_stale(job, definition, entry, changed, hashes)
         if why or entry is None:
             assessment.stale.append((job, definition, why))
         else:

@@ -32,7 +32,7 @@ STAGES: tuple[Stage, ...] = (
     predict.STAGE,
 )
 
-__all__ = ["STAGES", "Stage", "stage"]
+__all__ = ["STAGES", "Stage", "chosen_stages", "stage"]
 
 
 def stage(name: str) -> Stage:
@@ -41,3 +41,16 @@ def stage(name: str) -> Stage:
         if candidate.name == name:
             return candidate
     raise UserError(f"There is no stage '{name}'; stages are {', '.join(s.name for s in STAGES)}.")
+
+
+def chosen_stages(first: str | None, last: str | None) -> list[Stage]:
+    """Stages from ``first`` to ``last``, both included; raises :class:`UserError`."""
+    names = [stage.name for stage in STAGES]
+    for name in (first, last):
+        if name is not None and name not in names:
+            raise UserError(f"There is no stage '{name}'; stages are {', '.join(names)}.")
+    start = names.index(first) if first else 0
+    stop = names.index(last) + 1 if last else len(names)
+    if start >= stop:
+        raise UserError(f"--from {first} lies after --until {last}.")
+    return list(STAGES[start:stop])

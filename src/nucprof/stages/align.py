@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucprof.alignment.pattern_file import (
+    Pair,
+    describe_pattern,
+    ensure_pattern,
+    read_pattern,
+    sample_fields,
+)
+from nucprof.alignment.report import AlignRecord, RoundRecord
 from nucprof.config import Project
 from nucprof.config.models import AlignSettings
 from nucprof.errors import FieldExcluded
-from nucprof.plate.keys import CP_ROUND, FieldKey
-from nucprof.plate.sources import Source
+from nucprof.io.digest import digest
+from nucprof.io.results import Results
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -29,23 +41,8 @@ from nucprof.stages.base import (
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from nucprof.core.registration import Registration
-
-COLUMNS = [
-    "plate",
-    "well",
-    "site",
-    "round",
-    "shift_y",
-    "shift_x",
-    "score",
-    "threshold",
-    "status",
-    "cells_in",
-    "cells_kept",
-]
 
 
 @dataclass(frozen=True)
@@ -59,43 +56,33 @@ class RoundChannels:
 
 @dataclass(frozen=True)
 class RoundJob:
-    """A ground-truth round of one field: its channels, where they are, and where it is written."""
+    """A ground-truth round of one field: its channels, where they are, and where it is written.
+
+    ``pattern`` holds what camera and plate bring into every image, None where the plate has no
+    other well; ``sample`` is a digest of the fields in which it is looked for.
+    """
 
     name: str
     channels: RoundChannels
     sources: dict[str, Source]
     target: Path
+    sample: str
+    pattern: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignJob(Job):
-    """One field, with all its rounds; ``masks`` are nuclei and, in cell mode, cells."""
+    """One field, with all its rounds; ``masks`` are nuclei and, in cell mode, cells.
+
+    ``fixed`` are the Cell Painting channels that are registered, ``nuclear`` shows what is lost.
+    """
 
     settings: AlignSettings
     fixed: tuple[str, ...]
+    nuclear: str
     painted: dict[str, Source]
     rounds: tuple[RoundJob, ...]
     masks: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """What ``registration.csv`` says of one field and round; a failed one has no shift."""
-
-    round: str
-    score: float
-    threshold: float
-    cells_in: int
-    cells_kept: int = 0
-    shift_y: float | None = None
-    shift_x: float | None = None
-
-
-@dataclass(frozen=True)
-class AlignRecord:
-    """The rounds of one field."""
-
-    rounds: tuple[RoundRecord, ...]
 
 
 def channels_of(project: Project, name: str) -> RoundChannels:
@@ -111,35 +98,49 @@ def plan(context: Context) -> Plan[AlignJob]:
     project, results = context.project, context.results
     kinds = ["nuclei", "cells"] if project.mask_kind == "cells" else ["nuclei"]
     fixed = tuple(project.align.cp_channels or [project.channels.nuclei])
+    nuclear = project.channels.nuclei
+    held = context.images.channels
+    samples = {
+        (plate.name, name): _digest_of_sample(context, plate.name, name)
+        for plate in project.plates
+        for name in project.rounds_of(plate.name)
+    }
     jobs = []
     for plate, field in survivors(context, "segment"):
-        held = context.images.channels
         painted = held.get((plate, field, CP_ROUND), {})
-        painted = {name: painted[name] for name in fixed if name in painted}
+        looked_at = dict.fromkeys((*fixed, nuclear))
+        painted = {name: painted[name] for name in looked_at if name in painted}
         rounds = tuple(
             RoundJob(
                 name,
                 channels_of(project, name),
                 held.get((plate, field, name), {}),
                 results.aligned_image(plate, name, field),
+                samples[plate, name],
+                pattern_path(results, plate, name) if samples[plate, name] else None,
             )
             for name in project.rounds_of(plate)
         )
         files = dict.fromkeys(
-            source.path for of in (painted, *(r.sources for r in rounds)) for source in of.values()
+            path
+            for of in (painted, *(r.sources for r in rounds))
+            for source in of.values()
+            for path in source.files
         )
         masks = tuple(results.mask(plate, kind, field) for kind in kinds)
+        patterns = (r.pattern for r in rounds if r.pattern is not None)
         jobs.append(
             AlignJob(
                 plate=plate,
                 field=field,
-                inputs=(*files, *masks),
+                inputs=(*files, *masks, *patterns),
                 outputs=(
                     *(results.aligned_mask(plate, kind, field) for kind in kinds),
                     *(r.target for r in rounds),
                 ),
                 settings=project.align,
                 fixed=fixed,
+                nuclear=nuclear,
                 painted=painted,
                 rounds=rounds,
                 masks=masks,
@@ -148,17 +149,61 @@ def plan(context: Context) -> Plan[AlignJob]:
     return Plan(jobs)
 
 
+def pattern_path(results: Results, plate: str, name: str) -> Path:
+    """Where what camera and plate bring into the images of a round is kept."""
+    return results.folder("align", "pattern", plate, f"{name}.npz")
+
+
+def _pairs(context: Context, plate: str, name: str) -> dict[str, Pair]:
+    """All fields of a plate with the channels that are registered, whatever has been run."""
+    project, held = context.project, context.images.channels
+    fixed = tuple(project.align.cp_channels or [project.channels.nuclei])
+    register = channels_of(project, name).register
+    selector = FieldSelector(tuple(project.project.exclude))
+    pairs = {}
+    for own, field in context.images.fields(name):
+        painted = held.get((plate, field, CP_ROUND), {})
+        imaged = held[own, field, name]
+        whole = painted.keys() >= set(fixed) and imaged.keys() >= set(register)
+        if own == plate and whole and not selector.matches(plate, FieldKey.parse(field)):
+            pairs[field] = Pair(
+                tuple(painted[c] for c in fixed), tuple(imaged[c] for c in register)
+            )
+    return pairs
+
+
+def _digest_of_sample(context: Context, plate: str, name: str) -> str:
+    sample = sample_fields(list(_pairs(context, plate, name)))
+    return digest(sample) if sample else ""
+
+
+def prepare(context: Context, plan: Plan[AlignJob], jobs: Sequence[AlignJob]) -> None:
+    """Find what camera and plate bring into every image, plate by plate and round by round."""
+    for (plate, name), path in _patterns(jobs).items():
+        pairs = _pairs(context, plate, name)
+        ensure_pattern(path, {field: pairs[field] for field in sample_fields(list(pairs))})
+
+
+def _patterns(jobs: Sequence[AlignJob]) -> dict[tuple[str, str], Path]:
+    """Pattern files by plate and round."""
+    return {(job.plate, r.name): r.pattern for job in jobs for r in job.rounds if r.pattern}
+
+
 def work(job: AlignJob) -> Outcome[AlignRecord]:
     """Register all rounds of one field; only cells valid in all of them stay."""
     import numpy as np
 
-    from nucprof.core.labels import ObjectIndex, keep_labels
-    from nucprof.core.registration import lost_cells, shift_image
+    from nucprof.core.labels import ObjectIndex, keep_labels, typical_radius
+    from nucprof.core.lost import lost_cells
+    from nucprof.core.moving import move_image
+    from nucprof.core.verdict import doubt
     from nucprof.io.images import read_labels, write_image, write_labels
 
     painted = read_sources(job, job.painted, job.fixed).max(axis=0)
+    um = pixel_size(job.painted)
     masks = [read_labels(path) for path in job.masks]
     nuclei, objects = masks[0], masks[-1]
+    radius = typical_radius(nuclei)
     dropped: list[Drop] = []
     rows: list[RoundRecord] = []
     gone = np.zeros(0, dtype=np.int64)
@@ -168,113 +213,119 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         if not r.sources:
             raise FieldExcluded("no_partner", f"{job.name} has no image in round {r.name}.")
         image = read_sources(job, r.sources, channels.listed)
-        found = register_round(painted, image, channels, job.settings)
-        row = RoundRecord(r.name, found.score, found.threshold, len(before))
-        if not found.significant:
-            raise FieldExcluded(
-                "registration_failed",
-                f"{job.name}: round {r.name} does not match the Cell Painting image better than "
-                f"chance (score {found.score:.3f}, chance up to {found.threshold:.3f})",
-                AlignRecord((row,)),
-            )
-        moved, valid = shift_image(image, (found.shift_y, found.shift_x), painted.shape)
-        write_image(r.target, moved, channels.listed)
-        nuclear = moved[channels.listed.index(channels.nuclear)] if channels.nuclear else None
-        lost = lost_cells(objects, nuclei, nuclear, valid, lost_ratio=job.settings.lost_ratio)
+        row = RoundRecord(r.name, cells_in=len(before))
+        found = _register(job, r, row, painted, image, radius)
+        moved, valid = move_image(image, found.similarity(painted.shape), painted.shape)
+        write_image(r.target, moved, channels.listed, um)
+        stains = None
+        if channels.nuclear:
+            alone = job.fixed == (job.nuclear,)
+            stain = painted if alone else read_sources(job, job.painted, [job.nuclear])[0]
+            stains = stain, moved[channels.listed.index(channels.nuclear)]
+        lost = lost_cells(objects, nuclei, stains, valid, lost_ratio=job.settings.lost_ratio)
         for reason, ids in lost.items():
             new = np.setdiff1d(ids, gone)
             dropped.append(Drop(job.plate, job.field, reason, new.tolist()))
             gone = np.union1d(gone, new)
-        rows.append(replace(row, shift_y=found.shift_y, shift_x=found.shift_x))
+        row = _measured(row, found)
+        rows.append(
+            replace(
+                row,
+                shift_y=found.shift_y,
+                shift_x=found.shift_x,
+                outside=len(lost["outside_overlap"]),
+                lost=len(lost["lost_nucleus"]),
+                unsure=doubt(found, job.settings.model),
+            )
+        )
     kept = np.setdiff1d(before, gone)
     for mask, path in zip(masks, job.outputs, strict=False):
-        write_labels(path, keep_labels(mask, kept))
+        write_labels(path, keep_labels(mask, kept), um)
     record = AlignRecord(tuple(replace(row, cells_kept=len(kept)) for row in rows))
     return Outcome(record, dropped=dropped)
 
 
-def register_round(
-    painted: np.ndarray, image: np.ndarray, channels: RoundChannels, settings: AlignSettings
+def _register(
+    job: AlignJob,
+    r: RoundJob,
+    row: RoundRecord,
+    painted: np.ndarray,
+    image: np.ndarray,
+    radius_px: float | None,
 ) -> Registration:
-    """Register the maximum over the chosen channels of a round onto the Cell Painting plane."""
-    from nucprof.core.registration import estimate_shift
+    """Register a round, or exclude the field and say why."""
+    from nucprof.core.registration import register
+    from nucprof.core.verdict import advice, refusal
 
-    chosen = image[[channels.listed.index(c) for c in channels.register]]
-    return estimate_shift(
+    settings = job.settings
+    chosen = image[[r.channels.listed.index(c) for c in r.channels.register]].max(axis=0)
+    look = partial(
+        register,
         painted,
-        chosen.max(axis=0),
+        chosen,
+        radius_px=radius_px,
         max_shift_px=settings.max_shift_px,
         min_overlap=settings.min_overlap,
+        pattern=read_pattern(r.pattern, job.field) if r.pattern is not None else None,
     )
+    found = look(model=settings.model)
+    refused = refusal(found, settings.model, radius_px)
+    if refused:
+        if settings.model == "translation":
+            refused += advice(look(model="auto"))
+        row = _measured(row, found) if found.significant else _scored(row, found)
+        raise FieldExcluded(
+            "registration_failed", f"{job.name}: round {r.name} {refused}", AlignRecord((row,))
+        )
+    return found
+
+
+def _scored(row: RoundRecord, found: Registration) -> RoundRecord:
+    return replace(row, score=found.score, threshold=found.threshold)
+
+
+def _measured(row: RoundRecord, found: Registration) -> RoundRecord:
+    residual = None if math.isnan(found.residual) else found.residual
+    return replace(_scored(row, found), angle=found.angle, scale=found.scale, residual=residual)
 
 
 def finish(
     context: Context, plan: Plan[AlignJob], entries: Sequence[Entry[AlignRecord]]
 ) -> Summary:
-    """Write ``registration.csv``, flag outliers of each plate and round, and draw the shifts."""
+    """Write ``registration.csv``, draw the shifts, and name what should be looked at."""
+    from nucprof.alignment import report
+    from nucprof.figures import plots
+    from nucprof.io.files import atomic
     from nucprof.io.tables import write_table
 
-    table = registration_table(entries)
-    path = context.results.registration
-    write_table(path, table)
-    summary = Summary([path])
+    project, results = context.project, context.results
+    records = {e.key: (e.status, e.record.rounds) for e in entries if e.record is not None}
+    table = report.registration_table(records)
+    write_table(results.registration, table[report.COLUMNS])
+    summary = Summary([results.registration])
     statuses = table["status"].value_counts().to_dict()
     summary.counts = {"fields": {str(k): int(v) for k, v in statuses.items()}}
     for name, rows in table.groupby("round", sort=False):
-        good = rows[rows["status"] != "failed"]
-        summary.lines.append(
-            f"{name}: {len(good)} fields aligned, median shift "
-            f"({good['shift_y'].median():.1f}, {good['shift_x'].median():.1f}) px"
-        )
-        summary.outputs.append(_draw(context, str(name), rows))
-        if channels_of(context.project, str(name)).nuclear is None:
+        summary.lines.append(report.describe_round(str(name), rows))
+        if channels_of(project, str(name)).nuclear is None:
             summary.warnings.append(
-                f"round {name} has no nuclear stain ({context.project.channels.nuclei}): cells "
+                f"round {name} has no nuclear stain ({project.channels.nuclei}): cells "
                 "lost between the rounds cannot be told, that test is off"
             )
-    for row in table[table["status"] == "outlier"].itertuples():
-        summary.warnings.append(
-            f"{row.plate}/{row.well} site {row.site}, {row.round}: shift ({row.shift_y:.1f}, "
-            f"{row.shift_x:.1f}) px is unlike the rest of the plate; look at it"
-        )
+        figure = results.folder("align", f"shifts-{name}.png")
+        with atomic(figure) as temporary:
+            shifts = rows["shift_y"].to_numpy(), rows["shift_x"].to_numpy()
+            status = rows["status"].to_numpy(dtype=object)
+            plots.registration(temporary, *shifts, status, title=f"Shift of round {name}")
+        summary.outputs.append(figure)
+    summary.warnings += report.strange_fields(table) + report.losses(table)
+    for where, pattern in _patterns(plan.jobs).items():
+        if pattern.is_file():
+            summary.outputs.append(pattern)
+            lines, warnings = describe_pattern(pattern, where)
+            summary.lines += lines
+            summary.warnings += warnings
     return summary
-
-
-def _draw(context: Context, name: str, rows: pd.DataFrame) -> Path:
-    from nucprof.figures import plots
-    from nucprof.io.files import atomic
-
-    path = context.results.folder("align", f"shifts-{name}.png")
-    with atomic(path) as temporary:
-        plots.registration(
-            temporary,
-            rows["shift_y"].to_numpy(),
-            rows["shift_x"].to_numpy(),
-            rows["status"].to_numpy(dtype=object),
-            title=f"Shift of round {name}",
-        )
-    return path
-
-
-def registration_table(entries: Sequence[Entry[AlignRecord]]) -> pd.DataFrame:
-    """One row per field and round; a field that failed has no shift."""
-    import numpy as np
-    import pandas as pd
-
-    from nucprof.core.registration import flag_outliers
-
-    rows = []
-    for entry in entries:
-        field = FieldKey.parse(entry.field)
-        where = {"plate": entry.plate, "well": str(field.well), "site": field.site}
-        status = "ok" if entry.status == "done" else "failed"
-        rounds = entry.record.rounds if entry.record else ()
-        rows += [where | asdict(row) | {"status": status} for row in rounds]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    for _, group in table[table["status"] == "ok"].groupby(["plate", "round"]):
-        strange = flag_outliers(group[["shift_y", "shift_x"]].to_numpy(dtype=np.float64))
-        table.loc[group.index[strange], "status"] = "outlier"
-    return table.sort_values(["plate", "round", "well", "site"], ignore_index=True)
 
 
 STAGE = Stage(
@@ -284,8 +335,10 @@ STAGE = Stage(
     needs=needs("rename", "segment"),
     makes=("aligned/", "registration.csv"),
     plan=plan,
+    prepare=prepare,
     work=work,
     finish=finish,
     record=AlignRecord,
     skip=without_ground_truth,
+    version=2,
 )

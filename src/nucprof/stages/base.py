@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from nucprof.config import Project
-from nucprof.errors import FieldExcluded
+from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.results import Results
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.plate.layout import Layout
@@ -327,21 +327,34 @@ def read_sources(job: Job, sources: Mapping[str, Source], channels: Sequence[str
     Raises
     ------
     FieldExcluded
-        A channel has no file.
+        A channel has no file, or one that cannot be read: the field is left out.
+    FieldError
+        A file is gone.
     """
     from nucprof.io.images import read_channels
 
     missing = [name for name in channels if name not in sources]
     if missing:
         raise FieldExcluded("no_channel", f"{job.name} has no file for channel {missing[0]}.")
-    return read_channels([sources[name] for name in channels])
+    chosen = [sources[name] for name in channels]
+    try:
+        return read_channels(chosen)
+    except FieldError as error:
+        if all(path.is_file() for source in chosen for path in source.files):
+            raise FieldExcluded("unreadable", f"{job.name}: {error}") from None
+        raise
 
 
 def layouts(project: Project) -> dict[str, Layout]:
     """Layout by plate; plates without one are absent."""
-    from nucprof.io.tables import read_layout
+    from nucprof.io.layouts import read_layout
 
-    return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
+    mixed = project.gate.mixed_culture
+    return {
+        plate.name: read_layout(plate.layout).with_mixed_called(mixed)
+        for plate in project.plates
+        if plate.layout
+    }
 
 
 def layout_paths(project: Project) -> tuple[Path, ...]:

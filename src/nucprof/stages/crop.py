@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nucprof.config.by_mode import CropKind, crop_kind, fitting_patch, nuclear_diameters
 from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Entry,
@@ -57,7 +57,7 @@ def plan(context: Context) -> Plan[CropJob]:
     for plate, field in fields_with_masks(context):
         sources = context.images.channels[plate, field, CP_ROUND]
         mask = mask_path(context, "cells" if kind.region == "cell" else "nuclei", plate, field)
-        files = dict.fromkeys(source.path for source in sources.values())
+        files = dict.fromkeys(path for source in sources.values() for path in source.files)
         part = results.part("crop", f"{kind.region}_{kind.patch_size}", plate, field)
         jobs.append(
             CropJob(
@@ -101,11 +101,12 @@ def work(job: CropJob) -> Outcome[CropRecord]:
         masked=job.masked,
     )
     real = real_boxes(objects.centroids, job.size, labels.shape)
-    write_stack(stack_path, crops, job.channels)
+    um = pixel_size(job.sources)
+    write_stack(stack_path, crops, job.channels, um)
     field = FieldKey.parse(job.field)
     names = [cell_key(field, label) for label in objects.ids.tolist()]
     if job.export:
-        write_single_crops(stack_path.with_suffix(""), names, crops)
+        write_single_crops(stack_path.with_suffix(""), names, crops, job.channels, um)
     write_table(
         part,
         pd.DataFrame(

@@ -13,8 +13,14 @@ from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import EmbedSettings
 from nucprof.io.digest import WHERE_IT_RUNS, sha256
 from nucprof.learn.cells import add_true_class, gate_table
-from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, trained_network
-from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
+from nucprof.learn.cnn.crop_table import (
+    crop_files,
+    open_cells_crops,
+    open_reference_crops,
+    trained_network,
+)
+from nucprof.learn.model_files import DESCRIPTION, WEIGHTS, scaled_by_plate
+from nucprof.learn.references import References, references_of
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -46,10 +52,14 @@ METADATA = [
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network and the crops that it sees; ``index`` is the crops' index table."""
+    """A trained network and the crops that it sees; ``index`` is the crops' index table.
+
+    ``references`` is None where the network scales every crop by itself.
+    """
 
     crops: CropKind
     index: Path
+    references: References | None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
@@ -86,8 +96,12 @@ def plan(context: Context) -> Plan[EmbedJob]:
     if settings.source == "cnn":
         trained = trained_network(results, settings.model)
         crops = crop_files(project, results)
+        references = references_of(project) if scaled_by_plate(trained) else None
         inputs += [trained / DESCRIPTION, trained / WEIGHTS, *crops]
-        network = Network(crop_kind(project), crops[0], trained, project.execution.device)
+        inputs += references.files if references else ()
+        network = Network(
+            crop_kind(project), crops[0], references, trained, project.execution.device
+        )
     names = ["embeddings.parquet", "umap.csv", "umap.png"]
     if settings.map is None:
         names.append("map.npz")
@@ -161,9 +175,12 @@ def _features(
     network = job.network
     model = load_cnn(network.folder)
     channels = model.check_fits(network.crops)
-    crops = open_cells_crops(cells, network.index, channels, masked=network.crops.masked)
+    masked = network.crops.masked
+    crops = open_cells_crops(cells, network.index, channels, masked=masked)
+    reference = open_reference_crops(network.references, network.index, channels, masked=masked)
     device = resolve_device(network.device)
-    values = model.embed(model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device))
+    inputs = model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device, reference)
+    values = model.embed(inputs)
     names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]
     return values, names, sha256(network.folder / WEIGHTS)
 

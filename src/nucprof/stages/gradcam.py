@@ -12,8 +12,14 @@ from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import GradcamSettings
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, trained_network
-from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
+from nucprof.learn.cnn.crop_table import (
+    crop_files,
+    open_cells_crops,
+    open_reference_crops,
+    trained_network,
+)
+from nucprof.learn.model_files import DESCRIPTION, WEIGHTS, scaled_by_plate
+from nucprof.learn.references import References, references_of
 from nucprof.plate.keys import CP_ROUND, parse_cell_key
 from nucprof.stages.base import (
     Context,
@@ -42,7 +48,8 @@ _MAPPED_PER_CLASS = 200  # cells per class behind the mean maps and the table
 class GradcamJob(Job):
     """The cells that a network was tested on; ``masks`` are their nuclei, by plate and field.
 
-    ``image`` is a file that tells the size of a pixel.
+    ``pixel_size_um`` is the side of a pixel where the images tell it; ``references`` is None where
+    the network scales every crop by itself.
     """
 
     settings: GradcamSettings
@@ -50,10 +57,11 @@ class GradcamJob(Job):
     crops: CropKind
     index: Path
     masks: dict[tuple[str, str], Path]
+    references: References | None = None
     trained: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
-    image: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    pixel_size_um: float | None = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ def plan(context: Context) -> Plan[GradcamJob]:
     masks = {key: mask_path(context, "nuclei", *key) for key in fields}
     image = context.images.sources(*fields[0], CP_ROUND, [project.channels.nuclei])[0]
     crops = crop_files(project, results)
+    references = references_of(project) if scaled_by_plate(trained) else None
     job = GradcamJob(
         inputs=(
             trained / DESCRIPTION,
@@ -100,6 +109,7 @@ def plan(context: Context) -> Plan[GradcamJob]:
             trained / "predictions.csv",
             *crops,
             *masks.values(),
+            *(references.files if references else ()),
         ),
         outputs=tuple(folder / name for name in FILES),
         settings=project.gradcam,
@@ -107,10 +117,11 @@ def plan(context: Context) -> Plan[GradcamJob]:
         crops=crop_kind(project),
         index=crops[0],
         masks=masks,
+        references=references,
         trained=trained,
         folder=folder,
         device=project.execution.device,
-        image=image.path,
+        pixel_size_um=image.pixel_size_um,
     )
     return Plan([job])
 
@@ -120,7 +131,6 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     import numpy as np
 
     from nucprof.figures.gradcam import Pictures
-    from nucprof.io.images import describe
     from nucprof.io.tables import write_table
     from nucprof.learn.cnn.gradcam import attention_inside, attention_maps, deletion, random_maps
     from nucprof.learn.cnn.model import load_cnn
@@ -133,7 +143,8 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     keys = tested.rename(columns={"plate": PLATE, "ROI_img_name": CELL, "well": WELL})
     crops = open_cells_crops(keys, job.index, channels, masked=job.crops.masked)
     device = resolve_device(job.device)
-    inputs = model.inputs(crops, keys[PLATE].to_numpy(dtype=str), device)
+    reference = open_reference_crops(job.references, job.index, channels, masked=job.crops.masked)
+    inputs = model.inputs(crops, keys[PLATE].to_numpy(dtype=str), device, reference)
     classes = np.searchsorted(model.classes, tested["predicted"].to_numpy(dtype=str))
     mapped = _some_of_each(classes, job.seed)
     shown = _chosen(job, tested, model.classes)
@@ -162,7 +173,7 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
         numbers=numbers,
         maps=maps,
         nuclei=nuclei,
-        pixel_um=describe(job.image).pixel_size_um,
+        pixel_um=job.pixel_size_um,
     ).draw(mapped, shown)
     write_table(job.outputs[0], table[np.isin(numbers, shown)])
     summary = _summary(table[np.isin(numbers, mapped)])

@@ -12,27 +12,34 @@ from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops
-from nucprof.learn.model_files import is_forest, model_files
+from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
+from nucprof.learn.model_files import is_forest, model_files, predictions_file
+from nucprof.learn.references import References, mark_references, references_of
 from nucprof.plate.keys import CP_ROUND, WellKey
 from nucprof.stages.base import Context, Entry, Job, Outcome, Plan, Stage, Summary
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
+
+    from nucprof.learn.predict import Predicted
 
 FIGURES = ("composition.png", "plates.png")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictJob(Job):
-    """The whole project's cells: ``table`` names them, ``crops`` is None for a forest."""
+    """The whole project's cells: ``table`` names them, ``crops`` is None for a forest.
+
+    ``evaluated`` holds the predictions of the model's evaluation, None where it came without.
+    """
 
     confidence: float
     bootstrap: int
     seed: int
     table: Path
     crops: CropKind | None
+    references: References
+    evaluated: Path | None
     model: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
@@ -40,9 +47,10 @@ class PredictJob(Job):
 
 @dataclass(frozen=True)
 class PredictRecord:
-    """Cells by predicted class."""
+    """Cells by predicted class, and by where their prediction comes from."""
 
     cells: dict[str, int]
+    sources: dict[str, int]
 
 
 def plan(context: Context) -> Plan[PredictJob]:
@@ -57,15 +65,18 @@ def plan(context: Context) -> Plan[PredictJob]:
     model = model_files(project.predict.model)
     by_forest = is_forest(project.predict.model)
     cells = (results.features(CP_ROUND),) if by_forest else crop_files(project, results)
+    references, evaluated = references_of(project), predictions_file(project.predict.model)
     names = ("predictions.parquet", "composition.csv", *FIGURES)
     job = PredictJob(
-        inputs=(*model, *cells),
+        inputs=(*model, *cells, *references.files, *([evaluated] if evaluated else [])),
         outputs=tuple(folder / name for name in names),
         confidence=project.predict.confidence,
         bootstrap=project.predict.bootstrap,
         seed=project.project.seed,
         table=cells[0],
         crops=None if by_forest else crop_kind(project),
+        references=references,
+        evaluated=evaluated,
         model=project.predict.model,
         folder=folder,
         device=project.execution.device,
@@ -76,43 +87,67 @@ def plan(context: Context) -> Plan[PredictJob]:
 def work(job: PredictJob) -> Outcome[PredictRecord]:
     """Predict, count, write."""
     from nucprof.io.tables import read_table, write_table
-    from nucprof.learn.predict import compositions, load_classifier, prediction_table
+    from nucprof.learn.composition import Known, cautions, compositions
+    from nucprof.learn.predict import (
+        add_confidence_in_well,
+        load_classifier,
+        prediction_table,
+        refuse_erased,
+    )
     from nucprof.plate.columns import in_key_order
 
-    folder = job.folder
+    folder, references = job.folder, job.references
     model = load_classifier(job.model)
-    cells = in_key_order(read_table(job.table))
+    refuse_erased(model)
+    wells = references.wells
+    cells = mark_references(in_key_order(read_table(job.table)), wells)
+    found = _predict(job, model, cells)
     predictions = prediction_table(
-        cells, _probabilities(job, model, cells), model.classes, confidence=job.confidence
+        cells, found.probabilities, model.classes, confidence=job.confidence, source=found.source
+    )
+    known = Known(
+        model.metadata["unseen_wells"],
+        prior=model.prior,
+        seen_plates={plate for plate, _ in found.seen},
+        cultures=references.cultures,
+        references=wells,
     )
     composition = compositions(
-        predictions,
-        model.classes,
-        model.metadata["unseen_wells"],
-        bootstrap=job.bootstrap,
-        seed=job.seed,
+        predictions, model.classes, known, bootstrap=job.bootstrap, seed=job.seed
     )
+    predictions = add_confidence_in_well(predictions, composition, model.classes, model.prior)
     write_table(folder / "predictions.parquet", predictions)
     write_table(folder / "composition.csv", composition)
     _draw(folder, composition, model.classes)
-    shares = predictions["predicted"].value_counts()
-    return Outcome(PredictRecord({str(name): int(n) for name, n in shares.items()}))
+    record = PredictRecord(_tally(predictions["predicted"]), _tally(predictions["source"]))
+    return Outcome(record, warnings=[*found.warnings, *cautions(composition)])
 
 
-def _probabilities(job: PredictJob, model: Any, cells: pd.DataFrame) -> np.ndarray:
-    """Calibrated class probabilities, `(n, K)`."""
-    from nucprof.learn.calibrate import calibrated, logits_of
+def _tally(values: pd.Series) -> dict[str, int]:
+    return {str(name): int(n) for name, n in values.value_counts().items()}
+
+
+def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
+    """Calibrated probabilities; of cells that the model was trained on, those of its evaluation."""
+    from nucprof.io.tables import read_table
+    from nucprof.learn.predict import with_evaluation
     from nucprof.machine import cores, resolve_device
     from nucprof.plate.columns import PLATE
 
+    evaluated = None if job.evaluated is None else read_table(job.evaluated)
     if job.crops is None:
-        likely = model.predict_proba(cells, n_jobs=cores())
-        return calibrated(logits_of(likely), model.metadata["temperature"])
-    channels = model.check_fits(job.crops)
-    crops = open_cells_crops(cells, job.table, channels, masked=job.crops.masked)
-    device = resolve_device(job.device)
-    inputs = model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device)
-    return calibrated(model.logits(inputs), model.temperature)
+        own = model.calibrate(model.predict_proba(cells, n_jobs=cores()))
+        return with_evaluation(
+            model, own, cells, lambda numbers: model.values(cells.iloc[numbers]), evaluated
+        )
+    channels, masked = model.check_fits(job.crops), job.crops.masked
+    crops = open_cells_crops(cells, job.table, channels, masked=masked)
+    plates = cells[PLATE].to_numpy(dtype=str)
+    reference = None
+    if model.normalise == "plate":
+        reference = open_reference_crops(job.references, job.table, channels, masked=masked)
+    inputs = model.inputs(crops, plates, resolve_device(job.device), reference)
+    return with_evaluation(model, model.probabilities(inputs), cells, crops.rows, evaluated)
 
 
 def _draw(folder: Path, composition: pd.DataFrame, classes: Sequence[str]) -> None:
@@ -141,10 +176,17 @@ def finish(
     assert record is not None
     counts = record.cells
     listed = ", ".join(f"{n} {name}" for name, n in counts.items())
+    held_out = record.sources.get("out_of_fold", 0)
+    lines = [f"cells: {listed}"]
+    if held_out:
+        lines.append(
+            f"{held_out} cells of wells trained on have the predictions of the evaluation, by "
+            "models that had not seen them"
+        )
     return Summary(
         list(plan.jobs[0].outputs),
-        {"cells": counts},
-        [f"cells: {listed}", f"look at {folder / 'composition.png'} and composition.csv"],
+        {"cells": counts, "sources": record.sources},
+        [*lines, f"look at {folder / 'composition.png'} and composition.csv"],
     )
 
 
@@ -160,7 +202,7 @@ def _skip(project: Project) -> str | None:
 STAGE = Stage(
     name="predict",
     help="Apply a saved model: classes, and the composition of every well",
-    sections=("predict",),
+    sections=("predict", "reference"),
     needs=_needs,
     makes=("predict/",),
     plan=plan,
@@ -169,4 +211,5 @@ STAGE = Stage(
     record=PredictRecord,
     skip=_skip,
     named=True,
+    version=2,
 )

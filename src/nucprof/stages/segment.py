@@ -16,7 +16,7 @@ from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.machine import thread_share
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.segmentation import choose, weights
 from nucprof.segmentation.backends.base import Planes, Request, Segmentation
 from nucprof.segmentation.backends.stardist import torch_device
@@ -126,7 +126,7 @@ def plan(context: Context) -> Plan[SegmentJob]:
         sources = {name: held[name] for name in channels if name in held}
         masks = dict(segmenter.files(own, plate, field, settings.mode)) if segmenter.files else {}
         scale = scale_path(results.folder("segment"), plate) if measured else None
-        files = dict.fromkeys(source.path for source in sources.values())
+        files = dict.fromkeys(path for source in sources.values() for path in source.files)
         jobs.append(
             SegmentJob(
                 plate=plate,
@@ -221,7 +221,7 @@ def work(job: SegmentJob) -> Outcome[SegmentRecord]:
         objects = clean_nuclei(labels, drop_border=job.clear_border, phantoms=phantoms)
         quality = measure_quality(planes.nuclei, labels, evidence)
     for path, mask in zip(job.mask_files, objects.masks.values(), strict=True):
-        write_labels(path, mask)
+        write_labels(path, mask, pixel_size(job.sources))
     kept = measure_evidence(planes.nuclei, objects.masks["nuclei"])
     if evidence is None or (job.mode == "cells" and found.probability is None):
         evidence = kept  # these nuclei had other labels before cells were given theirs

@@ -24,7 +24,8 @@ from nucprof.learn.cells import (
     training_of,
     write_evaluation,
 )
-from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops
+from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
+from nucprof.learn.references import References, references_of
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -50,7 +51,8 @@ MODEL = "model.safetensors"
 class NetworkJob(Job):
     """The whole project's cells: their features, crops and, where there is one, the gate's classes.
 
-    ``index`` is the crops' index table.
+    ``index`` is the crops' index table; ``references`` is None where no crop is scaled by
+    reference wells.
     """
 
     settings: CnnSection
@@ -59,13 +61,14 @@ class NetworkJob(Job):
     features: Path
     gate: Path | None
     index: Path
+    references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """The culture that was learnt from, the network, and where it was trained."""
+    """The culture that was learned from, the network, and where it was trained."""
 
     culture: str
     architecture: str
@@ -80,6 +83,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
     features = results.features(CP_ROUND)
     gate = gate_table(results) if project.has_ground_truth else None
     crops = crop_files(project, results)
+    references = references_of(project) if settings.normalise == "plate" else None
     names = ["model.json", "history.csv", "history.png"]
     names += ["learning_curve.csv", "learning_curve.png"] if settings.sizes else []
     names += ["ablation.csv", "ablation.png"] if settings.ablate == "channels" else []
@@ -90,6 +94,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
             *([gate] if gate else []),
             *crops,
             *([settings.pretrained] if settings.pretrained else []),
+            *(references.files if references else ()),
         ),
         outputs=(
             *classifier_outputs(folder, MODEL, strata=training.density_strata).values(),
@@ -101,6 +106,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         features=features,
         gate=gate,
         index=crops[0],
+        references=references,
         folder=folder,
         device=project.execution.device,
     )
@@ -132,6 +138,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         "culture": culture,
         "device": device,
         "tested": None if test is None else cells["test"].to_numpy(dtype=bool),
+        "reference": open_reference_crops(job.references, job.index, channels, masked=kind.masked),
         "report": progress.info,
     }
     result = evaluate_cnn(
@@ -244,7 +251,7 @@ def finish(
 STAGE = Stage(
     name="train-cnn",
     help="Train and evaluate a network",
-    sections=("train", "train.cnn"),
+    sections=("train", "train.cnn", "reference"),
     needs=needs("crop", "features", "gate"),
     makes=("train/cnn/",),
     plan=plan,

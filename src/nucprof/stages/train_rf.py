@@ -20,6 +20,7 @@ from nucprof.learn.cells import (
     training_of,
     write_evaluation,
 )
+from nucprof.learn.references import References, reference_cells, references_of
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -38,18 +39,22 @@ MODEL = "model.skops"
 
 @dataclass(frozen=True, kw_only=True)
 class ForestJob(Job):
-    """The whole project's cells: their features and, where there is one, the gate's classes."""
+    """The whole project's cells: their features and, where there is one, the gate's classes.
+
+    ``references`` is None where no feature is scaled by reference wells.
+    """
 
     settings: ForestSettings
     training: Training
     features: Path
     gate: Path | None
+    references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
 class ForestRecord:
-    """The culture that was learnt from, and the number of features."""
+    """The culture that was learned from, and the number of features."""
 
     culture: str
     features: int
@@ -61,16 +66,22 @@ def plan(context: Context) -> Plan[ForestJob]:
     folder = results.folder("train", "rf", context.name)
     features = results.features(CP_ROUND)
     gate = gate_table(results) if project.has_ground_truth else None
+    references = references_of(project) if project.train.rf.scaling == "plate" else None
     training = training_of(project)
     outputs = classifier_outputs(folder, MODEL, strata=training.density_strata)
     extra = (folder / "importance.csv", folder / "importance.png")
     job = ForestJob(
-        inputs=(features, *([gate] if gate else [])),
+        inputs=(
+            features,
+            *([gate] if gate else []),
+            *(references.files if references else ()),
+        ),
         outputs=(*outputs.values(), *extra),
         settings=project.train.rf,
         training=training,
         features=features,
         gate=gate,
+        references=references,
         folder=folder,
     )
     return Plan([job])
@@ -87,7 +98,8 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     from nucprof.machine import cores
 
     training, settings = job.training, job.settings
-    cells = add_true_class(read_table(job.features), job.gate)
+    table = read_table(job.features)
+    cells = add_true_class(table, job.gate)
     train, test, culture = choose_cells(cells, training)
     features = choose_features(
         list(cells.columns), regions=settings.regions, channels=settings.channels
@@ -107,6 +119,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
         ),
         culture=culture,
         test_cells=test,
+        reference=reference_cells(table, job.references.wells) if job.references else None,
     )
     folder = job.folder
     write_evaluation(
@@ -128,7 +141,16 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     with atomic(folder / MODEL) as path:
         result.model.save(path)
     record = ForestRecord(culture, len(features))
-    return Outcome(record, warnings=few_wells(result.metrics))
+    return Outcome(record, warnings=[*few_wells(result.metrics), *_erasing(settings)])
+
+
+def _erasing(settings: ForestSettings) -> list[str]:
+    if settings.scaling != "well":
+        return []
+    return [
+        'train.rf.scaling = "well" scales every well by its own cells, which erases what wells '
+        'hold: predict refuses this model; "plate" scales by reference wells'
+    ]
 
 
 def finish(
@@ -156,7 +178,7 @@ def finish(
 STAGE = Stage(
     name="train-rf",
     help="Train and evaluate a random forest",
-    sections=("train", "train.rf"),
+    sections=("train", "train.rf", "reference"),
     needs=needs("features", "gate"),
     makes=("train/rf/",),
     plan=plan,

@@ -24,7 +24,7 @@ JITTER = 0.2
 """Brightness and contrast are multiplied by 1 - JITTER to 1 + JITTER."""
 _LIMIT_BATCH = 512
 PLATE_SAMPLE = 2000
-"""Crops per plate from which its intensity limits are taken."""
+"""Crops per plate, at most, from which its intensity limits are taken."""
 
 
 def to_float(raw: Tensor) -> Tensor:
@@ -102,40 +102,41 @@ def crop_limits(crops: Crops, device: str = "cpu") -> np.ndarray:
 
 
 def plate_limits(
-    crops: Crops, plates: np.ndarray, fitted_on: np.ndarray, *, seed: int = 0
-) -> np.ndarray:
+    crops: Crops, numbers: np.ndarray, plates: np.ndarray, cultures: np.ndarray, *, seed: int = 0
+) -> dict[str, np.ndarray]:
     """0.1 and 99.9 percentile of every plate's channel, which keeps intensity between cells.
 
-    Taken from at most 2000 crops of the plate among those with `fitted_on`; a plate that has none
-    there (a plate never seen in training) is taken by its own crops.
+    Taken from reference wells alone, every culture with as many crops (the fewer of one are
+    repeated, at most 2000 in all): what else grows on a plate does not change how a cell looks.
 
     Parameters
     ----------
     crops
-        All crops.
-    plates
-        `(N,)` plate of each crop.
-    fitted_on
-        `(N,)` bool: the training part.
+        Crops of reference wells, and perhaps others.
+    numbers
+        `(n,)` which of them to use.
+    plates, cultures
+        `(n,)` their plates and the cultures of their wells.
     seed
         Of the choice of crops.
 
     Returns
     -------
-    ndarray
-        `(N, C, 2)` float32.
+    dict
+        Plate -> `(C, 2)` float32.
     """
-    limits = np.empty((crops.shape[0], crops.shape[1], 2), dtype=np.float32)
+    limits = {}
     for plate in np.unique(plates):
-        own = np.flatnonzero(plates == plate)
-        seen = own[fitted_on[own]]
-        chosen = seen if len(seen) else own
-        if len(chosen) > PLATE_SAMPLE:
-            rng = np.random.default_rng(seed)
-            chosen = np.sort(rng.choice(chosen, PLATE_SAMPLE, replace=False))
+        rng = np.random.default_rng(seed)
+        groups = [
+            numbers[(plates == plate) & (cultures == name)]
+            for name in np.unique(cultures[plates == plate])
+        ]
+        size = min(PLATE_SAMPLE // len(groups), max(map(len, groups)))
+        chosen = np.concatenate([np.resize(rng.permutation(group), size) for group in groups])
         rows = crops.rows(chosen)
         pixels = rows.swapaxes(0, 1)[:, crops.real.of(rows, chosen)].astype(np.float32)
-        limits[own] = np.percentile(pixels, [LOW, HIGH], axis=1).T
+        limits[str(plate)] = np.percentile(pixels, [LOW, HIGH], axis=1).T.astype(np.float32)
     return limits
 
 

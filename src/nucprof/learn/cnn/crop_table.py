@@ -10,11 +10,13 @@ from nucprof.config.by_mode import crop_kind
 from nucprof.errors import DataError, UserError
 from nucprof.io.results import Results
 from nucprof.learn.model_files import DESCRIPTION
+from nucprof.learn.references import References, reference_cells
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nucprof.learn.cnn.crop_data import Crops
+    from nucprof.learn.cnn.references import ReferenceCrops
 
 INDEX = "index.parquet"
 
@@ -91,3 +93,28 @@ def open_cells_crops(
     real = RealPixels(found[REAL_BOX].to_numpy(dtype=np.int64), masked)
     paths = [index.parent / name for name in names]
     return open_crops(paths, stack_of, rows, channels, real=real)
+
+
+def open_reference_crops(
+    references: References | None, index: Path, channels: list[int], *, masked: bool
+) -> ReferenceCrops | None:
+    """Open crops of reference wells; None where none are asked for, or none is there.
+
+    Parameters
+    ----------
+    references
+        Says which wells are reference wells.
+    index, channels, masked
+        As for :func:`open_cells_crops`.
+    """
+    from nucprof.io.tables import read_table
+    from nucprof.learn.cnn.references import ReferenceCrops, thinned
+    from nucprof.plate.columns import KEY, WELL
+
+    if references is None:
+        return None
+    cells = reference_cells(read_table(index, [*KEY, WELL]), references.wells)
+    if not len(cells):
+        return None
+    chosen = thinned(cells)
+    return ReferenceCrops(chosen, open_cells_crops(chosen, index, channels, masked=masked))

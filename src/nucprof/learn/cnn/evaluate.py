@@ -16,14 +16,15 @@ from torch import nn
 
 from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
-from nucprof.learn.calibrate import calibrated, calibration_error, fit_temperature
+from nucprof.learn.calibrate import calibrated, calibration_error, fit_prior, fit_temperature
 from nucprof.learn.chance import chance_of_predictions
-from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
+from nucprof.learn.cnn.augment import Normalise, crop_limits
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.device import predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.model import CnnModel
 from nucprof.learn.cnn.network import architecture_for, build_network, check_network
+from nucprof.learn.cnn.references import ReferenceCrops, reference_limits
 from nucprof.learn.cnn.train import Samples, Trained, TrainingSettings, train_network
 from nucprof.learn.evaluate import (
     combine_runs,
@@ -32,6 +33,7 @@ from nucprof.learn.evaluate import (
     predictions_frame,
     run_metrics,
 )
+from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
 from nucprof.learn.split import Culture, Unit, attach, cv_folds, sample_cells, split_wells
 from nucprof.plate.columns import KEY, PLATE, TARGET, require
 
@@ -75,6 +77,7 @@ def evaluate_cnn(
     culture: Culture,
     device: str,
     tested: np.ndarray | None = None,
+    reference: ReferenceCrops | None = None,
     checkpoints: Path | None = None,
     definition: str = "",
     report: Callable[[str], None] = lambda message: None,
@@ -100,6 +103,8 @@ def evaluate_cnn(
         Torch's name of the device.
     tested
         `(N,)` bool: cells of the other culture, to be tested only; None splits all cells.
+    reference
+        Crops of reference wells, needed where intensities are normalised by plate.
     checkpoints
         Folder for the state after every epoch; removed files mean a new start.
     definition
@@ -117,20 +122,24 @@ def evaluate_cnn(
         raise ValueError("cells and crops must correspond row by row")
     job = _Job(
         cells, crops, kind, settings, device, tested,
-        sorted(cells[TARGET].unique()), checkpoints, definition, report,
+        sorted(cells[TARGET].unique()), reference, checkpoints, definition, report,
     )  # fmt: skip
     runs = [job.run(seed, repeat) for seed in settings.seeds for repeat in range(settings.repeats)]
     predictions = pd.concat([run.predictions for run in runs], ignore_index=True)
     metrics = combine_runs([run.metrics for run in runs], predictions)
     first = runs[0]
+    learnt = cells[attach(cells, first.split, "part") != "test"]
     model = CnnModel(
         first.trained.network, job.architecture, job.classes, kind, settings.image_size,
-        settings.normalise, first.temperature,
+        settings.normalise, first.temperature, first.prior, first.cultures,
         {
             "culture": culture,
             "seed": settings.seeds[0],
             "metrics": metrics,
-            "unseen_wells": confusion_per_well(first.predictions, job.classes),
+            "unseen_wells": confusion_per_well(first_of_each_cell(predictions), job.classes),
+            "trained_wells": trained_wells(
+                learnt, lambda numbers: crops.rows(learnt.index.to_numpy()[numbers])
+            ),
             "split": first.split.to_dict("records"),
             "training": vars(settings.training),
             "versions": {name: version(name) for name in ("torch", "torchvision")},
@@ -164,6 +173,8 @@ class _Outcome:
     history: pd.DataFrame
     trained: Trained
     temperature: float
+    prior: np.ndarray
+    cultures: list[str]
 
 
 class _Job:
@@ -171,11 +182,13 @@ class _Job:
 
     def __init__(
         self, cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings,
-        device: str, tested: np.ndarray | None, classes: list[str], checkpoints: Path | None,
-        definition: str, report: Callable[[str], None],
+        device: str, tested: np.ndarray | None, classes: list[str],
+        reference: ReferenceCrops | None, checkpoints: Path | None, definition: str,
+        report: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.cells, self.crops, self.kind, self.settings = cells, crops, kind, settings
         self.device, self.tested, self.classes = device, tested, classes
+        self.reference = reference
         self.checkpoints, self.definition, self.report = checkpoints, definition, report
         self.architecture = architecture_for(settings.architecture, device)
         if settings.architecture == "auto":
@@ -191,11 +204,11 @@ class _Job:
         part = attach(self.cells, split, "part")
         rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
         train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
+        inputs, cultures = self._inputs(rows["test"])
         shown, n_train = train, len(train)
         if self.settings.per_class is not None:
             few = sample_cells(rows["train"], sample=self.settings.per_class, seed=draw)
             shown, n_train = _repeated(few, len(train), draw), len(few)
-        inputs = self._inputs(part == "train")
         trained = train_network(
             self._network(draw), inputs, self._samples(shown), self._samples(rows["validation"]),
             self.settings.training, seed=draw, n_classes=len(self.classes),
@@ -203,7 +216,9 @@ class _Job:
             report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
         )  # fmt: skip
         validation = self._logits(trained.network, inputs, rows["validation"])
-        temperature = fit_temperature(validation, self._samples(rows["validation"]).targets)
+        chosen = self._samples(rows["validation"]).targets
+        temperature = fit_temperature(validation, chosen)
+        prior = fit_prior(calibrated(validation, temperature), chosen)
         logits = self._logits(trained.network, inputs, rows["test"])
         likely = calibrated(logits, temperature)
         named = {"part": "test"} | ({"repeat": repeat} if self.settings.repeats > 1 else {})
@@ -231,7 +246,9 @@ class _Job:
             )
         history = pd.DataFrame([vars(epoch) for epoch in trained.history])
         history = history.assign(seed=seed, repeat=repeat)
-        return _Outcome(metrics, frame, split.assign(seed=seed), history, trained, temperature)
+        return _Outcome(
+            metrics, frame, split.assign(seed=seed), history, trained, temperature, prior, cultures
+        )
 
     def _split(self, seed: int) -> pd.DataFrame:
         unit = self.settings.split_unit
@@ -260,12 +277,14 @@ class _Job:
             self.architecture,
         )  # fmt: skip
 
-    def _inputs(self, in_training: pd.Series) -> InputPath:
-        limits = self._crop_limits
-        if limits is None:
+    def _inputs(self, test: pd.DataFrame) -> tuple[InputPath, list[str]]:
+        """The inputs, and the cultures of the reference wells that scale them, if any do."""
+        if self._crop_limits is not None:
+            limits, cultures = self._crop_limits, list[str]()
+        else:
             plates = self.cells[PLATE].to_numpy(dtype=str)
-            limits = plate_limits(self.crops, plates, in_training.to_numpy())
-        return InputPath(self.crops, limits, self.settings.image_size, self.device)
+            limits, cultures = reference_limits(self.reference, plates, tested=test)
+        return InputPath(self.crops, limits, self.settings.image_size, self.device), cultures
 
     def _samples(self, rows: pd.DataFrame) -> Samples:
         numbers = rows.index.to_numpy(copy=True)

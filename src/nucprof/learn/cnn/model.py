@@ -17,15 +17,17 @@ from torch import Tensor, nn
 from nucprof.config.by_mode import CropKind
 from nucprof.errors import ModelError
 from nucprof.io.files import atomic, read_json, write_json
-from nucprof.learn.cnn.augment import Normalise, crop_limits, plate_limits
+from nucprof.learn.calibrate import calibrated
+from nucprof.learn.cnn.augment import Normalise, crop_limits
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.device import autocast, memory_format, predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network, head_of
+from nucprof.learn.cnn.references import ReferenceCrops, reference_limits
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
 
 SCHEMA = 2
-"""1: the percentiles of masked crops included the zeros around the cell."""
+"""2: real pixels alone give the percentiles, of reference wells where they are a plate's."""
 
 
 @dataclass
@@ -39,6 +41,10 @@ class CnnModel:
     image_size: int
     normalise: Normalise
     temperature: float
+    prior: np.ndarray
+    """Shares `(K,)` of the classes at which the calibrated probabilities hold."""
+    cultures: list[str] = field(default_factory=list)
+    """Cultures of the reference wells that limits of plates come from; empty for those of crops."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def check_fits(self, crops: CropKind) -> list[int]:
@@ -64,16 +70,44 @@ class CnnModel:
                 )
         return [crops.channels.index(name) for name in self.crops.channels]
 
-    def inputs(self, crops: Crops, plates: np.ndarray, device: str) -> InputPath:
+    def inputs(
+        self,
+        crops: Crops,
+        plates: np.ndarray,
+        device: str,
+        reference: ReferenceCrops | None = None,
+    ) -> InputPath:
         """Network inputs of crops `(N, C, H, W)` whose channels are the model's, in its order.
 
-        With plate-wide normalisation every plate is scaled by its own crops.
+        Parameters
+        ----------
+        crops
+            The cells' crops.
+        plates
+            `(N,)` their plates.
+        device
+            Torch's name of a device.
+        reference
+            Crops of reference wells, by which a network with plate-wide normalisation is scaled.
+
+        Raises
+        ------
+        DataError
+            If plates have no reference wells of the cultures that the model was scaled by.
         """
         if self.normalise == "crop":
             limits = crop_limits(crops, device)
         else:
-            limits = plate_limits(crops, plates, np.ones(len(plates), dtype=bool))
+            limits, _ = reference_limits(reference, plates, self.cultures)
         return InputPath(crops, limits, self.image_size, device)
+
+    def probabilities(self, inputs: InputPath) -> np.ndarray:
+        """Calibrated class probabilities `(N, K)` of all crops."""
+        return calibrated(self.logits(inputs), self.temperature)
+
+    def calibrate_evaluation(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated, of the probabilities that `predictions.csv` holds: they are so already."""
+        return probabilities
 
     def logits(self, inputs: InputPath, *, batch_size: int = 256) -> np.ndarray:
         """Logits `(N, K)` of all crops."""
@@ -116,6 +150,8 @@ class CnnModel:
             "image_size": self.image_size,
             "normalise": self.normalise,
             "temperature": self.temperature,
+            "prior": self.prior.tolist(),
+            "cultures": self.cultures,
             "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "metadata": self.metadata,
         }
@@ -136,12 +172,10 @@ def load_cnn(folder: Path) -> CnnModel:
         if not path.is_file():
             raise ModelError(f"there is no {path}; train a network with `nucprof train cnn`")
     about = read_json(description)
-    if not isinstance(about, dict) or about.get("schema") not in (1, SCHEMA):
-        raise ModelError(f"{description} is no network of nucprof's (schema {SCHEMA})")
-    if about["schema"] == 1 and about["crops"]["masked"]:
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise ModelError(
-            f"{description} is of a version that normalised masked crops by the zeros around the "
-            "cell; train it again with `nucprof train cnn`"
+            f"{description} is no network of nucprof's (schema {SCHEMA}); train it again with "
+            "`nucprof train cnn`"
         )
     if hashlib.sha256(weights.read_bytes()).hexdigest() != about["weights_sha256"]:
         raise ModelError(f"{weights} and {description} do not belong together; train again")
@@ -157,6 +191,8 @@ def load_cnn(folder: Path) -> CnnModel:
             int(about["image_size"]),
             about["normalise"],
             float(about["temperature"]),
+            np.asarray(about["prior"]),
+            list(about["cultures"]),
             about["metadata"],
         )
         model.network.load_state_dict(load_file(weights))

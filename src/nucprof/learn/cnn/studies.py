@@ -13,6 +13,7 @@ from nucprof.config.by_mode import CropKind
 from nucprof.errors import DataError
 from nucprof.learn.cnn.crop_data import Crops, RealPixels
 from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+from nucprof.learn.cnn.references import ReferenceCrops
 
 DRAWS = 3
 """Runs per point of the learning curve and seed."""
@@ -104,9 +105,18 @@ def channel_ablation(
         kept = [i for i, name in enumerate(kind.channels) if name != left_out]
         fewer = replace(kind, channels=tuple(kind.channels[i] for i in kept))
         _tell(more, f"ablation: without {left_out}")
-        found = _runs(cells, SomeChannels(crops, kept), fewer, settings, more)
+        found = _runs(cells, SomeChannels(crops, kept), fewer, settings, _without(more, kept))
         tables.append(found.assign(without=left_out))
     return _in_order(tables, "without")
+
+
+def _without(more: dict[str, Any], kept: list[int]) -> dict[str, Any]:
+    """The same, the reference wells' crops with some channels alone."""
+    reference: ReferenceCrops | None = more.get("reference")
+    if reference is None:
+        return more
+    fewer = replace(reference, crops=SomeChannels(reference.crops, kept))
+    return {**more, "reference": fewer}
 
 
 def _runs(

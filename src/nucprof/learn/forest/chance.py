@@ -10,9 +10,10 @@ import pandas as pd
 
 from nucprof.learn.chance import Chance, Codes, Exchange, permutation_test
 from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba
+from nucprof.learn.scaling import Scaler
 from nucprof.learn.scores import macro_f1, table_of
 from nucprof.learn.split import attach, cv_folds
-from nucprof.plate.columns import PLATE, TARGET, WELL, WELL_KEY
+from nucprof.plate.columns import CELL, PLATE, TARGET, WELL, WELL_KEY
 
 ARRANGEMENTS = 99
 """Forests are fitted for each; this many take a third of the time of `train rf`, or less."""
@@ -22,7 +23,12 @@ CELLS = 600
 
 
 def forest_chance(
-    cells: pd.DataFrame, features: Sequence[str], settings: ForestSettings, seed: int
+    cells: pd.DataFrame,
+    features: Sequence[str],
+    settings: ForestSettings,
+    seed: int,
+    *,
+    reference: pd.DataFrame | None = None,
 ) -> Chance:
     """Cross-validate a small forest with the true labels, and with labels exchanged.
 
@@ -35,24 +41,26 @@ def forest_chance(
     ----------
     cells
         All labelled cells, as for :func:`~nucprof.learn.forest.evaluate.evaluate_forest`.
-    features, settings, seed
-        Likewise.
+    features, settings, seed, reference
+        Likewise. Features are scaled once, the same for all arrangements.
     """
     wells = cells[WELL_KEY].drop_duplicates()
+    scaler = Scaler(settings.scaling, list(features)).fit(reference, sorted(wells[PLATE].unique()))
+    scaled = pd.DataFrame(scaler.transform(cells), columns=list(features), index=cells.index)
+    cells = pd.concat([cells[[*WELL_KEY, CELL, TARGET]], scaled], axis=1)
     shuffled = cells.sample(frac=1, random_state=seed)
     few = shuffled.groupby(WELL_KEY).head(max(CELLS // len(wells), 1)).sort_index()
     few = few.reset_index(drop=True)
     classes, truth = np.unique(few[TARGET].to_numpy(dtype=str), return_inverse=True)
-    alone = replace(settings, n_jobs=1)
+    # Forests this small lose more by threads than they gain.
+    alone = replace(settings, n_jobs=1, scaling="none")
 
     def figure(labels: Codes) -> float:
         named = few.assign(**{TARGET: classes[labels]})
         return float(macro_f1(_tested(named, features, alone, seed)))
 
     exchange = Exchange.of(few[PLATE].to_numpy(), few[WELL].to_numpy(), truth)
-    return permutation_test(
-        figure, exchange, renamed=True, draws=ARRANGEMENTS, seed=seed, jobs=settings.n_jobs
-    )
+    return permutation_test(figure, exchange, renamed=True, draws=ARRANGEMENTS, seed=seed)
 
 
 def _tested(

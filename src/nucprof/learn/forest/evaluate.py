@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nucprof.errors import DataError
-from nucprof.learn.calibrate import fit_temperature, logits_of
+from nucprof.learn.calibrate import calibrated, fit_prior, fit_temperature, logits_of
 from nucprof.learn.chance import chance_of_predictions
 from nucprof.learn.evaluate import (
     chance_metrics,
@@ -30,9 +30,10 @@ from nucprof.learn.forest.fit import (
     predict_proba,
 )
 from nucprof.learn.forest.model import ForestModel
-from nucprof.learn.selection import refuse_erasing_scaling
+from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
+from nucprof.learn.scaling import refuse_erasing_scaling, without_wells
 from nucprof.learn.split import Culture, attach, cv_folds, split_wells
-from nucprof.plate.columns import TARGET, WELL_KEY, in_key_order, require
+from nucprof.plate.columns import PLATE, TARGET, WELL_KEY, in_key_order, require
 
 IMPORTANCE_CELLS = 500
 IMPORTANCE_REPEATS = 3
@@ -57,11 +58,12 @@ def evaluate_forest(
     *,
     culture: Culture,
     test_cells: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> ForestResult:
     """Evaluate a forest on unseen wells, then fit the one to ship on all labelled cells.
 
-    Everything that is learnt (scaling, redundant features, trees and depth, the forest) is learnt
+    Everything that is learned (scaling, redundant features, trees and depth, the forest) is learned
     on the training part alone. Missing values (NaN) are no error, see :func:`fit_forest`.
 
     Parameters
@@ -76,6 +78,9 @@ def evaluate_forest(
         What `cells` are from.
     test_cells
         Cells of the other culture, to train on `cells` and test on these; their wells are others.
+    reference
+        Cells of the reference wells of the same plates, with their culture in the column
+        `reference` and the features; needed where features are scaled by plate.
     report
         Called with a line of text at every step done.
 
@@ -88,8 +93,11 @@ def evaluate_forest(
     require(cells, [TARGET, *features])
     cells = in_key_order(cells)
     classes = sorted(cells[TARGET].unique())
+    if reference is not None:
+        tested = [] if test_cells is None else test_cells[PLATE].unique()
+        reference = reference[reference[PLATE].isin({*cells[PLATE].unique(), *tested})]
     jobs = [
-        _Job(list(features), classes, settings, seed, report, first=number == 0)
+        _Job(list(features), classes, settings, seed, reference, report, first=number == 0)
         for number, seed in enumerate(settings.seeds)
     ]
     if test_cells is not None:
@@ -105,15 +113,18 @@ def evaluate_forest(
         metrics["split"] = (
             dict(metrics) if settings.evaluation == "split" else _on_the_networks_split(jobs, cells)
         )
-    model, importance = _ship(cells, list(features), classes, settings)
+    model, importance = _ship(cells, list(features), classes, settings, reference)
     likely = every[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
     truth = np.searchsorted(classes, every["true_condition"].to_numpy(dtype=str))
+    temperature = fit_temperature(logits_of(likely), truth)
     model.metadata |= {
-        "temperature": fit_temperature(logits_of(likely), truth),
+        "temperature": temperature,
+        "prior": fit_prior(calibrated(logits_of(likely), temperature), truth).tolist(),
         "kind": "forest",
         "culture": culture,
         "metrics": metrics,
-        "unseen_wells": confusion_per_well(done[0][1], classes),
+        "unseen_wells": confusion_per_well(first_of_each_cell(every), classes),
+        "trained_wells": trained_wells(cells, lambda numbers: model.values(cells.iloc[numbers])),
     }
     split = pd.concat(
         [wells.assign(seed=seed) for (_, _, wells), seed in zip(done, settings.seeds, strict=True)],
@@ -134,6 +145,7 @@ class _Job:
     classes: list[str]
     settings: ForestSettings
     seed: int
+    reference: pd.DataFrame | None
     report: Callable[[str], None]
     first: bool
     importances: list[pd.Series] = field(default_factory=list)
@@ -148,7 +160,9 @@ class _Job:
         run, frame, split = self._run("cv", trials, split)
         if self.first:
             self.report("forests on labels exchanged between wells")
-            chance = forest_chance(cells, self.features, self.settings, self.seed)
+            chance = forest_chance(
+                cells, self.features, self.settings, self.seed, reference=self.reference
+            )
             run |= chance_metrics(chance)
         return run, frame, split
 
@@ -188,7 +202,13 @@ class _Job:
         started = time.perf_counter()
         frames, fits = [], []
         for number, (train, test, where) in enumerate(trials, 1):
-            fitted = fit_forest(train, self.features, self.settings, self.seed)
+            fitted = fit_forest(
+                train,
+                self.features,
+                self.settings,
+                self.seed,
+                reference=without_wells(self.reference, test),
+            )
             jobs, scaled = self.settings.n_jobs, fitted.scaler.transform(test)
             likely = predict_proba(fitted.forest, scaled, jobs)
             frames.append(predictions_frame(test, likely, self.classes, seed=self.seed, **where))
@@ -256,13 +276,24 @@ def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int)
 
 
 def _ship(
-    cells: pd.DataFrame, features: list[str], classes: list[str], settings: ForestSettings
+    cells: pd.DataFrame,
+    features: list[str],
+    classes: list[str],
+    settings: ForestSettings,
+    reference: pd.DataFrame | None,
 ) -> tuple[ForestModel, pd.Series]:
     """The model fitted on all labelled cells, with the first seed, and its impurity importance."""
     seed = settings.seeds[0]
-    fitted = fit_forest(cells, features, settings, seed)
+    fitted = fit_forest(cells, features, settings, seed, reference=reference)
     metadata = {"seed": seed, "n_train": fitted.n_train, "shape": vars(fitted.shape)}
-    model = ForestModel(fitted.forest, fitted.scaler.features, settings.scaling, classes, metadata)
+    model = ForestModel(
+        fitted.forest,
+        fitted.scaler.features,
+        settings.scaling,
+        classes,
+        fitted.scaler.cultures,
+        metadata,
+    )
     impurity = pd.Series(fitted.forest.feature_importances_, index=fitted.scaler.features)
     return model, impurity
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from nucprof.learn.selection import Scaler, Scaling, informative
+from nucprof.learn.scaling import Scaler, Scaling
+from nucprof.learn.selection import informative
 from nucprof.learn.split import Unit, attach, cv_folds, sample_cells
 from nucprof.plate.columns import PLATE, TARGET, WELL_KEY
 
@@ -63,6 +64,7 @@ def fit_forest(
     settings: ForestSettings,
     seed: int,
     *,
+    reference: pd.DataFrame | None = None,
     shape: Shape | None = None,
 ) -> FittedForest:
     """Choose features, scale, sample, search the shape and fit, all on the training cells.
@@ -79,11 +81,14 @@ def fit_forest(
         See :class:`ForestSettings`.
     seed
         Of the sample, the search and the trees; the result does not depend on `n_jobs`.
+    reference
+        Cells of the reference wells of all plates, where features are scaled by plate.
     shape
         What is fitted; None searches it.
     """
     chosen = informative(train, features, drop_redundant=settings.drop_redundant)
-    scaler = Scaler(settings.scaling, chosen).fit(train)
+    plates = {*train[PLATE], *([] if reference is None else reference[PLATE])}
+    scaler = Scaler(settings.scaling, chosen).fit(reference, sorted(plates))
     sampled = sample_cells(train, sample=settings.sample, seed=seed)
     # Wells are scaled by all their cells, so scaling comes before the rows are picked.
     values = scaler.transform(train)[train.index.get_indexer(sampled.index)]

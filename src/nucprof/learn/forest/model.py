@@ -13,11 +13,13 @@ import sklearn
 from sklearn.ensemble import RandomForestClassifier
 
 from nucprof.errors import ModelError
+from nucprof.learn.calibrate import calibrated, logits_of
 from nucprof.learn.forest.fit import predict_proba
-from nucprof.learn.selection import Scaler, Scaling
-from nucprof.plate.columns import WELL_KEY
+from nucprof.learn.scaling import Scaler, Scaling
+from nucprof.learn.selection import find_features
+from nucprof.plate.columns import PLATE, REFERENCE, WELL_KEY, require
 
-SCHEMA = 1
+SCHEMA = 2
 # skops does not trust a tree by itself, since node indices out of range would be followed without a
 # check; _trees_fit looks at them. Nothing else beyond skops' own list may be in the file.
 TRUSTED = ["sklearn.tree._tree.Tree"]
@@ -31,27 +33,51 @@ class ForestModel:
     features: list[str]
     scaling: Scaling
     classes: list[str]
+    cultures: list[str] = field(default_factory=list)
+    """Cultures of the reference wells that scale a plate; empty where they are not needed."""
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Shares `(K,)` of the classes at which the calibrated probabilities hold."""
+        return np.asarray(self.metadata["prior"])
+
+    def calibrate(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities `(n, K)` that mean what they say, of the forest's votes."""
+        return calibrated(logits_of(probabilities), self.metadata["temperature"])
+
+    def calibrate_evaluation(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated, of the probabilities that `predictions.csv` holds: the forest's votes."""
+        return self.calibrate(probabilities)
+
+    def values(self, cells: pd.DataFrame) -> np.ndarray:
+        """The model's features `(n_cells, n_features)` of a feature table, unscaled."""
+        found = find_features(self.features, list(cells.columns))
+        return np.asarray(cells[found], dtype=float)
 
     def predict_proba(self, cells: pd.DataFrame, *, n_jobs: int = 1) -> np.ndarray:
         """Class probabilities `(n_cells, n_classes)` of the cells of a feature table.
 
-        Scaling, where the model was trained with it, is by the given cells themselves, plate by
-        plate or well by well: a plate of the same name may be another plate.
+        A model that was trained on features scaled by plate scales each plate by its reference
+        wells: the cells with a culture in the column `reference`.
 
         Raises
         ------
         ModelError
             If the table lacks a feature of the model, naming it.
+        DataError
+            If a plate has no reference wells of the cultures that the model was scaled by.
         """
-        missing = [name for name in [*WELL_KEY, *self.features] if name not in cells.columns]
-        if missing:
-            raise ModelError(
-                f"the model needs {len(missing)} column(s) that the table lacks, e.g. "
-                f"{missing[0]}; "
-                "channels and regions must be named as they were in training"
+        require(cells, WELL_KEY)
+        values = self.values(cells)
+        if self.scaling != "none":
+            named = pd.DataFrame(values, columns=self.features, index=cells.index)
+            table = pd.concat(
+                [cells[[c for c in (*WELL_KEY, REFERENCE) if c in cells]], named], axis=1
             )
-        values = Scaler(self.scaling, self.features).transform(cells)
+            reference = table[table[REFERENCE].notna()] if REFERENCE in table else None
+            scaler = Scaler(self.scaling, self.features, list(self.cultures))
+            values = scaler.fit(reference, sorted(table[PLATE].unique())).transform(table)
         return predict_proba(self.forest, values, n_jobs)
 
     def save(self, path: Path) -> None:
@@ -65,6 +91,7 @@ class ForestModel:
             "features": list(self.features),
             "scaling": self.scaling,
             "classes": list(self.classes),
+            "cultures": list(self.cultures),
             "metadata": self.metadata,
         }
         skops.io.dump(content, path)
@@ -98,7 +125,12 @@ def load_forest(path: Path) -> ForestModel:
     ):
         raise ModelError(f"{path}: trees, features and classes do not fit together; train it again")
     return ForestModel(
-        forest, features, content["scaling"], content["classes"], content["metadata"]
+        forest,
+        features,
+        content["scaling"],
+        content["classes"],
+        content["cultures"],
+        content["metadata"],
     )
 
 

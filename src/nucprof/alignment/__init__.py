@@ -1,0 +1,1 @@
+"""What the alignment of a plate needs beside its fields, and what it tells of them."""

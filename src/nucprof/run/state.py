@@ -1,0 +1,80 @@
+"""What is known of a project's results: the manifest, the journals, and the index of images."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucprof.config import Project
+from nucprof.errors import UserError
+from nucprof.io.results import Results
+from nucprof.run import journal
+from nucprof.run.manifest import Manifest
+from nucprof.run.places import Places
+from nucprof.stages import STAGES
+from nucprof.stages import stage as find_stage
+from nucprof.stages.base import Entry, Stage
+
+if TYPE_CHECKING:  # numpy: not where nothing is to be done
+    from nucprof.raw.index import ImageIndex
+
+
+class RunState:
+    """The results of a project as they are recorded; nothing is changed.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        Name under which a classifier is trained or applied (``--name``).
+    """
+
+    def __init__(self, project: Project, *, name: str = "default") -> None:
+        self.project = project
+        self.name = name
+        self.results = Results(project.project.output)
+        self.manifest = Manifest.read(self.results.manifest)
+        self.places = Places(project.root, self.results.root)
+        self._journals: dict[str, dict[tuple[str, str], Entry]] = {}
+
+    @cached_property
+    def images(self) -> ImageIndex:
+        """Which file holds which channel, from ``images.csv``."""
+        from nucprof.raw.index import ImageIndex
+
+        listed = next(iter(self.entries("rename").values()), None)
+        moved = None
+        if listed is not None and listed.record is not None:
+            moved = Path(listed.record.root), self.project.root
+        return ImageIndex.read(self.results.images, moved)
+
+    def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
+        """Finished jobs of a stage, from its journal."""
+        if stage not in self._journals:
+            declared = find_stage(stage)
+            path = self.results.journal(self.record_name(declared))
+            self._journals[stage] = journal.read(path, declared.record, self.places)
+        return self._journals[stage]
+
+    def record_name(self, stage: Stage) -> str:
+        """Results that are kept under a name of their own have a record of their own."""
+        own = stage.named and self.name != "default"
+        return f"{stage.name}@{self.name}" if own else stage.name
+
+    def require_needs(self, stage: Stage) -> None:
+        """Name the command of the first stage that must run before this one and has not."""
+        needed = set(stage.needs(self.project))
+        for earlier in reversed(STAGES):
+            if earlier.name in needed:
+                needed |= set(earlier.needs(self.project))
+        for earlier in STAGES:
+            if (
+                earlier.name in needed
+                and not earlier.skip(self.project)
+                and not self.entries(earlier.name)
+            ):
+                raise UserError(
+                    f"'{earlier.name}' has not run yet; run: nucprof {earlier.command} PROJECT "
+                    "(or nucprof run-all PROJECT)."
+                )

@@ -162,7 +162,7 @@ def padding(args: argparse.Namespace) -> None:
     def called(pixels: np.ndarray, boxes: np.ndarray | None = None) -> np.ndarray:
         held = CropsInMemory(pixels, RealPixels(boxes))
         inputs = InputPath(held, crop_limits(held), model.image_size, "cpu")
-        return model.logits(inputs).argmax(axis=1)
+        return np.asarray(model.logits(inputs).argmax(axis=1))
 
     print(f"{len(whole)} cells, each with its field ending on all four sides in turn")
     print("columns beyond | offset | zeros, limits of all pixels | edge, limits of real pixels")
@@ -185,8 +185,8 @@ def padding(args: argparse.Namespace) -> None:
 def maps(args: argparse.Namespace) -> None:
     """Fall of the margin when the 20% of the pixels with most attention are removed."""
     import torch
-    from nucprof.learn.device import predict_logits
 
+    from nucprof.learn.cnn.device import predict_logits
     from nucprof.learn.cnn.gradcam import attention_maps, deletion, random_maps
 
     opened = _opened(args.project)
@@ -219,7 +219,8 @@ def _gradcam(network: Any, inputs: Any, numbers: np.ndarray, classes: np.ndarray
 
     from nucprof.learn.cnn.gradcam import layer_to_explain
 
-    layer, kept = layer_to_explain(network, inputs.crops.shape[1], inputs.size), {}
+    layer = layer_to_explain(network, inputs.crops.shape[1], inputs.size)
+    kept: dict[str, torch.Tensor] = {}
     hook = layer.register_forward_hook(lambda _, __, out: kept.update(out=out))
     chosen = network(inputs.prepare(numbers)).gather(1, torch.from_numpy(classes)[:, None])
     (gradient,) = torch.autograd.grad(chosen.sum(), kept["out"])
@@ -237,7 +238,7 @@ def _occlusion(network: Any, inputs: Any, numbers: np.ndarray, classes: np.ndarr
     side, step = inputs.size // 4, inputs.size // 8
 
     def margin(shown: torch.Tensor) -> torch.Tensor:
-        logits = network(shown)
+        logits: torch.Tensor = network(shown)
         return logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).amax(dim=1)
 
     before, mean = margin(crops), crops.mean(dim=(2, 3), keepdim=True)

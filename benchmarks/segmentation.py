@@ -3,6 +3,7 @@
     python benchmarks/segmentation.py quality DATA [--model nucprof-fluo] [--part held_out]
     python benchmarks/segmentation.py cost [--model nucprof-fluo] [--fields 10]
     python benchmarks/segmentation.py stage [--model nucprof-fluo] [--fields 10]
+    python benchmarks/segmentation.py plates [--model nucprof-fluo] [--fields 20]
     python benchmarks/segmentation.py memory [--model nucprof-fluo]
 
 DATA holds ``images/*.tif`` and ``masks/*.tif``. Images whose file name has a CRC-32 that is a
@@ -60,18 +61,36 @@ def diameter_of(labels: np.ndarray) -> float:
     return float(np.sqrt(4 / np.pi * np.median(areas))) if areas.size else float("nan")
 
 
-def methods(folder: Path, names: list[str], threads: int) -> dict[str, Segment]:
-    """The methods to compare, by name: ``auto``, a number (fixed scale), ``watershed``."""
+def methods(
+    folder: Path, names: list[str], threads: int, precision: Any, augment: bool
+) -> dict[str, Segment]:
+    """The methods to compare, by name: ``auto``, a number (fixed scale), ``watershed``.
+
+    Networks as ``segment`` uses them by default: objects that do not stand out are dropped.
+    """
+    from nucprof.config.models import SegmentBase
+    from nucprof.core.evidence import measure_evidence
     from nucprof.segmentation.plate_scale import measure_scale
     from nucprof.segmentation.stardist import StarDistBackend
     from nucprof.segmentation.watershed import segment_watershed
 
+    min_contrast = SegmentBase().min_contrast
+
+    def network(image: np.ndarray, scale: float) -> np.ndarray:
+        backend = StarDistBackend(
+            folder, scale=scale, threads=threads, precision=precision, augment=augment
+        )
+        labels = backend.segment(image)
+        evidence = measure_evidence(image, labels)
+        phantoms = evidence.ids[~evidence.stands_out(min_contrast)]
+        return np.where(np.isin(labels, phantoms), 0, labels)
+
     def auto(image: np.ndarray) -> np.ndarray:
-        scale = measure_scale(folder, [image], threads=threads).scale
-        return StarDistBackend(folder, scale=scale, threads=threads).segment(image)
+        chosen = measure_scale(folder, [image], threads=threads, precision=precision)
+        return network(image, chosen.scale)
 
     def fixed(scale: float) -> Segment:
-        return StarDistBackend(folder, scale=scale, threads=threads).segment
+        return lambda image: network(image, scale)
 
     known: dict[str, Segment] = {"auto": auto, "watershed": segment_watershed}
     return {name: known[name] if name in known else fixed(float(name)) for name in names}
@@ -89,7 +108,9 @@ def quality(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     result["columns"] = [*(f"F1@{t}" for t in THRESHOLDS), "mean"]
     scored: dict[str, list[float]] = {}
     result["rows"] = scored
-    for name, segment in methods(folder, args.methods, args.threads).items():
+    for name, segment in methods(
+        folder, args.methods, args.threads, args.precision, args.augment
+    ).items():
         begin = time.perf_counter()
         counts = np.array([count(mask, segment(image)) for _, image, mask in fields])
         seconds = time.perf_counter() - begin
@@ -133,6 +154,7 @@ def cost(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds a field: bare ``predict_instances``, our wrapper, and our wrapper at auto scale."""
     from csbdeep.utils import normalize
 
+    from nucprof.machine import multiplies_bfloat16
     from nucprof.segmentation.plate_scale import measure_scale
     from nucprof.segmentation.stardist import StarDistBackend
 
@@ -155,6 +177,12 @@ def cost(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     runs: dict[str, Segment] = {"bare predict_instances": bare, "bare, 4 x 4 tiles": bare_tiled}
     runs |= {"nucprof, scale 1": plain.segment}
     runs |= {f"nucprof, scale {choice.scale} (auto)": scaled.segment}
+    if multiplies_bfloat16():
+        narrow = StarDistBackend(
+            folder, scale=choice.scale, threads=args.threads, precision="bfloat16"
+        )
+        runs |= {f"nucprof, scale {choice.scale}, bfloat16 (auto)": narrow.segment}
+        runs |= {"nucprof, scale 1, bfloat16": _scaled(folder, 1.0, args.threads, "bfloat16")}
     runs |= {f"nucprof, scale {s}": _scaled(folder, s, args.threads) for s in args.scales}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     found: dict[str, list[int]] = {name: [] for name in runs}
@@ -177,10 +205,10 @@ def cost(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _scaled(folder: Path, scale: float, threads: int) -> Segment:
+def _scaled(folder: Path, scale: float, threads: int, precision: Any = "float32") -> Segment:
     from nucprof.segmentation.stardist import StarDistBackend
 
-    return StarDistBackend(folder, scale=scale, threads=threads).segment
+    return StarDistBackend(folder, scale=scale, threads=threads, precision=precision).segment
 
 
 def stage(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -243,6 +271,39 @@ def stage(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return result
 
 
+def plates(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Many plates of one field against one plate of as many: the whole command, wall seconds."""
+    import tempfile
+
+    from nucprof.config import load_project
+    from nucprof.io.images import write_image
+    from nucprof.run.pipeline import Options, Run
+    from nucprof.stages import stage as stage_named
+
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        images = [synthetic(i, 640, 90) for i in range(args.fields)]
+        for name, groups in {"one plate": [images], "plates": [[i] for i in images]}.items():
+            text = '[project]\nname = "b"\n[channels]\ncell_painting = ["D"]\nnuclei = "D"\n'
+            text += f'[segment]\nmodel = "{args.model}"\n'
+            for k, group in enumerate(groups):
+                text += f'[[plates]]\nname = "p{k}"\ncell_painting = "p{k}"\n'
+                for j, image in enumerate(group, start=1):
+                    path = Path(scratch) / name / f"p{k}" / f"A-{j:02d}-01.tif"
+                    write_image(path, image[None], ["D"])
+            project = Path(scratch) / name / "project.toml"
+            project.write_text(text)
+            run = Run(load_project(project), Options(force=True))
+            run.run_stage(stage_named("rename"))
+            begin = time.perf_counter()
+            run.run_stage(stage_named("segment"))
+            result[name] = round(time.perf_counter() - begin, 1)
+            print(f"{name}: {len(groups)} plate(s), {len(images)} fields, {result[name]} s")
+    result["ratio"] = round(result["plates"] / result["one plate"], 2)
+    print(f"ratio {result['ratio']}")
+    return result
+
+
 def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Peak resident memory of a process that segments one 2048 x 2048 field of 900 nuclei."""
     from nucprof.segmentation.stardist import StarDistBackend
@@ -259,14 +320,19 @@ def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="command", required=True)
-    parts = {name: verbs.add_parser(name) for name in ("quality", "cost", "stage", "memory")}
+    parts = {
+        name: verbs.add_parser(name) for name in ("quality", "cost", "stage", "plates", "memory")
+    }
     parts["quality"].add_argument("data", type=Path)
     parts["quality"].add_argument("--part", default="held_out")
     parts["quality"].add_argument("--methods", nargs="+", default=["auto", "1", "watershed"])
+    parts["quality"].add_argument("--precision", default="float32", help="or bfloat16")
+    parts["quality"].add_argument("--augment", action="store_true", help="average symmetries")
     parts["quality"].add_argument("--each", action="store_true", help="also print every image")
     parts["cost"].add_argument("--fields", type=int, default=10)
     parts["cost"].add_argument("--scales", type=float, nargs="*", default=[0.7, 0.5])
     parts["stage"].add_argument("--fields", type=int, default=10)
+    parts["plates"].add_argument("--fields", type=int, default=20)
     parts["memory"].add_argument("--scale", type=float, default=1.0)
     for part in parts.values():
         part.add_argument("--model", default="nucprof-fluo")
@@ -276,7 +342,9 @@ def main() -> None:
     from nucprof.segmentation.weights import resolve_model
 
     folder = resolve_model(args.model, backend="stardist")
-    commands = {"quality": quality, "cost": cost, "stage": stage, "memory": memory}
+    commands = {
+        "quality": quality, "cost": cost, "stage": stage, "plates": plates, "memory": memory,
+    }  # fmt: skip
     result = commands[args.command](args, folder)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1) + "\n")

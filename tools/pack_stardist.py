@@ -30,7 +30,7 @@ OVERLAPS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def scores(
-    folder: Path, fields: list[Field], canonical: float
+    folder: Path, fields: list[Field], canonical: float, precision: str
 ) -> dict[tuple[float, float], tuple[float, float]]:
     """F1 at 0.5 and mean F1 by pair of thresholds, each image brought to one nuclear diameter."""
     from stardist.matching import matching
@@ -40,7 +40,12 @@ def scores(
 
     counts = {(p, n): np.zeros((len(OVERLAPS), 3)) for p in PROB for n in NMS}
     for field in fields:
-        backend = StarDistBackend(folder, scale=canonical / field.diameter, prob_thresh=min(PROB))
+        backend = StarDistBackend(
+            folder,
+            scale=canonical / field.diameter,
+            prob_thresh=min(PROB),
+            precision=precision,
+        )
         # One prediction serves all thresholds.
         unit = percentile_normalize(field.image, 1.0, 99.0)
         probs, dists, centres, back = backend.candidates(unit)
@@ -48,7 +53,7 @@ def scores(
             backend.nms_thresh = nms
             keep = probs > prob
             found = backend.draw(probs[keep], dists[keep], centres[keep], back, unit.shape)
-            rows = matching(field.labels, found, thresh=OVERLAPS)
+            rows = matching(field.labels, found.labels, thresh=OVERLAPS)
             counts[prob, nms] += [[r.tp, r.fp, r.fn] for r in rows]
     tables = {key: c.T for key, c in counts.items()}
     f1 = {key: 2 * t / (2 * t + p + n) for key, (t, p, n) in tables.items()}
@@ -80,6 +85,7 @@ def main() -> None:
         default=[CANONICAL_PX, 33.0, 38.0],
         help="nuclear diameters, in pixels, to which images are brought",
     )
+    parser.add_argument("--precision", default="float32", help="or bfloat16")
     args = parser.parse_args()
     fields = load_fields(args.data, "validation")
     best = ((0.0, 0.0), "", 0.0, (0.0, 0.0))
@@ -88,7 +94,8 @@ def main() -> None:
             trial = Path(scratch) / weights.removesuffix(".h5")
             lay_out(args.run, weights, trial, 0.5, 0.4, CANONICAL_PX)
             for canonical in args.canonical:
-                for (prob, nms), value in scores(trial, fields, canonical).items():
+                found = scores(trial, fields, canonical, args.precision)
+                for (prob, nms), value in found.items():
                     print(
                         f"{weights} {canonical:g} px, prob {prob:.2f}, nms {nms:.1f}: "
                         f"F1 at 0.5 {value[0]:.4f}, mean {value[1]:.4f}",

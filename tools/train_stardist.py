@@ -4,6 +4,9 @@ The folder holds ``images/*.tif`` and ``masks/*.tif`` of the same names. Images 
 a CRC-32 that is a multiple of 10 are held out and never opened here; of the rest, those with
 ``crc32 % 10 == 1`` choose the weights that are kept and the two thresholds.
 
+Most patches are made harder (``hard_examples.py``): cytoplasmic haze, bleed-through, glow, debris,
+nearly empty fields, camera noise. The validation part has hard versions of its own.
+
 Every patch is resized so that its nuclei have about the canonical diameter, with a wide jitter:
 nucprof brings a plate to that size before the network sees it (``segment.scale = auto``), which
 lets a small network do the work of a large one.
@@ -28,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hard_examples import camera, harden
 from scipy import ndimage as ndi
 
 if TYPE_CHECKING:
@@ -162,8 +166,8 @@ def draw_patch(
     One affine map does crop, scale, rotation and flip at once, so that a pixel is interpolated
     only once. Half of the patches are centred near a nucleus.
     """
-    spread = 0.38 if jitter else 0.0
-    target = CANONICAL_PX * float(np.clip(np.exp(rng.normal(0, spread)), 0.4, 2.4))
+    spread = 0.42 if jitter else 0.0
+    target = CANONICAL_PX * float(np.clip(np.exp(rng.normal(0, spread)), 0.3, 3.2))
     scale = float(np.clip(target / field.diameter, 0.2, 5.0))
     angle = rng.integers(4) * np.pi / 2
     if jitter and rng.random() < 0.4:
@@ -202,7 +206,9 @@ def draw_patch(
     return ((image - low) / max(high - low, 1e-3)).astype(np.float32), labels
 
 
-def disturb(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def disturb(
+    patch: NDArray[np.float32], background: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Change gain, offset, gamma, focus, illumination and noise of a normalised patch."""
     if rng.random() < 0.5:
         gamma = float(np.exp(rng.normal(0, 0.3)))
@@ -213,20 +219,17 @@ def disturb(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     if rng.random() < 0.2:
         coarse = rng.uniform(0.6, 1.4, (3, 3))
         patch = patch * ndi.zoom(coarse, np.array(patch.shape) / 3, order=1)
-    if rng.random() < 0.5:
-        sigma = abs(rng.normal(0, 0.06))
-        noise = rng.normal(0, sigma, patch.shape)
-        if rng.random() < 0.4:
-            noise = ndi.gaussian_filter(noise, 0.7) * 1.8
-        patch = patch + noise
-    return patch.astype(np.float32)
+    return camera(patch, background, rng)
 
 
 class Sampler:
     """Draw batches of patches with their StarDist targets."""
 
-    def __init__(self, fields: list[Field], size: int, rays: int, grid: int, seed: int) -> None:
+    def __init__(
+        self, fields: list[Field], size: int, rays: int, grid: int, seed: int, hard: float
+    ) -> None:
         self.fields, self.size, self.rays, self.grid = fields, size, rays, grid
+        self.hard = hard
         self.rng = np.random.default_rng(seed)
         self.pool: list[Patch] = []
         weights = np.sqrt([field.count for field in fields])
@@ -243,13 +246,19 @@ class Sampler:
         return prob, dist
 
     def draw(self, *, jitter: bool = True) -> Patch:
-        """Draw one patch with its targets; nearly always one with a nucleus in it."""
+        """Draw one patch with its targets; made harder in a share ``hard`` of the draws."""
         while True:
             field = self.fields[self.rng.choice(len(self.fields), p=self.weights)]
             image, labels = draw_patch(field, self.size + 1, self.rng, jitter=jitter)
-            labels = labels[1:, 1:]
-            if labels.any() or self.rng.random() < 0.1:
-                return image, *self.targets(labels)
+            if not labels.any() and self.rng.random() > 0.1:
+                continue
+            if self.rng.random() < self.hard:
+                image, labels = harden(image, labels, self.rng)
+            return image, *self.targets(np.ascontiguousarray(labels[1:, 1:]))
+
+    def background(self, prob: NDArray) -> NDArray[np.bool_]:
+        """Pixels of a patch outside all nuclei, from its target on the network's grid."""
+        return np.kron(prob == 0, np.ones((self.grid, self.grid), dtype=bool))
 
     def batch(self, n: int, *, augment: bool = True) -> tuple[NDArray, NDArray, NDArray]:
         """Draw ``n`` patches: images (n, s, s, 1), probability and ray lengths.
@@ -260,6 +269,8 @@ class Sampler:
         """
         if not augment:
             chosen = [turn(self.draw(), (False, False, False)) for _ in range(n)]
+            if self.hard:
+                chosen = [(camera(i, self.background(p), self.rng), p, d) for i, p, d in chosen]
         else:
             fresh = 2 if len(self.pool) >= POOL // 4 else n
             self.pool.extend(self.draw() for _ in range(fresh))
@@ -267,7 +278,10 @@ class Sampler:
             picked = [self.pool[i] for i in older] + self.pool[-fresh:]
             del self.pool[:-POOL]
             chosen = [turn(patch, tuple(self.rng.random(3) < 0.5)) for patch in picked]
-            chosen = [(disturb(image, self.rng), prob, dist) for image, prob, dist in chosen]
+            chosen = [
+                (disturb(image, self.background(prob), self.rng), prob, dist)
+                for image, prob, dist in chosen
+            ]
         images, probs, dists = (
             np.stack(part).astype(np.float32) for part in zip(*chosen, strict=True)
         )
@@ -350,6 +364,8 @@ class Trainer:
         import tensorflow as tf
 
         self.net, self.args, self.out = model.keras_model, args, args.out
+        # Trained on its logits: in bfloat16 a probability near 1 is 1, and its logarithm no number.
+        self.net.get_layer("prob").activation = keras.activations.linear
         self.optimizer = keras.optimizers.Adam(args.learning_rate, clipnorm=1.0)
         self.optimizer.build(self.net.trainable_variables)
         self.average = [w.copy() for w in self.net.get_weights()]
@@ -360,9 +376,9 @@ class Trainer:
     def _losses(self, image, prob, dist):  # noqa: ANN001, ANN202
         import tensorflow as tf
 
-        p, d = self.net(image, training=True)
-        p = tf.clip_by_value(p, 1e-6, 1 - 1e-6)
-        cross = -tf.reduce_mean(prob * tf.math.log(p) + (1 - prob) * tf.math.log(1 - p))
+        logit, d = self.net(image, training=True)
+        cross = tf.nn.sigmoid_cross_entropy_with_logits(labels=prob, logits=logit)
+        cross = tf.reduce_mean(cross)
         # Relative to the object's size: overlap, by which masks are judged, is relative too.
         size = tf.reduce_mean(dist, axis=-1, keepdims=True) + 2.0
         error = tf.reduce_mean(tf.abs(d - dist), axis=-1, keepdims=True) / size
@@ -491,6 +507,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--distance-weight", type=float, default=2.0)
     parser.add_argument("--synthetic", type=float, default=0.12, help="share of synthetic patches")
+    parser.add_argument("--hard", type=float, default=0.6, help="share of hard patches")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="multiply in bfloat16; weights stay float32"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -510,6 +530,8 @@ def main() -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    if args.bfloat16:
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
     tf.keras.utils.set_random_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     write_split(args.data, args.out)
@@ -525,14 +547,18 @@ def main() -> None:
     settings |= {"data": args.data.name, "out": args.out.name,
                  "init": args.init.name if args.init else None}  # fmt: skip
     (args.out / "training.json").write_text(json.dumps(settings, indent=1) + "\n")
-    sampler = Sampler(training + made, args.patch, args.rays, args.grid, args.seed)
+    shape = args.patch, args.rays, args.grid
+    sampler = Sampler(training + made, *shape, args.seed, args.hard)
     share = np.r_[np.full(len(training), 1 - args.synthetic), np.full(len(made), args.synthetic)]
     weights = np.sqrt([f.count for f in training + made])
     for part in (slice(0, len(training)), slice(len(training), None)):
         weights[part] *= share[part] / weights[part].sum()
     sampler.weights = weights / weights.sum()
-    check = Sampler(validation, args.patch, args.rays, args.grid, seed=12345)
-    batches = [check.batch(args.batch, augment=False) for _ in range(80 // args.batch)]
+    # Half of the validation patches as they are, half with hard versions of their own.
+    checks = [Sampler(validation, *shape, seed=12345, hard=hard) for hard in (0.0, 1.0)]
+    batches = [
+        check.batch(args.batch, augment=False) for check in checks for _ in range(48 // args.batch)
+    ]
     Trainer(model, args).run(sampler, batches)
 
 

@@ -49,3 +49,10 @@ def resolve_device(setting: str) -> str:
             "use one of these, or auto"
         )
     return wanted
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies matrices in bfloat16 (AMX): about twice as fast as in float32."""
+    from llvmlite.binding import get_host_cpu_features
+
+    return bool(get_host_cpu_features().get("amx-bf16", False))

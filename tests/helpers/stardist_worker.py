@@ -3,7 +3,11 @@
 import logging
 from pathlib import Path
 
+import numpy as np
+
+from nucprof.core.evidence import measure_evidence
 from nucprof.segmentation import plate_scale, stardist
+from nucprof.segmentation.stardist_model import OutOfMemoryError
 from nucprof.segmentation.weights import resolve_model
 
 FOLDER = resolve_model("nucprof-fluo", backend="stardist")
@@ -30,30 +34,46 @@ def stock(image, tiles):
 
 def out_of_memory_above(limit, image):
     """Segment with a network that refuses windows of more than ``limit`` pixels a side."""
-    import tensorflow as tf
-
     backend = stardist.StarDistBackend(FOLDER)
-    real = backend.network.function
+    real = backend.network.predict
     records = []
 
     class Keep(logging.Handler):
         def emit(self, record):
             records.append((record.levelname, record.getMessage()))
 
-    def refusing(batch):
-        if max(batch.shape[1:3]) > limit:
-            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
-        return real(batch)
+    def refusing(window):
+        if max(window.shape) > limit:
+            raise OutOfMemoryError
+        return real(window)
 
     handler = Keep()
     stardist.log.addHandler(handler)
-    backend.network.function = refusing
+    backend.network.predict = refusing
     try:
         backend.tile = 512
         return backend.segment(image), backend.tile, records
     finally:
-        backend.network.function = real
+        backend.network.predict = real
         stardist.log.removeHandler(handler)
+
+
+def outputs(window, precision="float32"):
+    """What TensorFlow's network says of a window."""
+    network = stardist.load_network(FOLDER, precision=precision, device="cpu", threads=1)
+    return network.predict(window)
+
+
+def find(images, min_contrast):
+    """Masks of a plate's fields at its measured scale, what does not stand out dropped."""
+    backend = stardist.StarDistBackend(FOLDER, scale=measure(images).scale)
+    masks = []
+    for image in images:
+        labels = backend.segment(image)
+        evidence = measure_evidence(image, labels)
+        gone = evidence.ids[~evidence.stands_out(min_contrast)]
+        masks.append(np.where(np.isin(labels, gone), 0, labels))
+    return masks
 
 
 def measure(images):

@@ -8,6 +8,7 @@ import tifffile
 
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
+from nucprof.errors import ProjectError
 from nucprof.io.images import write_labels
 from nucprof.io.stacks import read_stack
 from nucprof.io.tables import read_table
@@ -224,3 +225,35 @@ def test_fields_that_leave_the_project_take_their_files(plate):
     assert set(index(plate)["Metadata_Well"]) == {"AA123"}
     assert not (plate.root / "results" / "masks" / "p" / "nuclei" / "B-02-01.tif").exists()
     assert {name[:7] for name in plate.ledger()} == {"AA-123-"}
+
+
+class TestNuclearSize:
+    """Boxes of 12 x 20 px: their disk of equal area is 17.5 px wide."""
+
+    @pytest.fixture
+    def large(self, masked_plate, paint):
+        masked_plate.add("B-02-01", numbered(), paint(SHAPE, {7: (20, 26, 12, 20)}))
+        return masked_plate
+
+    def test_a_patch_that_cuts_nuclei_off_is_told(self, large):
+        large.settings = "[crop]\npatch_size = 16\n"
+        _, results = large.run("crop")
+        (warning,) = results["crop"].summary.warnings
+        assert "16 px" in warning
+        assert "p 17.48 px" in warning
+        assert "--patch-size 36" in warning  # two diameters, a multiple of 4
+
+    def test_a_large_enough_patch_is_not(self, large):
+        large.settings = "[crop]\npatch_size = 24\n"
+        _, results = large.run("crop")
+        assert results["crop"].summary.warnings == []
+
+    def test_auto_follows_the_nuclei(self, large):
+        large.settings = '[crop]\npatch_size = "auto"\n'
+        large.run("crop")
+        assert read_stack(folder(large, size=36) / "p" / "B-02-01.tif").shape == (1, 2, 36, 36)
+        # A wrong number is an error of the file, not a size.
+        large.settings = '[crop]\npatch_size = "large"\n'
+        (large.root / "project.toml").unlink()
+        with pytest.raises(ProjectError, match="patch_size"):
+            large.run("crop")

@@ -1,16 +1,25 @@
 """One scale per plate: measured once, on fields of the whole plate, and kept."""
 
+import dataclasses
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
 from nucprof.config import load_project
+from nucprof.core.scale import FieldSize
 from nucprof.io.files import read_json
 from nucprof.io.images import write_image
 from nucprof.plate.sources import Source
 from nucprof.run.pipeline import Run
-from nucprof.segmentation import plate_scale
-from nucprof.segmentation.plate_scale import measure_plate
+from nucprof.segmentation.scale_file import (
+    Measurement,
+    PlateToMeasure,
+    ensure_scales,
+    warn_of_scale,
+)
 from nucprof.segmentation.weights import canonical_diameter, resolve_model
 from nucprof.stages import segment, stage
 
@@ -39,20 +48,80 @@ def discs(diameter, seed, shape=(160, 190)):
     return np.clip(image + 200 + rng.normal(0, 10, shape), 0, 65535).astype(np.uint16)
 
 
-def test_the_scale_brings_nuclei_to_the_size_that_the_network_knows(tmp_path):
+@pytest.fixture(scope="module")
+def worker():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield lambda function, items: list(pool.map(function, items))
+
+
+def to_measure(tmp_path, planes):
+    measurement = Measurement("hash", "DAPI", 1, 99, "float32")
+    return PlateToMeasure(tmp_path / "scale-rep1.json", measurement, MODEL, "cpu", planes)
+
+
+def test_the_scale_brings_nuclei_to_the_size_that_the_network_knows(tmp_path, worker):
     planes = {}
     for seed in range(3):
         path = tmp_path / f"B-02-{seed:02d}.tif"
         write_image(path, discs(13, seed)[None])
-        planes[path.stem] = Source(path)
+        planes[path.stem] = Source(path, 0)
     (tmp_path / "cut.tif").write_bytes(b"II*\0")
-    planes["Z-09-01"] = Source(tmp_path / "cut.tif")  # will fail by itself, not here
-    found = measure_plate(MODEL, planes, pmin=1, pmax=99, threads=1)
+    planes["Z-09-01"] = Source(tmp_path / "cut.tif", 0)  # will fail by itself, not here
+    plate = to_measure(tmp_path, planes)
+    ensure_scales([plate], worker)
+    found = read_json(plate.path)
     assert found["nuclear_diameter_px"] == pytest.approx(13, rel=0.2)
     assert found["canonical_diameter_px"] == canonical_diameter(MODEL)
     reached = found["scale"] * 13 / canonical_diameter(MODEL)
     assert 0.75 < reached < 1.3
-    assert found["fields"] == sorted(planes)
+    assert sorted(found["fields"]) == sorted(planes)
+    assert found["fields"]["Z-09-01"]["nuclei"] == 0
+    assert warn_of_scale("rep1", plate.path) == []
+
+
+def test_a_plate_without_nuclei_is_taken_as_it_is_and_says_so(tmp_path, worker):
+    planes = {}
+    for seed in range(2):
+        path = tmp_path / f"B-02-{seed:02d}.tif"
+        noise = np.random.default_rng(seed).normal(300, 12, (150, 170)).astype(np.uint16)
+        write_image(path, noise[None])
+        planes[path.stem] = Source(path, 0)
+    plate = to_measure(tmp_path, planes)
+    ensure_scales([plate], worker)
+    assert read_json(plate.path)["scale"] == 1
+    (warning,) = warn_of_scale("rep1", plate.path)
+    assert "rep1" in warning
+    assert "B-02-00, B-02-01" in warning
+    assert "--scale" in warning
+
+
+def test_fields_that_disagree_are_named(tmp_path):
+    sizes = iter([FieldSize(8, 5), FieldSize(20, 5), FieldSize(50, 5), FieldSize(130, 5)])
+    planes = {f"B-0{k}-01": Source(tmp_path / "x.tif", 0) for k in range(1, 5)}
+    plate = to_measure(tmp_path, planes)
+    ensure_scales([plate], lambda _, items: [next(sizes) for _ in items])
+    assert read_json(plate.path)["scale"] == 1
+    (warning,) = warn_of_scale("rep1", plate.path)
+    assert "B-01-01 8 px, B-02-01 20 px" in warning
+
+
+def test_the_fields_of_all_plates_are_measured_at_once(tmp_path):
+    calls = []
+
+    def spread(_, items):
+        calls.append(len(items))
+        return [FieldSize(16.5, 30)] * len(items)
+
+    plates = []
+    for name in ("a", "b", "c"):
+        planes = {f"B-0{k}-01": Source(tmp_path / "x.tif", 0) for k in range(1, 4)}
+        plate = to_measure(tmp_path, planes)
+        plates.append(dataclasses.replace(plate, path=tmp_path / f"scale-{name}.json"))
+    ensure_scales(plates, spread)
+    assert calls == [9]
+    assert all(read_json(plate.path)["scale"] == 2 for plate in plates)
+    ensure_scales(plates, spread)
+    assert calls == [9]
 
 
 @pytest.fixture
@@ -70,14 +139,14 @@ def project(tmp_path):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The plates measured, by the fields that were to choose from."""
+    """The plates measured, by the number of fields that were chosen."""
     calls = []
 
-    def measure(model, planes, **options):
-        calls.append(sorted(planes))
-        return {"scale": 1.5, "nuclear_diameter_px": 18.0, "fields": []}
+    def spread(self, function, items):
+        calls.append([one.source.path.parent.name for one in items])
+        return [FieldSize(22.0, 40)] * len(items)
 
-    monkeypatch.setattr(plate_scale, "measure_plate", measure)
+    monkeypatch.setattr(Run, "spread", spread)
     return calls
 
 
@@ -89,27 +158,27 @@ def prepare(project, plates=("rep1", "rep2"), **flags):
     return jobs
 
 
-def test_every_plate_is_measured_once_on_all_its_fields(project, measured):
-    every = [f"B-{column:02d}-01" for column in range(2, 14)]
+def test_every_plate_is_measured_once_on_a_sample_of_all_its_fields(project, measured):
     jobs = prepare(project, plates=("rep1",))
-    assert measured == [every]
+    assert measured == [["rep1"] * 8]
     run = Run(load_project(project))
     segment.prepare(run, segment.plan(run), jobs[3:4])
     assert len(measured) == 1
     jobs = prepare(project)
-    assert len(measured) == 2  # the other plate
+    assert measured[1:] == [["rep2"] * 8]
     for job in jobs:
         assert job.scale in job.inputs
         assert job.scale.name == f"scale-{job.plate}.json"
         assert read_json(job.scale)["scale"] == 1.5
+        assert len(read_json(job.scale)["fields"]) == 8
 
 
 def test_it_is_measured_again_when_the_network_sees_the_plate_differently(project, measured):
     prepare(project)
     prepare(project, pmin=3)
-    assert len(measured) == 4
+    assert len(measured) == 2
     prepare(project, pmin=3, prob_thresh=0.7)
-    assert len(measured) == 4
+    assert len(measured) == 2
 
 
 @pytest.mark.parametrize("flags", [{"scale": 2}, {"backend": "watershed"}])

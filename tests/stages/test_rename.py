@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from nucprof.errors import ProjectError
 from nucprof.io.images import read_channels
 from nucprof.io.tables import read_table
 from nucprof.raw.index import ImageIndex
+from nucprof.raw.renaming import BESIDE
 from nucprof.run.pipeline import Options, Run
 from nucprof.stages import stage
 
@@ -74,7 +76,8 @@ class Plate:
         return ImageIndex.read(self.root / "results" / "images.csv")
 
     def names(self, folder="CP"):
-        return sorted(p.name for p in (self.root / folder).iterdir())
+        """The images of a folder; the list of their old names apart."""
+        return sorted(p.name for p in (self.root / folder).iterdir() if p.name != BESIDE)
 
     def command(self, *words):
         return run_app(build_app(), ["rename", str(self.write()), *words])
@@ -107,6 +110,7 @@ class TestIndex:
         table = read_table(plate.root / "results" / "images.csv")
         assert table.to_dict("split")["columns"] == [
             "plate", "well", "row", "column", "site", "round", "channel", "path", "plane",
+            "position", "time", "projection", "zoom", "pixel_size_um",
         ]  # fmt: skip
         rows = [
             (*tuple(row)[:7], Path(row.path).name, row.plane)
@@ -164,6 +168,7 @@ class TestIndex:
         assert "7 files left out, their names do not match pattern 'nis-jobs'" in told
         assert "overview 0.tif" in told
         assert "and 2 more" in told
+        assert "1 files are no images, left: ._WellB02.tif" in told
         assert "notes" not in told
 
     def test_a_file_that_cannot_be_read_costs_its_field_only(self, plate):
@@ -172,7 +177,9 @@ class TestIndex:
         result = plate.run()
         assert result.status == "done"
         assert "cannot be read" in warnings(result)
-        assert plate.index().fields("CP") == [("p", "B-02-01"), ("p", "B-03-01")]
+        assert "field B-02-01 left out" in warnings(result)
+        assert plate.index().fields("CP") == [("p", "B-03-01")]
+        assert result.summary.counts == {"fields": {"p/CP": 1}}
 
     def test_wells_and_fields_left_out(self, plate):
         write(plate.cp, {jobs(w, s): (1, 2) for w, s in [("B02", 1), ("B03", 1), ("B03", 2)]})
@@ -313,7 +320,7 @@ class TestErrors:
 
     def test_no_image(self, plate, refused):
         plate.cp.mkdir()
-        refused("there is no image file (.nd2, .tif, .tiff)")
+        refused("there is no image file (.nd2, .tif, .tiff, ")
 
     def test_no_name_matches(self, plate, refused):
         write(plate.cp, {"one.tif": (1, 2)})
@@ -396,6 +403,12 @@ class TestMove:
         assert moved.names("CP") == ["B-02-01.tif", "B-03-01.tif"]
 
     def test_undo_gives_the_old_names_back(self, moved, capsys):
+        assert moved.command("--undo") == 0
+        assert "4 files have their old names back." in capsys.readouterr().out
+        assert snapshot(moved.root) == moved.before
+
+    def test_undo_after_the_results_were_deleted(self, moved, capsys):
+        shutil.rmtree(moved.root / "results")
         assert moved.command("--undo") == 0
         assert "4 files have their old names back." in capsys.readouterr().out
         assert snapshot(moved.root) == moved.before

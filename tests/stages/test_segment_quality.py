@@ -81,8 +81,9 @@ def test_fields_that_stand_out_are_flagged_and_drawn(plate):
     result = run(plate)
     table = pd.read_csv(plate / "results" / "segment" / "qc.csv", keep_default_na=False)
     assert table.columns.tolist() == [
-        "plate", "well", "site", "focus", "saturated_share", "objects", "median_area_px",
-        "border_share", "tiny_share", "flag", "reason",
+        "plate", "well", "site", "focus", "saturated_share", "illumination", "objects",
+        "median_area_px", "border_share", "tiny_share", "dim_share", "odd_size_share", "flag",
+        "reason",
     ]  # fmt: skip
     assert table["well"].tolist() == sorted(WELLS)
     assert table["plate"].unique().tolist() == ["rep1"]
@@ -97,7 +98,10 @@ def test_fields_that_stand_out_are_flagged_and_drawn(plate):
     drawn = {path.stem for path in (plate / "results/segment/overlays/rep1").iterdir()}
     assert len(drawn) == 8  # six, evenly spaced, and those flagged
     assert {"B-02-01", "D-05-01", BLURRED, EMPTY} <= drawn
-    assert any("2 of 12 fields stand out" in text for text in result.summary.warnings)
+    warnings = result.summary.warnings
+    assert any("2 of 12 fields stand out" in text for text in warnings)
+    assert any("rep1/C-03-01" in text and "blurred" in text for text in warnings)
+    assert any("rep1/C-04-01" in text and "--scale" in text for text in warnings)
     assert result.summary.counts["flagged"] == 2
     assert (
         "segment/qc.csv" in Manifest.read(plate / "results/manifest.json").stages["segment"].outputs

@@ -182,6 +182,45 @@ def test_scale_of_images_without_nuclei_is_1(worker):
     assert worker("measure", [np.zeros((60, 80), np.uint8)]).scale == 1.0
 
 
+def sparse_field(number, diameter, seed, dtype):
+    """Nuclei on read and shot noise of a camera: image and labels."""
+    rng = np.random.default_rng(seed)
+    labels, signal = np.zeros((256, 256), np.int32), np.zeros((256, 256))
+    yy, xx = np.mgrid[:256, :256]
+    for label in range(1, number + 1):
+        while True:
+            y, x = rng.uniform(0.7 * diameter, 256 - 0.7 * diameter, 2)
+            inside = np.hypot(yy - y, (xx - x) * rng.uniform(0.85, 1.15)) / (diameter / 2)
+            if not labels[inside < 1.4].any():
+                break
+        labels[inside < 1] = label
+        signal = np.maximum(signal, 1 / (1 + np.exp((inside - 1) * diameter / 3)))
+    top, noise = (14, 0.8) if dtype == np.uint8 else (500, 15)
+    image = 4 * noise + signal * top * (
+        1 + 0.1 * ndi.gaussian_filter(rng.normal(size=signal.shape), 2)
+    )
+    image = rng.normal(image, noise * np.sqrt(1 + signal))
+    return np.clip(np.rint(image), 0, np.iinfo(dtype).max).astype(dtype), labels
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_sparse_or_empty_plate_has_few_or_no_objects(worker, dtype):
+    """A plate each of large, middle and small nuclei; two of its three fields hold none or one."""
+    true = found = false = 0
+    for seed, diameter in enumerate((10, 24, 60)):
+        fields = [sparse_field(n, diameter, 10 * seed + n, dtype) for n in (0, 1, 3)]
+        masks = worker("find", [image for image, _ in fields], 0.15)
+        for (_, truth), mask in zip(fields, masks, strict=True):
+            hits = int((overlaps(truth, mask) > 0.5).sum())
+            true, found = true + truth.max(), found + hits
+            false += len(np.unique(mask)) - 1 - hits
+    assert true == 12
+    assert found >= 11
+    assert false <= 1
+    empty = [sparse_field(0, 1, 90 + k, dtype)[0] for k in range(3)]
+    assert not any(mask.any() for mask in worker("find", empty, 0.15))
+
+
 def test_folder_that_is_no_model_is_a_model_error(worker, tmp_path):
     with pytest.raises(ModelError, match="lacks weights_best"):
         worker("broken", tmp_path)

@@ -77,6 +77,16 @@ def test_fields_under_the_same_specks_find_their_own_shift(scene):
         assert not doubt(found, "auto")
 
 
+def test_a_turned_round_under_the_same_specks(scene):
+    dirt = specks((400, 440))
+    pairs, _ = plate(scene, 14, True, dirt)
+    field, where = scene(0, count=70), {"shift": (9.0, -4.0), "angle": 2.0}
+    pairs[0] = field.draw() + dirt, field.draw(**where) + dirt
+    found = register(*pairs[0], radius_px=RADIUS, pattern=pattern_of(pairs, 0))
+    assert not refusal(found, "auto", RADIUS)
+    assert field.error(found, **where) < 1.0
+
+
 def test_the_common_part_and_nothing_else_is_hidden(scene):
     dirt = specks((400, 440))
     pairs, _ = plate(scene, 14, True, dirt)

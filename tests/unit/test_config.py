@@ -298,10 +298,19 @@ class TestNames:
         message = refused("[[plates]]\nname = 'rep1'\ncell_painting = 'rep2/CP'\n")
         assert "plates.name: two plates are called 'rep1'" in message
 
-    @pytest.mark.parametrize("name", ["a/b", "../up", "", ".hidden", "a b", "µ", "C:"])
+    @pytest.mark.parametrize(
+        "name", ["a/b", "../up", "", ".hidden", "C:", "a ", "b.", 'a\\"b', "a*"]
+    )
     def test_names_that_cannot_be_folders(self, refused, name):
         message = refused(text=MINIMAL.replace('name = "rep1"', f'name = "{name}"'))
         assert "'plates[1].name'" in message
+
+    @pytest.mark.parametrize("name", ["Platte 1", "µ", "Zürich (Mai)", "a+b", "1.5 µM"])
+    def test_names_with_spaces_and_umlauts(self, tmp_path, name):
+        path = tmp_path / "project.toml"
+        text = MINIMAL.replace('name = "rep1"', f'name = "{name}"')
+        path.write_text(text, encoding="utf-8")
+        assert load_project(path, check_folders=False).plates[0].name == name
 
     def test_a_channel_listed_twice(self, refused):
         message = refused(text=MINIMAL.replace('["EdU", "BrdU"]', '["EdU", "EdU"]'))

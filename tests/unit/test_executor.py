@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nucprof.errors import UserError
+from nucprof.errors import NucprofError, UserError
 from nucprof.io.files import Fingerprint
 from nucprof.run import executor
 from nucprof.run.executor import Pool, run_jobs, thread_limits, worker_count
@@ -228,3 +228,25 @@ def test_a_job_may_have_no_field(make_job):
     job = dataclasses.replace(make_job(1), plate="", field="")
     assert job.name == "the whole project"
     assert job.key == ("", "")
+
+
+def process_number(_):
+    return os.getpid()
+
+
+def test_a_held_pool_serves_all_with_the_same_processes():
+    pool = Pool(2, isolated=True)
+    with pool.hold():
+        first = set(pool.map(process_number, range(6)))
+        second = set(pool.map(process_number, range(6)))
+    assert os.getpid() not in first | second
+    assert len(first | second) <= 2
+    assert pool.map(process_number, range(2)) != []  # and works without being held
+
+
+def test_a_process_that_dies_in_a_map_is_an_error_and_the_pool_goes_on():
+    pool = Pool(1, isolated=True)
+    with pool.hold():
+        with pytest.raises(NucprofError, match="memory"):
+            pool.map(os._exit, [3])
+        assert pool.map(abs, [-2]) == [2]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from nucprof.learn.device import predict_logits
 from torch import nn
 
 from nucprof.core.crops import resize_mask
 from nucprof.errors import ModelError
 from nucprof.learn.cnn.crop_data import CropsInMemory
+from nucprof.learn.cnn.device import predict_logits
 from nucprof.learn.cnn.gradcam import (
     attention_inside,
     attention_maps,

@@ -40,6 +40,17 @@ def test_nuclei_at_the_border_leave_where_asked():
     np.testing.assert_array_equal(kept.masks["nuclei"], nuclei)
 
 
+def test_phantoms_leave_and_those_at_the_border_leave_for_that():
+    nuclei = boxes((5, 0, 3, 8, 9), (7, 10, 10, 20, 20), (9, 25, 25, 33, 33))
+    found = clean_nuclei(nuclei, drop_border=True, phantoms=np.array([5, 9]))
+    assert dropped(found) == {"border": [5], "low_contrast": [9]}
+    np.testing.assert_array_equal(found.masks["nuclei"], np.where(nuclei == 7, 7, 0))
+    cells = boxes((5, 0, 1, 9, 11), (7, 8, 8, 22, 22), (9, 24, 24, 35, 35), (11, 24, 40, 35, 50))
+    found = clean_cells(cells, nuclei, NOTHING, drop_border=True, phantoms=np.array([9]))
+    assert dropped(found) == {"border": [5], "low_contrast": [9], "no_nucleus": [11]}
+    np.testing.assert_array_equal(found.masks["cells"], np.where(cells == 7, 7, 0))
+
+
 def test_cells_and_nuclei_under_the_cells_label():
     cells = boxes((3, 2, 2, 18, 18), (70000, 5, 25, 20, 40), (8, 22, 5, 30, 12), (9, 0, 45, 10, 60))
     nuclei = boxes((1, 6, 6, 12, 12), (2, 8, 28, 14, 36), (4, 2, 48, 6, 52), (6, 33, 30, 38, 36))

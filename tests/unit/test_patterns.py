@@ -44,6 +44,13 @@ NAMES = [
     ("A01_w2", "imagexpress", FieldKey("A", 1, 1), "2"),
     ("a01_S3_W2", "imagexpress", FieldKey("A", 1, 3), "2"),
     ("plate_A01_s4", "imagexpress-merged", FieldKey("A", 1, 4), None),
+    # one file per well, or per field
+    ("B02", "well", B02, None),
+    ("B2_3", "well", FieldKey("B", 2, 3), None),
+    ("Well C11_site12", "well", FieldKey("C", 11, 12), None),
+    # GE IN Cell
+    ("B - 02(fld 3 wv DAPI - DAPI)", "incell", FieldKey("B", 2, 3), "DAPI"),
+    ("B - 2(fld 03)", "incell", FieldKey("B", 2, 3), None),
     # Opera, Operetta (Harmony)
     ("r01c02f03p01-ch1sk1fk1fl1", "harmony", FieldKey("A", 2, 3), "1"),
     ("r16c24f100p01-ch4", "harmony", FieldKey("P", 24, 100), "4"),
@@ -67,6 +74,30 @@ def test_a_name_belongs_to_one_pattern(stem, pattern):
     assert [p.name for p in BUILT_IN if p.parse(stem) is not None] == [pattern]
 
 
+@pytest.mark.parametrize(
+    ("stem", "pattern", "channel", "z", "t"),
+    [
+        ("exp_A01_s3_w1_z2_t4", "imagexpress", "1", 2, 4),
+        ("exp_A01_w1_s3_t4_z12", "imagexpress", "1", 12, 4),
+        ("A01_s3_z2_w2", "imagexpress", "2", 2, 1),
+        (f"A01_s3_w2_z5{GUID}", "imagexpress", "2", 5, 1),
+        ("plate_A01_s3_z2_t1", "imagexpress-merged", None, 2, 1),
+        ("exp_A01_s3_c2_z07_t0", "tagged", "2", 7, 0),
+        ("A01_F3_Z2_CH1_T3", "tagged", "1", 2, 3),
+        ("r01c01f03p07-ch1sk2fk1fl1", "harmony", "1", 7, 2),
+        ("plate_A01_T0002F003L01A01Z05C04", "cellvoyager", "04", 5, 2),
+        ("A - 01(fld 3 wv FITC - Cy3 z 4 time 2 - 300 ms)", "incell", "FITC", 4, 2),
+    ],
+)
+def test_focal_planes_and_times(stem, pattern, channel, z, t):
+    chosen = choose_pattern([stem])
+    assert chosen.name == pattern
+    parsed = chosen.parse(stem)
+    assert parsed.key == FieldKey("A", 1, 3)
+    assert (parsed.channel, parsed.z, parsed.t) == (channel, z, t)
+    assert [p.name for p in BUILT_IN if p.parse(stem) is not None] == [pattern]
+
+
 @pytest.mark.parametrize("pattern", BUILT_IN, ids=lambda p: p.name)
 def test_the_examples_in_messages_are_read_by_their_pattern(pattern):
     assert pattern.parse(pattern.example) is not None
@@ -77,10 +108,8 @@ def test_the_examples_in_messages_are_read_by_their_pattern(pattern):
     "stem",
     [
         "notes",
-        "B02",
         "overview_B02_final",
         "r01c02f03-ch1",
-        "WellB02_0001",
         "A01_s1_w1_thumb",
         "B-02-01_0001",
     ],

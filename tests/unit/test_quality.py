@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from nucprof.core.quality import flag_fields, focus, measure_quality, saturated_share
+from nucprof.core.quality import (
+    flag_fields,
+    focus,
+    measure_quality,
+    saturated_share,
+    unevenness,
+)
 
 
 @pytest.mark.parametrize("period", [8, 16, 30])
@@ -77,16 +83,43 @@ def test_a_field_without_anything():
     assert set(found.values()) == {0}
 
 
+def test_shares_of_dim_and_of_oddly_sized_objects():
+    labels = np.zeros((60, 200), np.int32)
+    for k in range(8):
+        labels[10:20, 5 + 20 * k : 15 + 20 * k] = k + 1
+    labels[30:55, 5:45] = 9  # ten times the area of the others
+    image = np.where(labels > 0, 900.0, 100.0)
+    image[labels == 3] = 150  # a sixteenth of the others' step
+    image += np.random.default_rng(0).normal(0, 3, image.shape)
+    found = measure_quality(image, labels)
+    assert found["dim_share"] == pytest.approx(1 / 9)
+    assert found["odd_size_share"] == pytest.approx(1 / 9)
+    assert found["illumination"] < 0.05
+
+
+def test_unevenness_is_the_range_of_the_background_over_the_step():
+    ramp = np.broadcast_to(np.linspace(100, 500, 400), (80, 400)).copy()
+    labels = np.zeros(ramp.shape, np.int32)
+    labels[20:40, 100:140] = 1
+    ramp[labels > 0] = 5000
+    # Medians of quarters of the ramp are three quarters of its range apart.
+    assert unevenness(ramp, labels, 200.0) == pytest.approx(0.75 * 400 / 200, rel=0.02)
+    assert unevenness(ramp, labels, 0.0) == 0
+
+
 def plate(count=12, **changed):
     """Figures of like fields; ``changed`` sets figures of the last one."""
     wobble = 1 + 0.02 * np.cos(np.arange(count))
     figures = {
         "focus": (0.01 * wobble).tolist(),
         "saturated_share": [0.0] * count,
+        "illumination": (0.2 * wobble).tolist(),
         "objects": np.round(100 * wobble).tolist(),
         "median_area_px": (300 * wobble).tolist(),
         "border_share": (0.1 * wobble).tolist(),
         "tiny_share": [0.01] * count,
+        "dim_share": [0.01] * count,
+        "odd_size_share": [0.02] * count,
     }
     for name, value in changed.items():
         figures[name][-1] = value
@@ -107,13 +140,34 @@ def test_like_fields_are_not_flagged():
         ({"median_area_px": 90}, "median area 90 (plate: "),
         ({"border_share": 0.5}, "objects at the border 0.5 (plate: 0.1)"),
         ({"tiny_share": 0.4}, "tiny objects 0.4 (plate: 0.01)"),
+        ({"illumination": 0.9}, "uneven background 0.9 (plate: 0."),
+        ({"dim_share": 0.24}, "dim objects 0.24 (plate: 0.01)"),
+        ({"odd_size_share": 0.3}, "objects of odd size 0.3 (plate: 0.02)"),
     ],
 )
 def test_what_stands_out_is_said(changed, words):
     *others, last = flag_fields(plate(**changed))
     assert others == [[]] * 11
     assert len(last) == 1
-    assert last[0].startswith(words)
+    assert last[0].reason.startswith(words)
+    assert last[0].name in changed
+    assert last[0].advice
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"saturated_share": 0.06}, "saturated pixels 0.06 (limit: 0.05)"),
+        ({"illumination": 1.5}, "uneven background 1.5 (limit: 1)"),
+        ({"dim_share": 0.4}, "dim objects 0.4 (limit: 0.25)"),
+        ({"odd_size_share": 0.5}, "objects of odd size 0.5 (limit: 0.3)"),
+    ],
+)
+def test_a_plate_whose_fields_are_all_bad_is_flagged(changed, words):
+    whole = {n: changed.get(n, v[0]) for n, v in plate().items()}
+    flags = flag_fields({name: [value] * 12 for name, value in whole.items()})
+    assert all([flag.reason for flag in field] == [words] for field in flags)
+    assert "--" in flags[0][0].advice or "expose" in flags[0][0].advice
 
 
 @pytest.mark.parametrize("changed", [{"focus": 0.1}, {"border_share": 0.0}, {"objects": 70}])
@@ -123,8 +177,10 @@ def test_what_is_fine_is_not(changed):
 
 def test_no_objects_is_said_once_also_on_a_small_plate():
     empty = {"objects": 0, "median_area_px": 0, "border_share": 0, "tiny_share": 0}
-    assert flag_fields(plate(**empty))[-1] == ["no objects"]
-    assert flag_fields(plate(3, **empty)) == [[], [], ["no objects"]]
+    assert [flag.reason for flag in flag_fields(plate(**empty))[-1]] == ["no objects"]
+    *others, last = flag_fields(plate(3, **empty))
+    assert others == [[], []]
+    assert [flag.reason for flag in last] == ["no objects"]
     assert flag_fields(plate(3, focus=1e-5)) == [[], [], []]
     assert flag_fields({name: [] for name in plate()}) == []
 

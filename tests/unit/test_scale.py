@@ -5,6 +5,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from nucprof.core.scale import (
+    FieldSize,
+    agree,
     choose_scale,
     diameters_of_labels,
     estimate_nuclear_diameter,
@@ -119,3 +121,32 @@ def test_scale_stays_within_limits():
 def test_canonical_diameter_must_be_positive():
     with pytest.raises(DataError, match="canonical"):
         choose_scale([10], 0)
+
+
+def sizes(*pairs):
+    return [FieldSize(diameter, nuclei) for diameter, nuclei in pairs]
+
+
+@pytest.mark.parametrize(
+    ("fields", "diameter", "measured", "agreeing"),
+    [
+        (sizes((20, 30), (22, 30), (21, 30)), 21, 3, 3),
+        (sizes((np.nan, 0), (np.nan, 0), (24, 40)), 24, 1, 1),  # empty fields do not vote
+        (sizes((60, 1)), 60, 1, 1),
+        (sizes((8, 2), (25, 40), (26, 50)), 25, 3, 2),  # a field of debris is outvoted
+    ],
+)
+def test_fields_that_agree(fields, diameter, measured, agreeing):
+    found = agree(fields)
+    assert found.diameter_px == diameter
+    assert (found.measured, found.agreeing) == (measured, agreeing)
+
+
+@pytest.mark.parametrize(
+    ("fields", "measured"),
+    [([], 0), (sizes((np.nan, 0)), 0), (sizes((8, 5), (20, 5), (50, 5), (130, 5)), 4)],
+)
+def test_no_common_diameter(fields, measured):
+    found = agree(fields)
+    assert np.isnan(found.diameter_px)
+    assert found.measured == measured

@@ -155,13 +155,13 @@ def _planes(pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _identity(pair: Pair) -> list[list[Any]]:
-    """What tells whether the files of a field are still the same."""
-    found = []
+    """What tells whether the files of a field are still the same, and the same part of them."""
+    found: list[list[Any]] = []
     for source in (*pair.painted, *pair.imaged):
-        state = source.path.stat() if source.path.is_file() else None
-        found.append(
-            [source.path.name, source.plane, *([state.st_size, state.st_mtime_ns] if state else [])]
-        )
+        part = [source.plane, source.position, source.time, source.projection, source.zoom]
+        for path in source.files:
+            state = path.stat() if path.is_file() else None
+            found.append([path.name, *part, *([state.st_size, state.st_mtime_ns] if state else [])])
     return found
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import typer
-
-from nucprof.errors import UserError
 
 _PROJECT = typer.Argument(Path("project.toml"), help="the project file")
 
@@ -16,33 +15,61 @@ def add_to(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(demo)
     app.command()(doctor)
+    app.command()(relink)
     app.command()(status)
 
 
 def init(
-    cp: list[Path] = typer.Option(
-        ..., "--cp", help="folder of Cell Painting images; one per plate"
+    places: list[str] = typer.Argument(
+        None, metavar="[CP GT LAYOUT]...", help="with --plate: its folders and layout, - for none"
+    ),
+    cp: list[str] = typer.Option(
+        [], "--cp", metavar="[PLATE=]DIR", help="folder of Cell Painting images; one per plate"
     ),
     gt: list[str] = typer.Option(
-        [], "--gt", metavar="NAME=DIR", help="ground-truth round and its folder"
+        [], "--gt", metavar="[PLATE/]NAME=DIR", help="ground-truth round and its folder"
     ),
-    layout: list[Path] = typer.Option([], "--layout", help="plate layout (.xlsx, .csv)"),
+    layout: list[str] = typer.Option(
+        [], "--layout", metavar="[PLATE=]FILE", help="plate layout (.xlsx, .csv)"
+    ),
+    plate: list[str] = typer.Option(
+        [],
+        "--plate",
+        metavar="NAME CP GT LAYOUT",
+        help="a whole plate; GT is DIR or NAME=DIR; repeat for more plates",
+    ),
     output: Path = typer.Option(Path("project.toml"), "--output", help="project file to write"),
     name: str = typer.Option("my-plate", "--name", help="name of the project"),
+    pattern: str = typer.Option("auto", "--pattern", help="how file names are read: a regex"),
+    projection: str = typer.Option(
+        None, "--projection", help="focal planes (Z): max, mean, best_focus or a plane's number"
+    ),
+    time: int = typer.Option(None, "--time", help="time point used, from 1"),
+    recursive: bool = typer.Option(False, "--recursive", help="also look into subfolders"),
 ) -> None:
     """Start a project: look into folders of images and write a project file."""
-    from nucprof.project.init import write_project
+    from nucprof.project.init import rename_settings, write_project
+    from nucprof.project.plates import collect_plates, whole_plates
 
-    rounds = []
-    for text in gt:
-        round_name, equals, folder = text.partition("=")
-        if not (round_name and equals and folder):
-            raise UserError(f"--gt {text}: expected NAME=DIR, e.g. --gt EdU_BrdU=rep1/GT.")
-        rounds.append((round_name, Path(folder)))
-    for line in write_project(output, cp, rounds, layout, name=name):
+    started = write_project(
+        output,
+        collect_plates(cp, gt, layout, whole_plates(plate, places or [])),
+        name=name,
+        settings=rename_settings(
+            pattern=pattern, projection=projection, time=time, recursive=recursive
+        ),
+        ask=_ask_pattern if sys.stdin.isatty() else None,
+    )
+    for line in started.lines:
         print(line)
     print(f"Wrote {output}; check the channels in it.")
-    print(f"Next: nucprof run-all {output} --dry-run")
+    for command in started.commands:
+        print(f"Next: {command}")
+
+
+def _ask_pattern(lines: list[str]) -> str:
+    print("\n".join(lines))
+    return input("Enter to read the names like this, or another pattern: ").strip()
 
 
 def demo(
@@ -77,15 +104,40 @@ def demo(
     return 1 if found is None else 0
 
 
-def doctor(project: Path = typer.Argument(None, help="a project file to check as well")) -> int:
-    """Check the machine and, given a project, the disk space and time that it needs."""
-    from nucprof.project.doctor import examine
+def doctor(
+    project: Path = typer.Argument(
+        None, help="the project file to check as well [default: project.toml, where there is one]"
+    ),
+) -> int:
+    """Check the machine and a project: images, layouts, disk space and time."""
+    from nucprof.project.doctor import conclude, examine
 
-    problems = 0
-    for check in examine(project):
+    default = Path("project.toml")
+    path = project or (default if default.is_file() else None)
+    checks = []
+    for check in examine(path):
         print(f"{check.mark:<5} {check.text}")
-        problems += check.mark == "FAIL"
-    return 2 if problems else 0
+        checks.append(check)
+    for line in conclude(checks, path):
+        print(line)
+    return 2 if any(check.mark == "FAIL" for check in checks) else 0
+
+
+def relink(
+    project: Path = _PROJECT,
+    cp: list[str] = typer.Option(
+        [], "--cp", metavar="[PLATE=]DIR", help="where the Cell Painting images are now"
+    ),
+    gt: list[str] = typer.Option(
+        [], "--gt", metavar="[PLATE/]NAME=DIR", help="where the images of a round are now"
+    ),
+) -> None:
+    """Find the images again after they were moved: same names, same content."""
+    from nucprof.project.relink import relink as relink_images
+
+    for line in relink_images(project, cp, gt):
+        print(line)
+    print(f"Wrote {project}. Next: nucprof status {project}")
 
 
 def status(project: Path = _PROJECT) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nucprof.config.project import Project
-from nucprof.errors import ProjectError
+from nucprof.errors import ProjectError, UserError
+from nucprof.io.files import read_json
+from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND
 
 
@@ -38,8 +41,33 @@ def crop_kind(project: Project) -> CropKind:
     if region == "cell" and project.mask_kind != "cells":
         raise ProjectError("crop.region = cell needs whole cells: set segment.mode = cells.")
     size = settings.patch_size or (192 if region == "cell" else 60)
+    if size == "auto":
+        size = fitting_patch(nuclear_diameters(project), region)
     masked = settings.masked if settings.masked is not None else region != "nucleocentric"
     return CropKind(tuple(project.round_channels(CP_ROUND)), region, size, masked)
+
+
+#: Side of a crop in nuclear diameters, with a margin for long nuclei or for what is around them.
+_PATCH = {"nucleus": 1.5, "nucleocentric": 2.0, "cell": 5.0}
+
+
+def nuclear_diameters(project: Project) -> dict[str, float]:
+    """The typical nuclear diameter of every plate, pixels, as ``segment`` found it."""
+    path = Results(project.project.output).nuclear_size
+    if not path.is_file():
+        raise UserError(
+            'crop.patch_size = "auto" needs the nuclear size: run nucprof segment PROJECT first, '
+            "or give a number."
+        )
+    held: dict[str, float] = read_json(path)["diameter_px"]
+    return held
+
+
+def fitting_patch(diameters: Mapping[str, float], region: str) -> int:
+    """Side of a crop that fits the nuclei of all plates, a multiple of 4 px; 60 without nuclei."""
+    if not diameters:
+        return 60
+    return 4 * max(1, -(-int(_PATCH[region] * max(diameters.values())) // 4))
 
 
 def compartments(project: Project) -> tuple[str, ...]:

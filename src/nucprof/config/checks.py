@@ -104,12 +104,14 @@ def check_folders(project: Project, path: Path) -> None:
     masks = project.segment.path
     if project.segment.backend == "labels" and masks is not None and not masks.is_dir():
         raise ProjectError(f"{path}: segment.path: there is no folder {masks}.")
+    # Results work without their images: what needs pixels asks for them.
+    listed = (output / "images.csv").is_file()
     for plate in project.plates:
         folders = {"cell_painting": plate.cell_painting}
         folders |= {f"ground_truth.{name}": p for name, p in plate.ground_truth.items()}
         for key, folder in folders.items():
             where = f"{path}: plates.{key} (plate {plate.name})"
-            if not folder.is_dir():
+            if not folder.is_dir() and not listed:
                 raise ProjectError(f"{where}: there is no folder {folder}.")
             if output == folder or folder in output.parents or output in folder.parents:
                 raise ProjectError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -53,23 +53,42 @@ class ChannelsSection(Section):
     )
 
 
+Projection = Literal["max", "mean", "best_focus"] | Annotated[int, Field(ge=1)]
+
+
 class RenameSettings(Section):
     """How raw file names become field keys."""
 
-    pattern: str = setting(
+    pattern: str | dict[str, str] = setting(
         "auto",
         "pattern of the file names: auto, the name of a built-in one, or a regular expression "
-        "with the groups row and column (or well), site, channel",
+        "with the groups row and column (or well), site, channel, z, t; or a table, round -> one",
     )
     extension: str = setting("auto", "file extension, e.g. .nd2; auto takes every image format")
     mode: Literal["index", "link", "move"] = setting(
         "index", "index touches no file; link makes hard links; move renames the raw files"
     )
+    projection: Projection | dict[str, Projection] | None = setting(
+        None,
+        "how focal planes (Z) become one image: max, mean, best_focus or the number of a plane, "
+        "from 1; or a table, round -> one of these",
+    )
+    time: int | None = setting(None, "time point used where there are several, from 1", ge=1)
+    recursive: bool = setting(False, "also look for images in the folders in the folder")
     channel_map: dict[str, str] = setting(
         {},
         "channel token in the file name -> channel name, for one file per channel",
         flag="channel",
     )
+
+    def for_round(self, name: str) -> RenameSettings:
+        """The settings of one round: what is a table by rounds becomes its own value."""
+        own: dict[str, Any] = {}
+        if isinstance(self.pattern, dict):
+            own["pattern"] = self.pattern.get(name, "auto")
+        if isinstance(self.projection, dict):
+            own["projection"] = self.projection.get(name)
+        return self.model_copy(update=own)
 
 
 class SegmentBase(Section):
@@ -85,6 +104,13 @@ class SegmentBase(Section):
         [], "channels segmented; default the nuclear one for nuclei, all for cells"
     )
     clear_border: bool = setting(True, "drop objects that touch the image border")
+    min_contrast: float = setting(
+        0.15,
+        "drop nuclei that stand out from their own surroundings by less than this share of their "
+        "brightness, or no more than noise does; 0 keeps everything",
+        ge=0,
+        lt=1,
+    )
 
 
 class AlignSettings(Section):
@@ -116,6 +142,7 @@ class AlignSettings(Section):
     )
 
 
+PatchSize = Annotated[int, Field(ge=4)]
 Region = Literal["nucleocentric", "nucleus", "cell"]
 
 
@@ -125,8 +152,11 @@ class CropSettings(Section):
     region: Region | None = setting(
         None, "what a crop shows; default nucleocentric, in cell mode cell"
     )
-    patch_size: int | None = setting(
-        None, "side of a crop; default 60, for region cell 192", unit="px", ge=4
+    patch_size: Auto | PatchSize | None = setting(
+        None,
+        "side of a crop; default 60, for region cell 192; auto: from the nuclear size that segment "
+        "measured",
+        unit="px",
     )
     masked: bool | None = setting(
         None, "set pixels outside the object to 0; default by region: false, nucleus and cell true"

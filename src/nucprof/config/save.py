@@ -9,6 +9,7 @@ from typing import Any
 import tomlkit
 
 from nucprof.io.files import write_text
+from nucprof.plate.keys import CP_ROUND
 
 
 def as_toml(settings: Mapping[str, Any]) -> str:
@@ -22,6 +23,25 @@ def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write settings by dotted name into the project file, everything else as it was."""
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
     _put(document, settings)
+    write_text(path, tomlkit.dumps(document))
+
+
+def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
+    """Write the folders of images, by plate and round, into the project file.
+
+    A folder below the project file's own is written relative to it.
+    """
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    root = path.resolve().parent
+    for plate in document["plates"]:
+        for (name, round_name), folder in folders.items():
+            if plate["name"] != name:
+                continue
+            text = (folder.relative_to(root) if folder.is_relative_to(root) else folder).as_posix()
+            if round_name == CP_ROUND:
+                plate["cell_painting"] = text
+            else:
+                plate["ground_truth"][round_name] = text
     write_text(path, tomlkit.dumps(document))
 
 

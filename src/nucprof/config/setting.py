@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Auto = Literal["auto"]
 # Names become folder and file names on every operating system.
-SafeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+SafeName = Annotated[
+    str, StringConstraints(pattern=r"^[^\W_](?:[\w.\-+() ]*[\w\-+)])?$", max_length=80)
+]
 
 
 def setting(

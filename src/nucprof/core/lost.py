@@ -118,17 +118,18 @@ def _usual(kept: Float64, lost_ratio: float) -> float:
 
 def _dense(labels: NDArray) -> tuple[NDArray[np.int64], NDArray]:
     """Labels of the nuclei, (N,), and an image of their ranks from 1 on."""
+    names: NDArray
+    ranks: NDArray
     where = labels > 0
     values = labels[where].astype(np.int64)
     if values.size and values.max() <= labels.size:
         # Counting is much faster than sorting; only very large labels forbid it.
         there = np.bincount(values) > 0
-        names, ranks = np.flatnonzero(there), np.cumsum(there)[values]
+        names, ranks = np.flatnonzero(there), np.cumsum(there)[values] - 1
     else:
         names, ranks = np.unique(values, return_inverse=True)
-        ranks += 1
     dense = np.zeros(labels.shape, dtype=np.uint16 if len(names) < 1 << 16 else np.int32)
-    dense[where] = ranks
+    dense[where] = ranks + 1
     return names.astype(np.int64), dense
 
 

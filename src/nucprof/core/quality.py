@@ -1,22 +1,31 @@
-"""How good the segmentation of a field may be, and which fields of a plate stand out.
+"""How good the segmentation of a field may be, and which fields are worth a look.
 
-Nothing here judges a mask against truth: the figures are those by which a person finds the fields
-that are worth a look.
+Nothing here judges a mask against truth. A field is flagged where it is unlike its plate, or where
+a figure is beyond what any good field shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from nucprof.core.labels import ObjectIndex, touches_border
+from nucprof.core.evidence import Evidence, measure_evidence
+from nucprof.core.labels import touches_border
 
 #: Objects below this share of the field's median area are tiny.
 TINY = 0.2
+#: Objects whose area differs from the field's median by more than this factor are of odd size.
+ODD = 3.0
+#: Objects that stand out less than this share of what is usual in the field are dim.
+DIM = 0.3
+#: The background is compared between this many parts of the image in each direction.
+_PARTS = 4
 #: Fields of a plate whose modified z-score is beyond this stand out (Iglewicz and Hoaglin, "How to
 #: detect and handle outliers", 1993).
 CUTOFF = 3.5
@@ -43,6 +52,10 @@ class Rule:
     floor
         Smallest spread assumed, so that a plate of equal fields does not flag every speck: a share
         of the value where ``ratio``.
+    advice
+        What may be wrong, and what to try.
+    limit
+        Values above it are flagged whatever the plate's are; None: there is no such value.
     """
 
     name: str
@@ -51,19 +64,85 @@ class Rule:
     high: bool
     ratio: bool
     floor: float
+    advice: str
+    limit: float | None = None
 
 
 RULES = (
-    Rule("focus", "focus", low=True, high=False, ratio=True, floor=0.15),
-    Rule("saturated_share", "saturated pixels", low=False, high=True, ratio=False, floor=0.003),
-    Rule("objects", "objects", low=True, high=True, ratio=True, floor=0.2),
-    Rule("median_area_px", "median area", low=True, high=True, ratio=True, floor=0.08),
-    Rule("border_share", "objects at the border", low=False, high=True, ratio=False, floor=0.05),
-    Rule("tiny_share", "tiny objects", low=False, high=True, ratio=False, floor=0.03),
+    Rule(
+        "focus", "focus", low=True, high=False, ratio=True, floor=0.15,
+        advice="these fields are blurred: leave them out (project.exclude) or image them again",
+    ),
+    Rule(
+        "saturated_share", "saturated pixels", low=False, high=True, ratio=False, floor=0.003,
+        advice="the camera was at its limit, so intensities are cut off: expose shorter",
+        limit=0.05,
+    ),
+    Rule(
+        "illumination", "uneven background", low=False, high=True, ratio=False, floor=0.1,
+        advice="the light is uneven or something glows: correct it (illumination.method) or raise "
+        "--min-contrast",
+        limit=1.0,
+    ),
+    Rule(
+        "objects", "objects", low=True, high=True, ratio=True, floor=0.2,
+        advice="look at the overlays; many small objects are noise (--scale, a higher "
+        "--prob-thresh), few may be missed ones (a lower --prob-thresh)",
+    ),
+    Rule(
+        "median_area_px", "median area", low=True, high=True, ratio=True, floor=0.08,
+        advice="nuclei are merged or broken up, or the culture differs: give --scale",
+    ),
+    Rule(
+        "border_share", "objects at the border", low=False, high=True, ratio=False, floor=0.05,
+        advice="something bright lies along the border",
+    ),
+    Rule(
+        "tiny_share", "tiny objects", low=False, high=True, ratio=False, floor=0.03,
+        advice="debris or noise was taken for nuclei: raise --prob-thresh or --min-contrast",
+        limit=0.3,
+    ),
+    Rule(
+        "dim_share", "dim objects", low=False, high=True, ratio=False, floor=0.05,
+        advice="haze or another stain may have been taken for nuclei: raise --min-contrast or "
+        "--prob-thresh, or segment another channel (--channels)",
+        limit=0.25,
+    ),
+    Rule(
+        "odd_size_share", "objects of odd size", low=False, high=True, ratio=False, floor=0.05,
+        advice="nuclei are merged or broken up: give --scale, or another --nms-thresh",
+        limit=0.3,
+    ),
+)  # fmt: skip
+NO_OBJECTS = (
+    "no objects",
+    "the field is empty, or the channel is not the nuclear one (--channels), or the nuclei have "
+    "another size than the network was told (--scale)",
 )
+"""Words and advice for a field in which nothing was found."""
 
 
-def measure_quality(plane: NDArray, labels: NDArray) -> dict[str, float]:
+class Flag(NamedTuple):
+    """Why a field is worth a look.
+
+    Attributes
+    ----------
+    name
+        The figure's name in :data:`RULES`; ``objects`` where there are none.
+    reason
+        What is odd, with the figure.
+    advice
+        What may be wrong, and what to try.
+    """
+
+    name: str
+    reason: str
+    advice: str
+
+
+def measure_quality(
+    plane: NDArray, labels: NDArray, evidence: Evidence | None = None
+) -> dict[str, float]:
     """Measure one field.
 
     Parameters
@@ -73,24 +152,54 @@ def measure_quality(plane: NDArray, labels: NDArray) -> dict[str, float]:
     labels : (H, W) integer
         All objects found, those at the border included; gaps allowed.
 
+    evidence : Evidence, optional
+        Of these objects; measured here where it is not given.
+
     Returns
     -------
     dict
-        ``focus`` (see :func:`focus`), ``saturated_share`` (of all pixels), ``objects`` (their
-        number), ``median_area_px``, and of all objects the ``border_share`` and ``tiny_share``
-        (below :data:`TINY` of the median area). All are 0 where there is nothing.
+        ``focus`` (see :func:`focus`), ``saturated_share`` (of all pixels), ``illumination`` (see
+        :func:`unevenness`), ``objects`` (their number), ``median_area_px``, and of all objects the
+        ``border_share``, ``tiny_share`` (below :data:`TINY` of the median area), ``dim_share``
+        (their step below :data:`DIM` of the median step) and ``odd_size_share`` (:data:`ODD` times
+        smaller or larger than the median). All are 0 where there is nothing.
     """
-    areas = ObjectIndex.of(labels).areas
+    found = measure_evidence(plane, labels) if evidence is None else evidence
+    areas = found.areas
     count = len(areas)
-    median = float(np.median(areas)) if count else 0.0
+    median, step = (float(np.median(v)) if count else 0.0 for v in (areas, found.step))
+    odd = (areas * ODD < median) | (areas > ODD * median)
     return {
         "focus": focus(plane),
         "saturated_share": saturated_share(plane),
+        "illumination": unevenness(plane, labels, step),
         "objects": count,
         "median_area_px": median,
         "border_share": len(touches_border(labels)) / count if count else 0.0,
         "tiny_share": float(np.mean(areas < TINY * median)) if count else 0.0,
+        "dim_share": float(np.mean(found.step < DIM * step)) if count else 0.0,
+        "odd_size_share": float(np.mean(odd)) if count else 0.0,
     }
+
+
+def unevenness(plane: NDArray, labels: NDArray, step: float) -> float:
+    """How much the background varies over the image, in units of what objects stand out by.
+
+    The difference between the brightest and the darkest of the background's medians in 4 x 4 parts
+    of the image, over `step` (grey levels). 0 where there are no objects to compare with, or where
+    the background is even.
+    """
+    if not step > 0:
+        return 0.0
+    rows, cols = (np.linspace(0, n, _PARTS + 1).astype(int) for n in plane.shape)
+    medians = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(cols):
+            part = np.s_[top:bottom:2, left:right:2]
+            free = plane[part][labels[part] == 0]
+            if free.size:
+                medians.append(float(np.median(free)))
+    return (max(medians) - min(medians)) / step if medians else 0.0
 
 
 def focus(plane: NDArray) -> float:
@@ -135,13 +244,13 @@ def saturated_share(plane: NDArray) -> float:
     return at_top / plane.size if int(top) in _FULL else 0.0
 
 
-def flag_fields(figures: Mapping[str, Sequence[float]]) -> list[list[str]]:
+def flag_fields(figures: Mapping[str, Sequence[float]]) -> list[list[Flag]]:
     """Say of every field of one plate why it is worth a look.
 
-    A field stands out where a figure lies :data:`CUTOFF` modified z-scores from the plate's median
-    (0.6745 times the distance over the median absolute deviation) on a side that matters
-    (:data:`RULES`). A field without objects always does. Plates of fewer than :data:`MIN_FIELDS`
-    fields have no outliers.
+    A field is flagged where a figure is beyond its rule's limit, or lies :data:`CUTOFF` modified
+    z-scores from the plate's median (0.6745 times the distance over the median absolute deviation)
+    on a side that matters (:data:`RULES`). A field without objects always is. Plates of fewer than
+    :data:`MIN_FIELDS` fields have no outliers.
 
     Parameters
     ----------
@@ -150,24 +259,27 @@ def flag_fields(figures: Mapping[str, Sequence[float]]) -> list[list[str]]:
 
     Returns
     -------
-    list of list of str
-        For every field its reasons, e.g. ``focus 0.0021 (plate: 0.011)``; empty where it is like
-        the others.
+    list of list of Flag
+        For every field its flags, with reasons like ``focus 0.0021 (plate: 0.011)``; empty where
+        there is nothing to say.
     """
     count = len(next(iter(figures.values()), ()))
-    reasons: list[list[str]] = [[] for _ in range(count)]
-    for field, number in enumerate(figures.get("objects", ())):
-        if number == 0:
-            reasons[field].append("no objects")
-    if count < MIN_FIELDS:
-        return reasons
-    for rule in RULES:
+    flags: list[list[Flag]] = [[] for _ in range(count)]
+    empty = [number == 0 for number in figures.get("objects", ())]
+    for field in np.flatnonzero(empty).tolist():
+        flags[field].append(Flag("objects", *NO_OBJECTS))
+    for rule in RULES if count else ():
         values = np.asarray(figures[rule.name], dtype=np.float64)
         middle = float(np.median(values))
-        for field in np.flatnonzero(_stands_out(values, rule)).tolist():
-            if reasons[field][:1] != ["no objects"] or rule.name == "focus":
-                reasons[field].append(f"{rule.words} {values[field]:.3g} (plate: {middle:.3g})")
-    return reasons
+        odd = _stands_out(values, rule) if count >= MIN_FIELDS else np.zeros(count, dtype=bool)
+        beyond = values > (np.inf if rule.limit is None else rule.limit)
+        for field in np.flatnonzero(odd | beyond).tolist():
+            if empty[field] and rule.name not in ("focus", "saturated_share"):
+                continue
+            against = f"plate: {middle:.3g}" if odd[field] else f"limit: {rule.limit:g}"
+            reason = f"{rule.words} {values[field]:.3g} ({against})"
+            flags[field].append(Flag(rule.name, reason, rule.advice))
+    return flags
 
 
 def _stands_out(values: NDArray[np.float64], rule: Rule) -> NDArray[np.bool_]:

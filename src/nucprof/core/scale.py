@@ -6,7 +6,8 @@ equal area, in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ MIN_DIAMETER_PX = 4.0
 NEAR_ONE = (0.8, 1.25)
 #: Largest reduction and enlargement that ``choose_scale`` returns.
 LIMITS = (0.1, 6.0)
+#: Fields agree on a diameter where this share of their weight lies within a factor of it.
+ENOUGH, NEAR = 2 / 3, 1.6
 #: Side of the middle part of an image on which the estimate works.
 ENOUGH_PX = 1024
 
@@ -99,6 +102,59 @@ def typical_diameter(diameters: npt.ArrayLike) -> float:
         return float("nan")
     total = np.cumsum(values)
     return float(values[np.searchsorted(total, total[-1] / 2)])
+
+
+@dataclass(frozen=True)
+class FieldSize:
+    """What one field says about the size of its nuclei.
+
+    Attributes
+    ----------
+    diameter_px : float
+        Typical diameter of the nuclei that stand out from their surroundings; NaN where none does.
+    nuclei : int
+        Their number.
+    """
+
+    diameter_px: float
+    nuclei: int
+
+
+@dataclass(frozen=True)
+class PlateSize:
+    """What the fields of a plate say together.
+
+    Attributes
+    ----------
+    diameter_px : float
+        Typical nuclear diameter; NaN where the fields hold no nuclei or disagree.
+    measured, agreeing : int
+        Fields in which nuclei stood out, and those of them that are near the diameter they share.
+    """
+
+    diameter_px: float
+    measured: int
+    agreeing: int
+
+
+def agree(fields: Sequence[FieldSize]) -> PlateSize:
+    """Find the diameter on which the fields of a plate agree.
+
+    The common diameter is the median of the fields', each weighted by the root of its number of
+    nuclei, so that one crowded field does not outvote seven and one lonely nucleus does not undo
+    them. It is believed where :data:`ENOUGH` of the fields' weight lies within a factor of
+    :data:`NEAR` of it.
+    """
+    measured = [f for f in fields if f.nuclei and np.isfinite(f.diameter_px)]
+    if not measured:
+        return PlateSize(float("nan"), 0, 0)
+    order = sorted(measured, key=lambda f: f.diameter_px)
+    weight = np.sqrt([f.nuclei for f in order])
+    total = np.cumsum(weight)
+    diameter = order[int(np.searchsorted(total, total[-1] / 2))].diameter_px
+    near = np.array([1 / NEAR < f.diameter_px / diameter < NEAR for f in order])
+    believed = weight[near].sum() >= ENOUGH * total[-1]
+    return PlateSize(diameter if believed else float("nan"), len(order), int(near.sum()))
 
 
 def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> float:

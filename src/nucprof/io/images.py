@@ -1,4 +1,4 @@
-"""Microscope images: TIFF and Nikon .nd2, read as ``(C, H, W)``.
+"""Microscope images, read as ``(C, H, W)``; images and labels, written as TIFF.
 
 What is stored counts: samples of a pixel are channels, palettes and RGB meanings are ignored.
 Readers are chosen by the file's first bytes, not by its name.
@@ -6,174 +6,56 @@ Readers are chosen by the file's first bytes, not by its name.
 
 from __future__ import annotations
 
-import logging
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from nucprof.core.labels import smallest_labels
+from nucprof.core.projection import project
+from nucprof.core.resample import resample
 from nucprof.errors import FieldError
 from nucprof.io.files import atomic
-from nucprof.plate.sources import Source
+from nucprof.io.formats import foreign
+from nucprof.io.formats.base import ImageInfo, Position, Reader
+from nucprof.io.formats.imagej import IMAGEJ_TYPES, imagej_metadata, resolution
+from nucprof.io.formats.nikon import Nd2Reader
+from nucprof.io.formats.ome import ome_metadata
+from nucprof.io.formats.png import PngReader
+from nucprof.io.formats.tiff import TiffReader
+from nucprof.plate.sources import Projection, Source
 
-# Its complaints about broken files reach the user as our errors, and not twice.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageInfo",
+    "Position",
+    "describe",
+    "read_channels",
+    "read_image",
+    "read_labels",
+    "stem_of",
+    "write_image",
+    "write_labels",
+]
 
-IMAGE_SUFFIXES = (".nd2", ".tif", ".tiff")
-_MOST_CHANNELS = 16  # a last axis no longer than this may be channels where nothing names the axes
+IMAGE_SUFFIXES = (".nd2", ".tif", ".tiff", ".btf", ".tf8", ".png", *foreign.SUFFIXES)
 
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """What a file holds, read without its pixels."""
-
-    planes: int
-    height: int
-    width: int
-    dtype: str
-    names: tuple[str, ...] = ()
-    pixel_size_um: float | None = None
-
-
-class _Reader(Protocol):
-    def info(self, path: Path) -> ImageInfo: ...
-
-    def read(self, path: Path) -> np.ndarray: ...
-
-
-class _TiffReader:
-    def info(self, path: Path) -> ImageInfo:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
-            series = _only_series(file, path)
-            shape, _ = _channel_order(series.axes, series.shape, path)
-            return ImageInfo(*shape, dtype=str(series.dtype), pixel_size_um=_tiff_pixel_size(file))
-
-    def read(self, path: Path) -> np.ndarray:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
-            series = _only_series(file, path)
-            shape, order = _channel_order(series.axes, series.shape, path)
-            return np.transpose(series.asarray(), order).reshape(shape)
-
-
-class _Nd2Reader:
-    def info(self, path: Path) -> ImageInfo:
-        import nd2
-
-        with nd2.ND2File(path) as file:
-            shape, _ = _channel_order("".join(file.sizes), tuple(file.sizes.values()), path)
-            channels = getattr(file.metadata, "channels", None) or ()
-            names = tuple(channel.channel.name for channel in channels)
-            voxel = file.voxel_size()
-            return ImageInfo(
-                *shape,
-                dtype=str(file.dtype),
-                names=names if len(names) == shape[0] else (),
-                pixel_size_um=float(voxel.x) if voxel.x else None,
-            )
-
-    def read(self, path: Path) -> np.ndarray:
-        import nd2
-
-        with nd2.ND2File(path) as file:
-            shape, order = _channel_order("".join(file.sizes), tuple(file.sizes.values()), path)
-            return np.transpose(file.asarray(), order).reshape(shape)
-
-
-def _only_series(file: Any, path: Path) -> Any:
-    _refuse_cut(file, path)
-    if len(file.series) != 1:
-        raise FieldError(
-            f"{path} holds {len(file.series)} separate images; nucprof reads one field per file."
-        )
-    return file.series[0]
-
-
-def _refuse_cut(file: Any, path: Path) -> None:
-    """Raise where the chain of pages breaks off.
-
-    tifffile stops there with a log message, and the planes before would pass as the whole image.
-    """
-    known = {page.offset for page in file.pages}
-    tiff, handle = file.tiff, file.filehandle
-    handle.seek(file.pages[len(known) - 1].offset)
-    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    handle.seek(tags * tiff.tagsize, 1)
-    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
-    if following and following not in known:
-        raise FieldError(
-            f"{path} is cut short: it should have more than {len(known)} planes. "
-            "Is the file complete?"
-        )
-
-
-def _channel_order(
-    axes: str, shape: tuple[int, ...], path: Path
-) -> tuple[tuple[int, int, int], list[int]]:
-    """Find the transposition of a file's axes to channel, height, width; both as read and named."""
-    if axes[-3:-2] in ("Q", "I") and shape[-1] <= _MOST_CHANNELS < shape[-3]:
-        axes = axes[:-3] + "YXC"  # a channels-last array whose axes nothing names
-    long = {axis: size for axis, size in zip(axes, shape, strict=True) if size > 1}
-    stacked = {axis: n for axis, n in long.items() if axis not in "YXCSQI"}
-    if stacked:
-        listed = ", ".join(f"{axis} ({n})" for axis, n in stacked.items())
-        raise FieldError(
-            f"{path} has several planes along {listed} of its axes {axes}; nucprof reads one plane "
-            "per channel. Export single planes or maximum projections."
-        )
-    if "Y" not in axes or "X" not in axes:
-        raise FieldError(f"{path} has no image plane: its axes are {axes}.")
-    channels = [i for i, axis in enumerate(axes) if axis not in "YX"]
-    order = [*channels, axes.index("Y"), axes.index("X")]
-    planes = int(np.prod([shape[i] for i in channels], dtype=int))
-    return (planes, shape[axes.index("Y")], shape[axes.index("X")]), order
-
-
-def _tiff_pixel_size(file: Any) -> float | None:
-    """Pixel size in µm from ImageJ's or the baseline resolution tags, where they have a unit."""
-    tags = file.pages[0].tags
-    resolution = tags.get("XResolution")
-    if resolution is None or not resolution.value[0]:
-        return None
-    pixels = resolution.value[0] / resolution.value[1]
-    unit = (file.imagej_metadata or {}).get("unit", "") if file.is_imagej else ""
-    if unit.replace("\\u00B5", "u").replace("µ", "u") in ("um", "micron"):
-        return float(1 / pixels)
-    per_um = {3: 1e4}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 0)
-    return float(per_um / pixels) if per_um else None
-
-
-_MAGIC: tuple[tuple[bytes, _Reader], ...] = (
-    (b"II*\0", _TiffReader()),
-    (b"MM\0*", _TiffReader()),
-    (b"II+\0", _TiffReader()),
-    (b"MM\0+", _TiffReader()),
-    (b"\xda\xce\xbe\x0a", _Nd2Reader()),
-    (b"\0\0\0\x0cjP", _Nd2Reader()),
+_TIFF, _ND2 = TiffReader(), Nd2Reader()
+_MAGIC: tuple[tuple[bytes, Reader], ...] = (
+    (b"II*\0", _TIFF),
+    (b"MM\0*", _TIFF),
+    (b"II+\0", _TIFF),
+    (b"MM\0+", _TIFF),
+    (b"\xda\xce\xbe\x0a", _ND2),
+    (b"\0\0\0\x0cjP", _ND2),
+    (b"\x89PNG", PngReader()),
 )
 
-
-def _reader(path: Path) -> _Reader:
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except FileNotFoundError:
-        raise FieldError(f"{path} is gone; run 'nucprof rename' again to list the files.") from None
-    for magic, reader in _MAGIC:
-        if head.startswith(magic):
-            return reader
-    raise FieldError(f"{path} is neither a TIFF nor an .nd2 file (first bytes {head!r}).")
-
-
-# What the two libraries raise on a cut or damaged file.
+# What the libraries raise on a cut or damaged file.
 _BROKEN = (
     OSError,
     ValueError,
@@ -188,22 +70,47 @@ _BROKEN = (
 )
 
 
+def stem_of(path: Path) -> str:
+    """A file's name without its suffix; ``.ome.tif`` is one suffix."""
+    return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
+
+
 def describe(path: Path) -> ImageInfo:
     """Read what a file holds, without its pixels; raises :class:`FieldError`."""
     reader = _reader(path)
-    try:
+    with _damage(path):
         return reader.info(path)
-    except _BROKEN as error:
-        raise FieldError(f"{path} cannot be read: {error}. Is the file complete?") from error
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read a file as a ``(C, H, W)`` array of its own dtype; raises :class:`FieldError`."""
-    reader = _reader(path)
-    try:
-        image = reader.read(path)
-    except _BROKEN as error:
-        raise FieldError(f"{path} cannot be read: {error}. Is the file complete?") from error
+def read_image(
+    path: Path, position: int = 0, time: int | None = None, projection: Projection | None = None
+) -> np.ndarray:
+    """Read one image of a file as a ``(C, H, W)`` array of its own dtype.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    position : int
+        The field of view, from 0.
+    time : int, optional
+        The time point, from 0; needed where there are several.
+    projection : str or int, optional
+        ``max``, ``mean``, ``best_focus`` or the number of a focal plane, counted from 1; needed
+        where there are several.
+
+    Raises
+    ------
+    FieldError
+        The file cannot be read, lacks what was asked for, or holds several times or focal planes
+        of which none was chosen.
+    """
+    info, reader = describe(path), _reader(path)
+    _check_choice(path, info, position, time, projection)
+    z = [projection - 1] if isinstance(projection, int) and info.z > 1 else range(info.z)
+    with _damage(path):
+        planes = reader.planes(path, position, time or 0, z)
+        image = next(planes) if len(z) == 1 else project(planes, str(projection))
     if image.dtype.kind not in "uif":
         raise FieldError(f"{path} holds pixels of type {image.dtype}; expected grey values.")
     if image.dtype.byteorder == ">":
@@ -211,47 +118,126 @@ def read_image(path: Path) -> np.ndarray:
     return image
 
 
+def _check_choice(
+    path: Path, info: ImageInfo, position: int, time: int | None, projection: Projection | None
+) -> None:
+    if info.part_of:
+        raise FieldError(f"{path} is a part of {info.part_of}; read that file.")
+    for what, count, missing, key in (
+        ("time points (T)", info.times, time is None, "rename.time"),
+        ("focal planes (Z)", info.z, projection is None, "rename.projection"),
+    ):
+        if count > 1 and missing:
+            raise FieldError(f"{path} holds {count} {what}: choose with {key}.")
+    for what, count, index in (
+        ("positions", len(info.positions), position),
+        ("time points", info.times, time or 0),
+        ("focal planes", info.z, projection - 1 if isinstance(projection, int) else 0),
+    ):
+        if count > 1 and index >= count:
+            raise FieldError(
+                f"{path} holds {count} {what}, number {index + 1} was asked for; "
+                "run 'nucprof rename' again to list the files."
+            )
+
+
 def read_channels(sources: Sequence[Source]) -> np.ndarray:
     """Read channels into one ``(C, H, W)`` array.
 
-    Every file is opened once, read and closed.
-
-    Raises
-    ------
-    FieldError
-        Channels differ in size, or a file lacks a plane.
+    Every file is read once and closed. Channels that differ in size are a :class:`FieldError`.
     """
-    files = {path: read_image(path) for path in dict.fromkeys(s.path for s in sources)}
-    sizes = {image.shape[1:] for image in files.values()}
+    places = {source: _place(source) for source in sources}
+    images = {place: _read_place(place) for place in dict.fromkeys(places.values())}
+    sizes = {image.shape[1:] for image in images.values()}
     if len(sizes) > 1:
-        names = ", ".join(sorted(map(str, files)))
+        names = ", ".join(sorted(str(place.path) for place in images))
         raise FieldError(f"The channels differ in size: {sorted(sizes)} in {names}.")
     for source in sources:
-        if source.plane >= len(files[source.path]):
+        held = len(images[places[source]])
+        if source.plane >= held:
             raise FieldError(
-                f"{source.path} holds {len(files[source.path])} planes, plane {source.plane + 1} "
-                "was asked for; run 'nucprof rename' again to list the files."
+                f"{source.path} holds {held} planes, plane {source.plane + 1} was asked for; "
+                "run 'nucprof rename' again to list the files."
             )
-    if len(files) == 1:
-        image = next(iter(files.values()))
+    if len(images) == 1:
+        image = next(iter(images.values()))
         planes = [source.plane for source in sources]
         return image if planes == list(range(len(image))) else image[planes]
-    return np.stack([files[source.path][source.plane] for source in sources])
+    return np.stack([images[places[source]][source.plane] for source in sources])
 
 
-def write_image(path: Path, image: np.ndarray, channels: Sequence[str] = ()) -> None:
-    """Write a ``(C, H, W)`` or ``(H, W)`` image as a TIFF that Fiji opens, atomically."""
+def _place(source: Source) -> Source:
+    """The source without its channel: what is read at once."""
+    return replace(source, plane=0)
+
+
+def _read_place(place: Source) -> np.ndarray:
+    if len(place.stack) < 2:
+        image = read_image(place.path, place.position, place.time, place.projection)
+    else:
+        planes = (read_image(path, place.position, place.time) for path in place.stack)
+        image = project(_of_one_size(planes, place), str(place.projection))
+    return image if place.zoom == 1 else resample(image, place.zoom)
+
+
+def _of_one_size(planes: Iterator[np.ndarray], place: Source) -> Iterator[np.ndarray]:
+    shape = None
+    for path, plane in zip(place.stack, planes, strict=True):
+        if shape not in (None, plane.shape):
+            raise FieldError(f"{path} is {plane.shape}, the focal plane before it {shape}.")
+        shape = plane.shape
+        yield plane
+
+
+def _reader(path: Path) -> Reader:
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except FileNotFoundError:
+        raise FieldError(f"{path} is gone; run 'nucprof rename' again to list the files.") from None
+    except OSError as error:
+        raise FieldError(f"{path} cannot be read: {error}.") from None
+    for magic, reader in _MAGIC:
+        if head.startswith(magic) and path.suffix.lower() not in foreign.SUFFIXES:
+            return reader
+    if path.suffix.lower() in foreign.SUFFIXES:
+        return foreign.BioioReader()
+    raise FieldError(f"{path} is neither TIFF, .nd2 nor PNG (first bytes {head!r}).")
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Say what the libraries raise on a damaged file as our error, once."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise FieldError(f"{path} cannot be read: {error}. Is the file complete?") from error
+
+
+def write_image(
+    path: Path,
+    image: np.ndarray,
+    channels: Sequence[str] = (),
+    pixel_size_um: float | None = None,
+) -> None:
+    """Write a ``(C, H, W)`` or ``(H, W)`` image as a TIFF, atomically.
+
+    The names and colours of the channels and the scale go with it: as ImageJ's metadata, or as
+    OME's for pixels of a type that ImageJ's format does not have.
+    """
     import tifffile
 
-    metadata: dict[str, Any] = {"axes": "CYX"[-image.ndim :]}
-    if channels:
-        metadata["Channel"] = {"Name": list(channels)}
+    axes = "CYX"[-image.ndim :]
+    metadata = imagej_metadata if image.dtype.name in IMAGEJ_TYPES else ome_metadata
+    how = metadata(axes, channels, pixel_size_um)
     with atomic(path) as temporary:
-        tifffile.imwrite(temporary, image, photometric="minisblack", metadata=metadata)
+        tifffile.imwrite(temporary, image, photometric="minisblack", **how)
 
 
-def write_labels(path: Path, labels: np.ndarray) -> None:
+def write_labels(path: Path, labels: np.ndarray, pixel_size_um: float | None = None) -> None:
     """Write a label image ``(H, W)``: uint16, or uint32 where a label needs it, as plain TIFF.
+
+    The pixel size goes into the resolution tags, which every program reads, in pixels per cm.
 
     Raises :class:`FieldError` for what is no label image.
     """
@@ -266,6 +252,7 @@ def write_labels(path: Path, labels: np.ndarray) -> None:
             compression="zlib",
             compressionargs={"level": 1},
             metadata=None,
+            **resolution(pixel_size_um, "CENTIMETER"),
         )
 
 

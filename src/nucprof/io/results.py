@@ -56,6 +56,16 @@ class Results:
         return self.root / "aligned" / plate / f"GT_{round_name}" / f"{field}.tif"
 
     @property
+    def objects(self) -> Path:
+        """What speaks for every object that was segmented."""
+        return self.root / "segment" / "objects.parquet"
+
+    @property
+    def nuclear_size(self) -> Path:
+        """The nuclear diameter of every plate."""
+        return self.root / "segment" / "nuclear_size.json"
+
+    @property
     def registration(self) -> Path:
         """Shift and score of every field and round."""
         return self.root / "registration.csv"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nucprof.io.files import atomic
+from nucprof.io.formats.imagej import IMAGEJ_TYPES, imagej_metadata
+from nucprof.io.images import write_image
 
-_IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 
-
-def write_stack(path: Path, crops: np.ndarray, channels: Sequence[str]) -> None:
+def write_stack(
+    path: Path, crops: np.ndarray, channels: Sequence[str], pixel_size_um: float | None = None
+) -> None:
     """Write crops ``(N, C, H, W)``, uncompressed and contiguous; no cell, no file.
 
     An older stack at ``path`` is removed where there is no cell: TIFFs of size zero do not exist.
@@ -22,12 +25,11 @@ def write_stack(path: Path, crops: np.ndarray, channels: Sequence[str]) -> None:
     if not len(crops):
         path.unlink(missing_ok=True)
         return
-    imagej = crops.dtype.name in _IMAGEJ_TYPES
-    metadata = {"axes": "TCYX", "Labels": [*channels] * len(crops)} if imagej else {"axes": "QCYX"}
+    how: dict[str, Any] = {"metadata": {"axes": "QCYX"}}
+    if crops.dtype.name in IMAGEJ_TYPES:
+        how = imagej_metadata("TCYX", channels, pixel_size_um, times=len(crops))
     with atomic(path) as temporary:
-        tifffile.imwrite(
-            temporary, crops, imagej=imagej, photometric="minisblack", metadata=metadata
-        )
+        tifffile.imwrite(temporary, crops, photometric="minisblack", **how)
 
 
 def read_stack(path: Path) -> np.ndarray:
@@ -41,18 +43,21 @@ def read_stack(path: Path) -> np.ndarray:
     return stack.reshape(len(stack), -1, height, width)
 
 
-def write_single_crops(folder: Path, names: Sequence[str], crops: np.ndarray) -> None:
+def write_single_crops(
+    folder: Path,
+    names: Sequence[str],
+    crops: np.ndarray,
+    channels: Sequence[str] = (),
+    pixel_size_um: float | None = None,
+) -> None:
     """Write one ``(C, H, W)`` TIFF per cell, as the published scripts did.
 
     The folder holds these cells alone afterwards: a file left of a cell that is gone would be taken
     for one.
     """
-    import tifffile
-
     wanted = {f"{name}.tif" for name in names}
     for old in folder.glob("*.tif"):
         if old.name not in wanted:
             old.unlink()
     for name, crop in zip(names, crops, strict=True):
-        with atomic(folder / f"{name}.tif") as temporary:
-            tifffile.imwrite(temporary, crop, photometric="minisblack", metadata={"axes": "CYX"})
+        write_image(folder / f"{name}.tif", crop, channels, pixel_size_um)

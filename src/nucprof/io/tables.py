@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 from nucprof.errors import UserError
 from nucprof.io.files import atomic
-from nucprof.plate.keys import WellKey
-from nucprof.plate.layout import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,69 +138,3 @@ def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
     # Those without rows have no say in the types.
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-
-
-def read_layout(path: Path) -> Layout:
-    """Read a plate layout: sheet ``Culture`` of an .xlsx, or a .csv; rows A.., columns 1...
-
-    Raises
-    ------
-    UserError
-        The sheet is missing, a row or column name is not that of a plate, or a well is named twice.
-    """
-    import pandas as pd
-
-    from nucprof.core.markers import UNDEFINED
-
-    grid = _read_grid(path)
-    cultures: dict[WellKey, str] = {}
-    for row, values in grid.iterrows():
-        for column, culture in values.items():
-            if pd.isna(culture) or not str(culture).strip():
-                continue
-            well = _layout_well(path, str(row).strip(), str(column).strip())
-            if well in cultures:
-                raise UserError(f"{path}: well {well} is named twice.")
-            cultures[well] = str(culture).strip()
-            if cultures[well] == UNDEFINED:
-                raise UserError(
-                    f"{path}: well {well}: a culture cannot be called '{UNDEFINED}', which is the "
-                    "gate's word for cells of no class; name it, or leave the well empty."
-                )
-    if not cultures:
-        raise UserError(f"{path}: the layout is empty.")
-    return Layout(cultures)
-
-
-def _read_grid(path: Path) -> pd.DataFrame:
-    # A culture called NA is not missing.
-    import pandas as pd
-
-    how: dict[str, Any] = {
-        "index_col": 0,
-        "dtype": str,
-        "keep_default_na": False,
-        "na_values": [""],
-    }
-    try:
-        if path.suffix.lower() == ".csv":
-            return pd.read_csv(path, **how)
-        return pd.read_excel(path, sheet_name="Culture", **how)
-    except ValueError as error:
-        raise UserError(f'{path}: {error}. The layout belongs in a sheet "Culture".') from None
-    except (OSError, BadZipFile) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-
-
-def _layout_well(path: Path, row: str, column: str) -> WellKey:
-    # Excel may turn the column numbers into 1.0; 1.1 is pandas' name of a second column 1.
-    number = column.removesuffix(".0")
-    if number.isdecimal():
-        try:
-            return WellKey.parse(row + number)
-        except UserError:
-            pass  # said below, with the place
-    raise UserError(
-        f"{path}: row '{row}', column '{column}' is not a well; rows are letters, columns are "
-        "numbers, each once."
-    )

@@ -9,7 +9,6 @@ Parametric and Bootstrap Tests of Hypotheses", on restricted exchangeability).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -141,7 +140,6 @@ def permutation_test(
     renamed: bool,
     draws: int,
     seed: int,
-    jobs: int = 1,
 ) -> Chance:
     """Compare a figure of the true labels with that of exchanged ones.
 
@@ -161,18 +159,13 @@ def permutation_test(
         Random arrangements; where there are no more than these, all are taken.
     seed
         Of the arrangements.
-    jobs
-        Threads.
     """
     if exchange.count(renamed=renamed) <= draws + 1:
         others = list(exchange.every(renamed=renamed))
     else:
         rng = np.random.default_rng(seed)
         others = [exchange.shuffled(rng) for _ in range(draws)]
-    with ThreadPoolExecutor(jobs) as pool:
-        found = np.array(
-            list(pool.map(lambda own: figure(own[exchange.unit]), [exchange.label, *others]))
-        )
+    found = np.array([figure(own[exchange.unit]) for own in [exchange.label, *others]])
     # Sums in another order may differ in the last bit.
     return Chance(
         p_value=float((found >= found[0] - 1e-9).mean()),

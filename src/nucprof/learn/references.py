@@ -76,7 +76,7 @@ class References:
 
     @cached_property
     def _read(self) -> dict[str, Layout | None]:
-        from nucprof.io.tables import read_layout
+        from nucprof.io.layouts import read_layout
 
         return {plate: read_layout(path) if path else None for plate, path in self.layouts.items()}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from nucprof.core.features.micrometres import repeats_pixels
 from nucprof.errors import DataError, ModelError
 
 COMPARTMENTS = {
@@ -73,7 +74,7 @@ def choose_features(
 def _parse(column: str) -> tuple[str, str | None] | None:
     """`(compartment, channel or None)`, or None where the column is no feature."""
     parts = column.split("_", 3)
-    if len(parts) < 3 or parts[0] not in COMPARTMENTS.values():
+    if len(parts) < 3 or parts[0] not in COMPARTMENTS.values() or repeats_pixels(column):
         return None
     return parts[0], parts[3] if len(parts) == 4 else None
 

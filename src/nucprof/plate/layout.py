@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from nucprof.plate.keys import WellKey
+from nucprof.plate.keys import WellKey, row_letters
+
+_MIXED_WORDS = ("coculture", "cocultures", "mixedculture", "mixed", "mix", "kokultur")
+_EMPTY, _NO_CULTURE = ".", "?"
 
 
 @dataclass(frozen=True)
@@ -17,3 +21,81 @@ class Layout:
     def culture(self, well: WellKey) -> str | None:
         """The culture of a well, None where the layout has none."""
         return self.cultures.get(well)
+
+    def with_mixed_called(self, name: str) -> Layout:
+        """The layout with its mixed culture called ``name``, where it is spelt in another way.
+
+        Another spelling is one that differs in case, hyphens or spaces, or, where no culture is
+        called ``name``, a common word for mixed cultures.
+        """
+        if name in self.cultures.values():
+            return self
+        own = {plain(culture): culture for culture in self.cultures.values()}
+        found = next((own[word] for word in (plain(name), *_MIXED_WORDS) if word in own), None)
+        return Layout({well: name if c == found else c for well, c in self.cultures.items()})
+
+    def spellings(self) -> list[str]:
+        """Cultures whose names differ in case, hyphens or spaces only, a line each."""
+        counts = Counter(self.cultures.values())
+        by_plain: dict[str, list[str]] = {}
+        for culture, _ in counts.most_common():
+            by_plain.setdefault(plain(culture), []).append(culture)
+        return [
+            f"'{other}' ({counts[other]} wells): did you mean '{first}' ({counts[first]} wells)?"
+            for first, *others in by_plain.values()
+            for other in others
+        ]
+
+
+def plain(name: str) -> str:
+    """A name without what spellings differ in: case, spaces and punctuation."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
+
+
+def draw_plate(layout: Layout, imaged: Collection[WellKey] | None = None) -> list[str]:
+    """Draw a layout as lines of text: a letter per culture, and what the letters mean.
+
+    Parameters
+    ----------
+    layout : Layout
+        The layout.
+    imaged : collection of WellKey, optional
+        Wells with images: a well without is drawn in a small letter, a well with images and no
+        culture as ``?``.
+    """
+    wells = {*layout.cultures, *(imaged or ())}
+    rows = sorted({well.row for well in wells}, key=lambda row: (len(row), row))
+    columns = range(min(w.column for w in wells), 1 + max(w.column for w in wells))
+    counts = Counter(layout.cultures.values())
+    letters = _letters(list(counts))
+
+    def mark(well: WellKey) -> str:
+        culture = layout.culture(well)
+        if culture is None:
+            return _NO_CULTURE if well in wells else _EMPTY
+        letter = letters[culture]
+        return letter if imaged is None or well in imaged else letter.lower()
+
+    width = len(str(columns[-1])) + 1
+    lines = ["   " + "".join(f"{column:>{width}}" for column in columns)]
+    lines += [
+        f"{row:>3}" + "".join(f"{mark(WellKey(row, column)):>{width}}" for column in columns)
+        for row in rows
+    ]
+    lines.append(", ".join(f"{letters[c]} = {c} ({n} wells)" for c, n in counts.items()))
+    if imaged is not None:
+        without = sum(well not in imaged for well in layout.cultures)
+        unknown = sum(well not in layout.cultures for well in imaged)
+        lines += [f"small letter: no images ({without} wells)"] if without else []
+        lines += [f"?: images, but no culture in the layout ({unknown} wells)"] if unknown else []
+    return lines
+
+
+def _letters(cultures: list[str]) -> dict[str, str]:
+    """A capital per culture: one of its own letters where it is free."""
+    letters: dict[str, str] = {}
+    for culture in cultures:
+        own = [letter for letter in culture.upper() if letter.isascii() and letter.isalpha()]
+        free = [x for x in (*own, *map(row_letters, range(1, 27))) if x not in letters.values()]
+        letters[culture] = free[0] if free else "#"
+    return letters

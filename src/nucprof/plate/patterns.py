@@ -1,7 +1,7 @@
 """Names that microscopes give their files, read into field keys.
 
 Each pattern is a regular expression over the file's stem with the groups ``row`` and ``column``
-(or ``well``), ``site`` and ``channel``, the last two optional.
+(or ``well``), and optional ones: ``site``, ``channel``, ``z`` (focal plane) and ``t`` (time point).
 """
 
 from __future__ import annotations
@@ -14,6 +14,17 @@ from nucprof.errors import ProjectError, UserError
 from nucprof.plate.keys import FieldKey, WellKey, row_letters
 
 _ROW = r"(?P<row>[A-Z]{1,2})"
+GROUPS = ("row", "column", "well", "site", "channel", "z", "t")
+
+
+def _tags(**tags: str) -> str:
+    """Tagged numbers such as ``_s1_w2_z3``, in any order and each at most once."""
+    end = r"(?=_|$|[0-9A-F]{8}-)"  # MetaXpress writes an identifier right after the last number
+    every = rf"_(?:{'|'.join(tags.values())})\d+?{end}"
+    ahead = "".join(
+        rf"(?:(?=(?:{every})*?_(?:{tag})(?P<{group}>\d+?){end}))?" for group, tag in tags.items()
+    )
+    return rf"{ahead}(?:{every})+"
 
 
 @dataclass(frozen=True)
@@ -34,22 +45,25 @@ class NamePattern:
         if row.isdecimal():
             row = row_letters(int(row))
         site = groups.get("site") or "1"
+        numbers = [site, groups.get("z") or "1", groups.get("t") or "1"]
         try:
             well = WellKey.parse(groups.get("well") or row + groups.get("column", ""))
         except UserError:
             return None
-        if not site.isdecimal():
+        if not all(text.isdecimal() for text in numbers):
             return None
         key = FieldKey(well.row, well.column, int(site))
-        return ParsedName(key, groups.get("channel") or None)
+        return ParsedName(key, groups.get("channel") or None, *map(int, numbers[1:]))
 
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What a file's name says: its field and, perhaps, a token for its channel."""
+    """What a file's name says: its field and, perhaps, channel, focal plane and time point."""
 
     key: FieldKey
     channel: str | None
+    z: int = 1
+    t: int = 1
 
 
 BUILT_IN = (
@@ -76,24 +90,62 @@ BUILT_IN = (
     NamePattern(
         "imagexpress",
         re.compile(
-            r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})(?:_s(?P<site>\d+))?_w(?P<channel>\d+)"
-            r"(?:[0-9A-F-]{36})?$",
+            r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})(?=(?:_[szt]\d+)*_w\d)"
+            rf"{_tags(site='s', channel='w', z='z', t='t')}(?:[0-9A-F-]{{36}})?$",
             re.IGNORECASE,
         ),
         "plate_A01_s1_w1",
     ),
     NamePattern(
         "imagexpress-merged",
-        re.compile(r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})_s(?P<site>\d+)$", re.IGNORECASE),
+        re.compile(
+            r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})(?=(?:_[zt]\d+)*_s\d)"
+            rf"{_tags(site='s', z='z', t='t')}$",
+            re.IGNORECASE,
+        ),
         "plate_A01_s1",
+    ),
+    NamePattern(
+        "tagged",
+        re.compile(
+            r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})(?=(?:_[a-z]+\d+)*_c(?:h|hannel)?\d)"
+            rf"{_tags(site='s|f|site|field', channel='c|ch|channel', z='z', t='t')}$",
+            re.IGNORECASE,
+        ),
+        "plate_A01_s1_c1_z1_t1",
     ),
     NamePattern(
         "harmony",
         re.compile(
-            r"^r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d{2,4})p\d{2}-ch(?P<channel>\d+)"
-            r"(?:sk\d+)?(?:fk\d+)?(?:fl\d+)?$"
+            r"^r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d{2,4})p(?P<z>\d{2,3})-ch(?P<channel>\d+)"
+            r"(?:sk(?P<t>\d+))?(?:fk\d+)?(?:fl\d+)?$"
         ),
         "r01c02f03p01-ch1sk1fk1fl1",
+    ),
+    NamePattern(
+        "cellvoyager",
+        re.compile(
+            r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2})_T(?P<t>\d{4})F(?P<site>\d{3})L\d{2}A\d{2}"
+            r"Z(?P<z>\d{2,3})C(?P<channel>\d{2})$"
+        ),
+        "plate_A01_T0001F001L01A01Z01C01",
+    ),
+    NamePattern(
+        "incell",
+        re.compile(
+            r"^(?P<row>[A-Z]{1,2}) - (?P<column>\d{1,2})\(fld (?P<site>\d+)"
+            r"(?: wv (?P<channel>[^()]+?)(?: - [^()]+?)?)?"
+            r"(?: z (?P<z>\d+))?(?: time (?P<t>\d+)[^()]*)?\)$"
+        ),
+        "A - 01(fld 1 wv DAPI - DAPI)",
+    ),
+    NamePattern(
+        "well",
+        re.compile(
+            r"^(?:Well[ _]?)?(?P<well>[A-P]\d{1,2}|[A-Z]{1,2}\d{2,3})"
+            r"(?:[ _-]+(?:s|f|site|field|fld|pos|point)?[ _]?(?P<site>\d{1,4}))?$"
+        ),
+        "B02",
     ),
     NamePattern(
         "channel-first",
@@ -114,11 +166,10 @@ def user_pattern(text: str) -> NamePattern:
         raise ProjectError(
             "rename.pattern needs the groups (?P<row>...) and (?P<column>...), or (?P<well>...)."
         )
-    unknown = groups - {"row", "column", "well", "site", "channel"}
+    unknown = groups - set(GROUPS)
     if unknown:
         raise ProjectError(
-            f"rename.pattern has unknown groups {sorted(unknown)}; "
-            "known are row, column, well, site, channel."
+            f"rename.pattern has unknown groups {sorted(unknown)}; known are {', '.join(GROUPS)}."
         )
     return NamePattern("user", regex, text)
 

@@ -1,12 +1,12 @@
-"""Checking the machine, and what a project will need of it."""
+"""Checking the machine, a project's images and layouts, and what the project will need."""
 
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
@@ -16,10 +16,8 @@ from nucprof.config import Project, load_project
 from nucprof.config.by_mode import crop_kind
 from nucprof.config.segmenters import broken_segmenters, own_settings
 from nucprof.errors import NucprofError
-from nucprof.io.images import describe
 from nucprof.machine import available_memory, cores
-from nucprof.plate.keys import CP_ROUND
-from nucprof.raw.rounds import image_files, list_rounds
+from nucprof.project.doctor_images import Check, examine_images
 from nucprof.run.executor import worker_count
 from nucprof.segmentation.choose import choose_segmenter, find_model
 
@@ -32,14 +30,6 @@ _TABLE_BYTES_PER_CELL = 3000
 _MASK_BYTES_PER_PIXEL = 0.1
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding; ``mark`` is ok, note, warn or FAIL."""
-
-    mark: str
-    text: str
-
-
 def examine(project_path: Path | None = None) -> Iterator[Check]:
     """Check the machine and, where given, a project; nothing is changed."""
     yield from _machine()
@@ -49,9 +39,26 @@ def examine(project_path: Path | None = None) -> Iterator[Check]:
     try:
         project = load_project(project_path)
         yield Check("ok", f"{project_path} is valid")
-        yield from _project(project)
+        segmenter = choose_segmenter(project.segment, project.execution.device)
+        own = own_settings(project.segment, segmenter.settings)
+        model = find_model(segmenter, own, project.execution.models_dir)
+        found = f"segmentation by {segmenter.name}" + (f", model {model}" if model else "")
+        yield Check("ok", found)
+        images = examine_images(project)
+        yield from images.checks
+        yield from _needs(project, images.raw_bytes, images.painted_pixels)
     except NucprofError as error:
         yield Check("FAIL", str(error))
+
+
+def conclude(checks: Sequence[Check], project_path: Path | None) -> list[str]:
+    """The last lines: what to do, or that all is ready."""
+    todo = [check for check in checks if check.mark in ("FAIL", "warn")]
+    if todo:
+        return ["To do:", *(f"  {n}. {check.text}" for n, check in enumerate(todo, start=1))]
+    if project_path is None:
+        return ["The machine is ready. Start a project with: nucprof init --cp FOLDER"]
+    return [f"Ready. Next: nucprof run-all {shlex.quote(str(project_path))}"]
 
 
 def _machine() -> Iterator[Check]:
@@ -94,29 +101,6 @@ def _libraries() -> Iterator[Check]:
             "TensorFlow has no GPU on native Windows since 2.11: StarDist runs on "
             "the CPU here; use WSL2 to run it on the GPU",
         )
-
-
-def _project(project: Project) -> Iterator[Check]:
-    segmenter = choose_segmenter(project.segment, project.execution.device)
-    own = own_settings(project.segment, segmenter.settings)
-    model = find_model(segmenter, own, project.execution.models_dir)
-    yield Check("ok", f"segmentation by {segmenter.name}" + (f", model {model}" if model else ""))
-    pixels = raw = fields = 0.0
-    for r in list_rounds(project):
-        paths = image_files(r, project.rename)
-        info = describe(paths[0])
-        size = sum(path.stat().st_size for path in paths)
-        yield Check(
-            "ok",
-            f"{r.text}: {len(paths)} files, {size / _GB:.2f} GB, "
-            f"{info.planes} x {info.height} x {info.width} {info.dtype}",
-        )
-        raw += size
-        if r.name == CP_ROUND:
-            each = info.planes / len(r.channels)
-            fields += len(paths) * each
-            pixels += len(paths) * each * info.height * info.width
-    yield from _needs(project, raw, pixels)
 
 
 def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:

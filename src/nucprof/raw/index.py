@@ -1,24 +1,42 @@
-"""``images.csv``: which file and plane holds which channel of which field."""
+"""``images.csv``: which file, plane, position and time holds which channel of which field.
+
+A channel has one row, or one row per focal plane where every plane has a file of its own.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nucprof.config.models import RenameSettings
 from nucprof.errors import FieldExcluded, UserError
-from nucprof.plate.keys import FieldKey
-from nucprof.plate.sources import Source
-from nucprof.raw.rounds import Round, RoundFiles, assign_channels, some
+from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.plate.sources import Projection, Source
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["plate", "well", "row", "column", "site", "round", "channel", "path", "plane"]
+    from nucprof.raw.channels import FieldSources
+    from nucprof.raw.rounds import Round
+
+COLUMNS = [
+    "plate",
+    "well",
+    "row",
+    "column",
+    "site",
+    "round",
+    "channel",
+    "path",
+    "plane",
+    "position",
+    "time",
+    "projection",
+    "zoom",
+    "pixel_size_um",
+]
 
 
 @dataclass(frozen=True)
@@ -51,8 +69,8 @@ class ImageIndex:
                 for row in csv.DictReader(file):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
-                    held[row["channel"]] = Source(
-                        _where_now(Path(row["path"]), moved), int(row["plane"])
+                    held[row["channel"]] = _source(
+                        row, _where_now(Path(row["path"]), moved), held.get(row["channel"])
                     )
         except FileNotFoundError:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
@@ -62,9 +80,23 @@ class ImageIndex:
             ) from None
         return cls(channels)
 
+    @property
+    def has_pixel_sizes(self) -> bool:
+        """Whether any Cell Painting image tells the side of its pixels."""
+        return any(
+            source.pixel_size_um
+            for (_, _, name), held in self.channels.items()
+            if name == CP_ROUND
+            for source in held.values()
+        )
+
     def fields(self, round_name: str) -> list[tuple[str, str]]:
         """Plate and field of every field imaged in a round, in order."""
         return sorted((p, f) for p, f, r in self.channels if r == round_name)
+
+    def has(self, plate: str, field: str, round_name: str) -> bool:
+        """Whether a field was imaged in a round."""
+        return (plate, field, round_name) in self.channels
 
     def sources(
         self, plate: str, field: str, round_name: str, channels: Sequence[str]
@@ -96,17 +128,26 @@ def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
     return moved[1] / path.relative_to(moved[0])
 
 
-def index_table(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Rows of ``images.csv`` in their stated order."""
-    import pandas as pd
+def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source:
+    """A row as a source; one more focal plane of the source that earlier rows began."""
+    if before is not None:
+        return replace(before, stack=(*before.files, path))
+    projection: Projection | None = row["projection"] or None
+    if projection is not None and str(projection).isdecimal():
+        projection = int(projection)
+    return Source(
+        path,
+        int(row["plane"]),
+        int(row["position"]),
+        int(row["time"]),
+        projection,
+        zoom=float(row["zoom"]),
+        pixel_size_um=float(row["pixel_size_um"]) if row["pixel_size_um"] else None,
+    )
 
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.sort_values(["plate", "round", "row", "column", "site"], kind="stable")
 
-
-def index_rows(found: RoundFiles, settings: RenameSettings) -> list[dict[str, Any]]:
+def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
     """Rows of ``images.csv`` for a round."""
-    r = found.round
     return [
         {
             "plate": r.plate,
@@ -116,23 +157,23 @@ def index_rows(found: RoundFiles, settings: RenameSettings) -> list[dict[str, An
             "site": key.site,
             "round": r.name,
             "channel": channel,
-            "path": str(source.path),
+            "path": str(path),
             "plane": source.plane,
+            "position": source.position,
+            "time": source.time,
+            "projection": source.projection,
+            "zoom": source.zoom,
+            "pixel_size_um": source.pixel_size_um,
         }
-        for key, files in sorted(found.fields.items())
-        for channel, source in assign_channels(r, key, files, found.infos, settings).items()
+        for key, held in sources.items()
+        for channel, source in held.items()
+        for path in source.files
     ]
 
 
-def incomplete(r: Round, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Fields that lack the file of a channel."""
-    held = defaultdict(set)
-    for row in rows:
-        if (row["plate"], row["round"]) == (r.plate, r.name):
-            held[FieldKey(row["row"], row["column"], row["site"])].add(row["channel"])
-    short = [
-        f"{key} ({', '.join(name for name in r.channels if name not in channels)})"
-        for key, channels in sorted(held.items())
-        if len(channels) < len(r.channels)
-    ]
-    return [f"{r.text}: fields without the file of a channel: {some(short)}"] if short else []
+def index_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Rows of ``images.csv`` in their stated order."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values(["plate", "round", "row", "column", "site"], kind="stable")

@@ -4,13 +4,51 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
 from nucprof.io.files import read_json, write_json
 from nucprof.io.results import Results
-from nucprof.raw.rounds import RoundFile, RoundFiles, channel_of_token
+from nucprof.raw.channels import channel_of_token
+from nucprof.raw.rounds import RoundFiles
+
+BESIDE = "nucprof-moved.json"
+"""The list beside the images of the names that they had."""
+
+
+def rename_targets(
+    read: Sequence[RoundFiles], settings: RenameSettings, results: Results
+) -> list[tuple[Path, Path]]:
+    """Every file and its name in mode link (below the results) or move (in its own folder).
+
+    Raises
+    ------
+    ProjectError
+        A file holds several fields, or a channel has several files: no name of a field fits.
+    """
+    targets = []
+    for found in read:
+        r = found.round
+        below = results.folder("raw", r.plate, r.name)
+        for key, files in found.fields.items():
+            tokens = Counter(file.parsed.channel for file in files)
+            several = len(found.infos[files[0].path].positions) > 1 or max(tokens.values()) > 1
+            if several:
+                raise ProjectError(
+                    f"{r.text}: rename.mode = {settings.mode} gives every file the name of its "
+                    f"field, but {files[0].path.name} holds several fields, or one of several "
+                    "focal planes or times. Use rename.mode = index, which touches no file."
+                )
+            for file in files:
+                token = file.parsed.channel
+                single = found.infos[file.path].planes == 1 and len(r.channels) > 1
+                suffix = f"_{channel_of_token(found, token, settings)}" if token and single else ""
+                folder = file.path.parent if settings.mode == "move" else below
+                name = f"{key}{suffix}{file.path.suffix.lower()}"
+                targets.append((file.path, folder / name))
+    return targets
 
 
 def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict[Path, Path]:
@@ -41,6 +79,7 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
     if mode == "move":
         before = read_json(log) if log.exists() else {}
         write_json(log, before | {str(target): str(source) for source, target in todo})
+        _write_beside(todo)
     for source, target in todo:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -56,16 +95,33 @@ def rename_files(targets: list[tuple[Path, Path]], mode: str, log: Path) -> dict
     return dict(todo)
 
 
-def moved_from(log: Path) -> dict[Path, Path]:
-    """Present name -> original name of every file that was moved."""
-    if not log.exists():
-        return {}
-    return {Path(new): Path(old) for new, old in read_json(log).items()}
+def _write_beside(moves: list[tuple[Path, Path]]) -> None:
+    """Write the names that files had beside the files: results may be deleted, names must not."""
+    for folder in {target.parent for _, target in moves}:
+        own = {t.name: s.name for s, t in moves if t.parent == folder}
+        path = folder / BESIDE
+        write_json(path, (read_json(path) if path.exists() else {}) | own)
 
 
-def undo_moves(log: Path) -> int:
+def moved_from(log: Path, folders: Iterable[Path]) -> dict[Path, Path]:
+    """Present name -> original name of every file that was moved.
+
+    ``log`` lies among the results, another list in every one of the images' ``folders``.
+    """
+    moved = {
+        folder / new: folder / old
+        for folder in folders
+        if (folder / BESIDE).exists()
+        for new, old in read_json(folder / BESIDE).items()
+    }
+    if log.exists():
+        moved |= {Path(new): Path(old) for new, old in read_json(log).items()}
+    return moved
+
+
+def undo_moves(log: Path, folders: Collection[Path]) -> int:
     """Give moved files their old names back; returns how many. Raises :class:`ProjectError`."""
-    moved = moved_from(log)
+    moved = moved_from(log, folders)
     if not moved:
         raise ProjectError(f"{log} lists no file that was moved: there is nothing to undo.")
     taken = [str(old) for new, old in moved.items() if new.exists() and old.exists()]
@@ -78,26 +134,10 @@ def undo_moves(log: Path) -> int:
         if new.exists():
             new.rename(old)
             count += 1
-    log.unlink()
+    for path in (log, *(folder / BESIDE for folder in folders)):
+        path.unlink(missing_ok=True)
     return count
 
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-
-
-def target_name(
-    found: RoundFiles, file: RoundFile, alone: bool, settings: RenameSettings, results: Results
-) -> Path:
-    """Where a file goes in mode link (below the results) or move (in its own folder).
-
-    ``alone``: no other file belongs to its field.
-    """
-    r, key, token = found.round, file.parsed.key, file.parsed.channel
-    info = found.infos.get(file.path)
-    whole = alone if info is None else info.planes > 1
-    suffix = ""
-    if token is not None and len(r.channels) > 1 and not whole:
-        suffix = f"_{channel_of_token(r, token, settings)}"
-    folder = file.path.parent if settings.mode == "move" else results.folder("raw", r.plate, r.name)
-    return folder / f"{key}{suffix}{file.path.suffix.lower()}"

@@ -1,26 +1,22 @@
-"""Raw microscope files of a round: which field each belongs to, and which channels it holds."""
+"""Raw microscope files of a round: which field each belongs to."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nucprof.config import Project
 from nucprof.config.models import RenameSettings
 from nucprof.errors import FieldError, ProjectError
-from nucprof.io.images import IMAGE_SUFFIXES, ImageInfo, describe
+from nucprof.io.formats.harmony import HarmonyIndex, read_harmony
+from nucprof.io.images import ImageInfo, describe, stem_of
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
-from nucprof.plate.patterns import (
-    BUILT_IN,
-    NamePattern,
-    ParsedName,
-    channel_aliases,
-    choose_pattern,
-)
-from nucprof.plate.sources import Source
+from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pattern
+from nucprof.raw.folder import list_folder
+from nucprof.raw.positions import IN_FILE, name_positions
 
 _LISTED = 5  # names shown in a message
 
@@ -42,10 +38,55 @@ class Round:
 
 @dataclass(frozen=True)
 class RoundFile:
-    """A file that belongs to a field, and its channel token."""
+    """An image that belongs to a field: its file, its place there and what the name says."""
 
     path: Path
     parsed: ParsedName
+    position: int = 0
+
+
+Fields = Mapping[FieldKey, list[RoundFile]]
+
+
+@dataclass(frozen=True)
+class RoundFiles:
+    """What was found of a round.
+
+    Attributes
+    ----------
+    round : Round
+        The round.
+    pattern : NamePattern
+        How the names were read.
+    fields : mapping of FieldKey to list of RoundFile
+        The images of every field.
+    infos : dict of Path to ImageInfo
+        What every file holds.
+    warnings : list of str
+        What was left out, and why.
+    harmony : HarmonyIndex or None
+        Names and pixel size that lie beside the images.
+    """
+
+    round: Round
+    pattern: NamePattern
+    fields: Fields
+    infos: dict[Path, ImageInfo]
+    warnings: list[str]
+    harmony: HarmonyIndex | None = field(default=None)
+
+    @property
+    def files(self) -> list[RoundFile]:
+        """The images of all fields."""
+        return [file for files in self.fields.values() for file in files]
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Side of a pixel in most files, µm."""
+        if self.harmony is not None and self.harmony.pixel_size_um:
+            return self.harmony.pixel_size_um
+        sizes = Counter(info.pixel_size_um for info in self.infos.values())
+        return sizes.most_common(1)[0][0] if sizes else None
 
 
 def list_rounds(project: Project) -> list[Round]:
@@ -59,30 +100,7 @@ def list_rounds(project: Project) -> list[Round]:
 
 def image_files(r: Round, settings: RenameSettings) -> list[Path]:
     """Image files of a round's folder, by name; raises :class:`ProjectError` when there is none."""
-    wanted = settings.extension.lower()
-    suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
-    paths = sorted(
-        path
-        for path in r.folder.iterdir()
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    )
-    if not paths:
-        raise ProjectError(f"{r.text}: there is no image file ({', '.join(suffixes)}).")
-    return paths
-
-
-Fields = dict[FieldKey, list[RoundFile]]
-
-
-@dataclass(frozen=True)
-class RoundFiles:
-    """What was found of a round: files by field, their headers, and what to warn of."""
-
-    round: Round
-    pattern: NamePattern
-    fields: Fields
-    infos: dict[Path, ImageInfo]
-    warnings: list[str]
+    return list_folder(r.folder, r.text, settings).images
 
 
 def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) -> RoundFiles:
@@ -91,35 +109,122 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
     Raises
     ------
     ProjectError
-        No name matches, or two files claim the same field and channel; nothing has been changed.
+        No name matches, not one file can be read, or two files claim the same image; nothing has
+        been changed.
     """
-    paths = image_files(r, settings)
-    # Files moved earlier must not outvote the names of those that came since.
-    raw = [path.stem for path in paths if _parse_renamed(path.stem) is None]
-    pattern = choose_pattern(raw or [path.stem for path in paths], settings.pattern)
-    selector = FieldSelector(tuple(exclude))
-    fields: Fields = defaultdict(list)
-    strange = []
-    for path in paths:
-        parsed = pattern.parse(path.stem) or _parse_renamed(path.stem)
-        if parsed is None:
-            strange.append(path.name)
-        elif not selector.matches(r.plate, parsed.key):
-            fields[parsed.key].append(RoundFile(path, parsed))
-    if not fields:
+    settings = settings.for_round(r.name)
+    listing = list_folder(r.folder, r.text, settings)
+    infos, broken = _headers(listing.images)
+    if not infos:
+        raise ProjectError(f"{r.text}: not one file can be read. {next(iter(broken.values()))}")
+    names = {
+        path: _name(path, r, settings)
+        for path in listing.images
+        if path in broken or not infos[path].part_of
+    }
+    pattern = _choose(list(names.values()), [infos.get(path) for path in names], settings)
+    found = _sort(names, pattern, infos, broken)
+    found.leave_out(r, FieldSelector(tuple(exclude)))
+    kept = {key: files for key, files in found.fields.items() if key not in found.lost}
+    if not kept:
         raise ProjectError(
-            f"{r.text}: rename.pattern '{settings.pattern}' reads none of {len(paths)} file names, "
-            f"e.g. '{paths[0].name}' (or all are excluded)."
+            f"{r.text}: rename.pattern '{settings.pattern}' reads none of {len(names)} file names, "
+            f"e.g. '{next(iter(names)).name}' (or all are excluded)."
         )
-    warnings = []
-    if strange:
-        warnings.append(
-            f"{r.text}: {len(strange)} files left out, their names do not match "
-            f"pattern '{pattern.name}': {some(strange)}"
-        )
-    _refuse_collisions(r, fields, pattern)
-    infos, broken = _headers([file.path for files in fields.values() for file in files])
-    return RoundFiles(r, pattern, dict(fields), infos, [*warnings, *_gaps(r, fields), *broken])
+    _refuse_collisions(r, kept, pattern)
+    used = {file.path for files in kept.values() for file in files}
+    return RoundFiles(
+        r,
+        pattern,
+        kept,
+        {path: info for path, info in infos.items() if path in used},
+        [*found.warnings(r, pattern), *_litter(r, listing.litter), *_gaps(r, kept)],
+        _harmony(r),
+    )
+
+
+@dataclass
+class _Sorted:
+    """Images by field; fields that are lost, and why; files whose names say no field."""
+
+    fields: dict[FieldKey, list[RoundFile]]
+    lost: dict[FieldKey, str]
+    strange: list[str]
+
+    def leave_out(self, r: Round, selector: FieldSelector) -> None:
+        """Drop the fields that the user excludes."""
+        for key in {*self.fields, *self.lost}:
+            if selector.matches(r.plate, key):
+                self.fields.pop(key, None)
+                self.lost.pop(key, None)
+
+    def warnings(self, r: Round, pattern: NamePattern) -> list[str]:
+        """What was left out."""
+        told = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
+        if self.strange:
+            told.append(
+                f"{r.text}: {len(self.strange)} files left out, their names do not match "
+                f"pattern '{pattern.name}': {some(self.strange)}"
+            )
+        return told
+
+
+def _sort(
+    names: Mapping[Path, str],
+    pattern: NamePattern,
+    infos: Mapping[Path, ImageInfo],
+    broken: Mapping[Path, str],
+) -> _Sorted:
+    """Sort files into fields by their names and the positions in them."""
+    found = _Sorted(defaultdict(list), {}, [])
+    for path, name in names.items():
+        parsed = pattern.parse(name) or _parse_renamed(name)
+        if path in broken and parsed is not None:
+            found.lost[parsed.key] = broken[path]
+            continue
+        named = None if path in broken else name_positions(infos[path], parsed, pattern)
+        if named is None:
+            found.strange.append(path.name)
+            continue
+        for image in named:
+            key = image.parsed.key
+            found.fields[key].append(RoundFile(path, image.parsed, image.position))
+            if not infos[path].positions[image.position].complete:
+                found.lost[key] = f"{path.name} ends before it, the acquisition stopped early"
+    return found
+
+
+def _litter(r: Round, litter: Sequence[Path]) -> list[str]:
+    if not litter:
+        return []
+    names = some([path.name for path in litter])
+    return [f"{r.text}: {len(litter)} files are no images, left: {names}"]
+
+
+def _name(path: Path, r: Round, settings: RenameSettings) -> str:
+    """What a pattern reads: the stem, and the folders too for a user's pattern with a ``/``."""
+    if settings.recursive and "/" in str(settings.pattern):
+        return path.relative_to(r.folder).with_name(stem_of(path)).as_posix()
+    return stem_of(path)
+
+
+def _choose(
+    names: Sequence[str], infos: Sequence[ImageInfo | None], settings: RenameSettings
+) -> NamePattern:
+    """The pattern for a folder; that of the positions where all files name their wells inside."""
+    # Files moved earlier must not outvote the names of those that came since.
+    raw = [name for name in names if _parse_renamed(name) is None]
+    pattern = str(settings.pattern)
+    try:
+        return choose_pattern(raw or list(names), pattern)
+    except ProjectError:
+        if pattern != "auto":
+            raise
+        if len(raw) < len(names):
+            return BUILT_IN[0]  # what is left is litter
+        if any(info is not None and name_positions(info, None, IN_FILE) for info in infos):
+            return IN_FILE
+        raise
 
 
 def _parse_renamed(stem: str) -> ParsedName | None:
@@ -133,28 +238,26 @@ def _parse_renamed(stem: str) -> ParsedName | None:
 
 def _refuse_collisions(r: Round, fields: Fields, pattern: NamePattern) -> None:
     for key, files in fields.items():
-        tokens = [file.parsed.channel for file in files]
-        if len(files) > 1 and len(set(tokens)) < len(tokens):
+        claims = Counter((f.parsed.channel, f.parsed.z, f.parsed.t) for f in files)
+        if claims.total() > len(claims):
             names = some([file.path.name for file in files])
             raise ProjectError(
                 f"{r.text}: {len(files)} files would all be field {key} (pattern "
                 f"'{pattern.name}'): {names}. Separate them, or give rename.pattern the groups "
-                "'site' and 'channel' that tell them apart."
+                "'site', 'channel', 'z' or 't' that tell them apart."
             )
 
 
 def _gaps(r: Round, fields: Fields) -> list[str]:
     """Wells with fewer fields than the others."""
-    sites = defaultdict(list)
-    for key in fields:
-        sites[key.well].append(key.site)
-    most = max(len(s) for s in sites.values())
-    short = [f"{well} ({len(s)} of {most})" for well, s in sorted(sites.items()) if len(s) < most]
+    sites = Counter(key.well for key in fields)
+    most = max(sites.values())
+    short = [f"{well} ({n} of {most})" for well, n in sorted(sites.items()) if n < most]
     return [f"{r.text}: wells with fewer fields than others: {some(short)}"] if short else []
 
 
-def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], list[str]]:
-    """Headers of all files; one that cannot be read is a warning here and fails its field later."""
+def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], dict[Path, str]]:
+    """Headers of the files that can be read, and what is wrong with the others."""
 
     def header(path: Path) -> ImageInfo | str:
         try:
@@ -165,78 +268,14 @@ def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], list[str]]:
     with ThreadPoolExecutor(4) as threads:
         found = dict(zip(paths, threads.map(header, paths), strict=True))
     infos = {path: info for path, info in found.items() if isinstance(info, ImageInfo)}
-    return infos, [text for text in found.values() if isinstance(text, str)]
+    return infos, {path: text for path, text in found.items() if isinstance(text, str)}
 
 
-def assign_channels(
-    r: Round,
-    key: FieldKey,
-    files: list[RoundFile],
-    infos: dict[Path, ImageInfo],
-    settings: RenameSettings,
-) -> dict[str, Source]:
-    """Tell which file and plane holds each channel of a field.
-
-    Raises
-    ------
-    ProjectError
-        The planes in the files are not as many as the channels listed, or a token is unknown.
-    """
-    if len(files) == 1 and (
-        files[0].parsed.channel is None
-        or len(r.channels) == 1
-        or _planes(files[0].path, infos, len(r.channels)) > 1
-    ):
-        path = files[0].path
-        planes = _planes(path, infos, len(r.channels))
-        names = infos[path].names if path in infos else ()
-        if set(r.channels) <= set(names):
-            return {channel: Source(path, names.index(channel)) for channel in r.channels}
-        if planes != len(r.channels):
-            raise ProjectError(
-                f"{r.text}: {path.name} holds {planes} planes, but the project lists "
-                f"{len(r.channels)} channels for {r.name}: {', '.join(r.channels)}."
-            )
-        return {channel: Source(path, plane) for plane, channel in enumerate(r.channels)}
-    assigned: dict[str, Source] = {}
-    for file in files:
-        channel = channel_of_token(r, file.parsed.channel or "", settings)
-        if channel in assigned:
-            raise ProjectError(
-                f"{r.text}: field {key}: {assigned[channel].path.name} and {file.path.name} are "
-                f"both channel {channel}; correct rename.channel_map."
-            )
-        if channel not in r.channels:
-            continue
-        planes = _planes(file.path, infos, 1)
-        if planes != 1:
-            raise ProjectError(
-                f"{r.text}: {file.path.name} holds {planes} planes, but its name says that it is "
-                f"channel {channel} alone. Save it as a single plane."
-            )
-        assigned[channel] = Source(file.path)
-    return assigned
-
-
-def _planes(path: Path, infos: dict[Path, ImageInfo], default: int) -> int:
-    return infos[path].planes if path in infos else default
-
-
-def channel_of_token(r: Round, token: str, settings: RenameSettings) -> str:
-    """Name the channel of a file-name token; raises :class:`ProjectError` for an unknown one."""
-    aliases = channel_aliases(token)
-    for alias in aliases:
-        if alias in settings.channel_map:
-            return settings.channel_map[alias]
-    for alias in aliases:
-        if alias in r.channels:
-            return alias
-    if token.isdigit() and not settings.channel_map and 1 <= int(token) <= len(r.channels):
-        return r.channels[int(token) - 1]
-    raise ProjectError(
-        f"{r.text}: rename.channel_map does not say which channel '{token}' in the file names is; "
-        f'add e.g. "{token}" = "{r.channels[0]}" under [rename.channel_map].'
-    )
+def _harmony(r: Round) -> HarmonyIndex | None:
+    try:
+        return read_harmony(r.folder)
+    except ValueError as error:
+        raise ProjectError(f"{r.text}: {error}. Move it away to go on without it.") from None
 
 
 def unpaired(read: Sequence[RoundFiles]) -> list[str]:
@@ -245,7 +284,7 @@ def unpaired(read: Sequence[RoundFiles]) -> list[str]:
     painted = {found.round.plate: found.fields for found in read if found.round.name == CP_ROUND}
     for found in read:
         r, fields = found.round, found.fields
-        if r.name == CP_ROUND:
+        if r.name == CP_ROUND or r.plate not in painted:
             continue
         for missing, of, text in (
             (set(painted[r.plate]) - set(fields), r.name, "left out of what follows"),

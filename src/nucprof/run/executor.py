@@ -12,14 +12,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from nucprof.core.labels import encode_ids
 from nucprof.errors import FieldExcluded, NucprofError, UserError
 from nucprof.io.files import Fingerprint
 from nucprof.machine import available_memory, cores
 from nucprof.stages.base import Entry, Job, Outcome
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _DASK_ANSWERS_WITHIN = "20s"
 _MEMORY_PER_WORKER = 2.5e9  # bytes; the largest worker (StarDist on a 2048 x 2048 field)
@@ -72,6 +75,8 @@ class Pool:
     workers: int
     isolated: bool = False
     scheduler: str | None = None
+    _kept: contextlib.ExitStack | None = field(default=None, init=False, repr=False)
+    _held: Executor | None = field(default=None, init=False, repr=False)
 
     @property
     def threads(self) -> int:
@@ -79,17 +84,60 @@ class Pool:
         return max(1, cores() // self.workers)
 
     @contextlib.contextmanager
-    def open(self, workers: int | None = None) -> Iterator[Executor]:
-        """Open an executor; closed, with its processes, when the block ends."""
-        count = workers or self.workers
+    def hold(self) -> Iterator[None]:
+        """Keep one executor open for all that is done inside the block.
+
+        Its processes load a network once, for whatever comes.
+        """
+        with contextlib.ExitStack() as self._kept:
+            try:
+                yield
+            finally:
+                self._held = self._kept = None
+
+    def renew(self) -> None:
+        """Make another executor next time: a process of this one has died."""
+        self._held = None
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Executor]:
+        """Open an executor; closed, with its processes, when the block, or that of hold, ends."""
+        if self._kept is None:
+            with self._make() as executor:
+                yield executor
+            return
+        if self._held is None:
+            self._held = self._kept.enter_context(self._make())
+        yield self._held
+
+    def map(self, function: Callable[[T], U], items: Sequence[T]) -> list[U]:
+        """Apply a function of a module to items, in the pool; the results in their order.
+
+        Raises
+        ------
+        NucprofError
+            A worker process died.
+        """
+        with self.open() as executor:
+            try:
+                return list(executor.map(function, items))
+            except BrokenProcessPool:
+                self.renew()
+                raise NucprofError(
+                    "A worker process died; the likely cause is too little memory. Use fewer "
+                    "--workers, or close other programs."
+                ) from None
+
+    @contextlib.contextmanager
+    def _make(self) -> Iterator[Executor]:
         if self.scheduler:
             with _dask_executor(self.scheduler) as executor:
                 yield executor
-        elif count == 1 and not self.isolated:
+        elif self.workers == 1 and not self.isolated:
             yield SerialExecutor()
         else:
             with thread_limits(self.threads):
-                executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+                executor = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
                 try:
                     yield executor
                 finally:
@@ -215,6 +263,8 @@ def run_jobs(
         suspects: list[tuple[Job, str]] = []
         with pool.open() as executor:
             yield from _drain(executor, pool.workers * 2, work, waiting, suspects, stop_early)
+        if suspects or waiting:
+            pool.renew()
         yield from _one_by_one(pool, work, suspects)
         if stop_early():
             return

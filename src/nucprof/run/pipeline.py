@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nucprof.config import Project
 from nucprof.errors import UserError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:  # numpy: not where nothing is to be done
     pass
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,23 @@ class Run(RunState):
         super().__init__(project, name=name)
         self.options = options or Options()
         self.reporter = reporter or Silent()
+        self._pool = Pool(1)
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
-        """Do jobs that are no part of the results; nothing is recorded."""
-        pool = self._pool(stage, [(job, "") for job in jobs])
+        """Do jobs that are no part of the results, in the stage's workers; nothing is recorded."""
         work = [(job, "aside") for job in jobs]
-        yield from run_jobs(pool, stage.work, work, stop_early=lambda: False)
+        yield from run_jobs(self._pool, stage.work, work, stop_early=lambda: False)
+
+    @contextlib.contextmanager
+    def workers_of(self, stage: Stage, jobs: Sequence[J]) -> Iterator[None]:
+        """Keep a stage's workers for all that is done inside the block."""
+        self._pool = self._make_pool(stage, jobs)
+        with self._pool.hold():
+            yield
+
+    def spread(self, function: Callable[[T], U], items: Sequence[T]) -> list[U]:
+        """Apply a function of a module to items, in the workers that do the stage's jobs."""
+        return self._pool.map(function, items)
 
     def assess(self, stage: Stage, *, force: bool = False) -> Assessment:
         """What a stage has to do; with ``force`` also what is current among the chosen fields.
@@ -113,9 +128,11 @@ class Run(RunState):
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
         self._forget(stage, assessment.vanished)
-        if stage.prepare is not None:
-            stage.prepare(self, assessment.plan, [job for job, _ in chosen])
-        ran = self._run_jobs(stage, chosen)
+        jobs = [job for job, _ in chosen]
+        with self.workers_of(stage, jobs):
+            if stage.prepare is not None:
+                stage.prepare(self, assessment.plan, jobs)
+            ran = self._run_jobs(stage, chosen)
         return self._ended(self._finish(stage, assessment, ran, record, started))
 
     def run_all(
@@ -198,7 +215,6 @@ class Run(RunState):
 
     def _run_jobs(self, stage: Stage, jobs: list[tuple[Job, str]]) -> set[tuple[str, str]]:
         """Run jobs, journal each as it finishes, and return the keys of those that ran."""
-        pool = self._pool(stage, jobs)
         path = self.results.journal(self.record_name(stage))
         failed = 0
         ran = set()
@@ -206,7 +222,7 @@ class Run(RunState):
         def stop_early() -> bool:
             return failed > 0 and not self.options.keep_going
 
-        for entry in run_jobs(pool, stage.work, jobs, stop_early=stop_early):
+        for entry in run_jobs(self._pool, stage.work, jobs, stop_early=stop_early):
             journal.append(path, entry, self.places)
             self.entries(stage.name)[entry.key] = entry
             ran.add(entry.key)
@@ -214,9 +230,9 @@ class Run(RunState):
             self.reporter.job_done(stage, entry)
         return ran
 
-    def _pool(self, stage: Stage, jobs: Sequence[tuple[Job, str]]) -> Pool:
+    def _make_pool(self, stage: Stage, jobs: Sequence[Job]) -> Pool:
         execution = self.project.execution
-        if len(jobs) == 1 and not jobs[0][0].field:
+        if len(jobs) == 1 and not jobs[0].field:
             return Pool(1)  # one job about the whole project runs in this process
         workers = min(worker_count(execution.workers), max(1, len(jobs)))
         return Pool(workers, stage.isolated(self.project), execution.scheduler)

@@ -2,84 +2,86 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage as ndi
 
-from nucprof.core.sample import evenly_spaced
+from nucprof.core.evidence import measure_evidence
+from nucprof.core.labels import clear_border
+from nucprof.core.normalize import percentile_normalize
 from nucprof.core.scale import (
     ENOUGH_PX,
     LIMITS,
+    MIN_DIAMETER_PX,
+    FieldSize,
+    agree,
     choose_scale,
-    diameters_of_labels,
     estimate_nuclear_diameter,
     typical_diameter,
 )
 from nucprof.errors import FieldError
 from nucprof.io.images import read_channels
+from nucprof.machine import thread_share
 from nucprof.plate.sources import Source
+from nucprof.segmentation.stardist import StarDistBackend
+from nucprof.segmentation.stardist_model import Precision
 from nucprof.segmentation.weights import canonical_diameter
 
-#: Fields measured per plate.
-FIELDS = 8
-#: Images that give the first, classical estimate; the network then measures on all.
-FIRST = 4
+#: Diameters tried where no estimate leads to nuclei, in units of the one the network likes best.
+TRIED = (1.0, 3.0, 0.35)
+#: Diameters within this factor of one that was tried are not tried again.
+SAME = 1.2
+#: How often a measured diameter becomes the next to try.
+STEPS = 3
 #: Objects within this factor of the expected diameter count when the scale is measured.
 BELIEVED = 2.5
+#: Objects of less contrast do not count: pieces of haze.
+MIN_CONTRAST = 0.15
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
 
 
-def measure_plate(
-    model: Path, planes: Mapping[str, Source], *, pmin: float, pmax: float, threads: int
-) -> dict[str, Any]:
-    """Measure the nuclear diameter on evenly spaced fields and choose the network's scale.
+@dataclass(frozen=True)
+class ToMeasure:
+    """One field whose nuclei are to be measured, and how; sent to a worker.
 
-    Parameters
+    Attributes
     ----------
     model : Path
         Folder of a StarDist model.
-    planes : mapping
-        Field -> file and plane of its nuclear channel.
-    pmin, pmax, threads
+    source : Source
+        The nuclear channel.
+    pmin, pmax, precision, device
         As for :class:`~nucprof.segmentation.stardist.StarDistBackend`.
-
-    Returns
-    -------
-    dict
-        ``scale``, ``nuclear_diameter_px`` (None where nothing was found),
-        ``canonical_diameter_px`` (None where the model does not say) and ``fields``.
     """
-    chosen = evenly_spaced(sorted(planes), FIELDS)
-    # TensorFlow must not enter this process, where torch may be; it leaves with its own.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        sources = [planes[field] for field in chosen]
-        choice = executor.submit(_measure, model, sources, pmin, pmax, threads).result()
-    return {**choice, "fields": chosen}
+
+    model: Path
+    source: Source
+    pmin: float
+    pmax: float
+    precision: Precision
+    device: str
 
 
-def _measure(
-    model: Path, sources: Sequence[Source], pmin: float, pmax: float, threads: int
-) -> dict[str, Any]:
-    images = []
-    for source in sources:
-        try:
-            images.append(read_channels([source])[0])
-        except FieldError:
-            continue  # the field itself will fail, with its reason
-    choice = measure_scale(model, images, pmin=pmin, pmax=pmax, threads=threads)
-    found = np.isfinite(choice.diameter_px)
-    return {
-        "scale": choice.scale,
-        "nuclear_diameter_px": round(choice.diameter_px, 2) if found else None,
-        "canonical_diameter_px": choice.canonical_diameter_px,
-    }
+def measure_source(one: ToMeasure) -> FieldSize:
+    """Measure one field in a worker; an unreadable file has nothing to say, and fails by itself."""
+    try:
+        image = read_channels([one.source])[0]
+    except FieldError:
+        return FieldSize(float("nan"), 0)
+    return measure_field(
+        one.model,
+        image,
+        pmin=one.pmin,
+        pmax=one.pmax,
+        threads=thread_share(),
+        precision=one.precision,
+        device=one.device,
+    )
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,15 @@ class ScaleChoice:
         Typical nuclear diameter measured in the images; NaN where no nucleus was found.
     canonical_diameter_px
         The diameter that the model likes best; None where unknown (the scale is then 1).
+    measured, agreeing
+        Fields in which nuclei stood out, and those of them that agree on the diameter.
     """
 
     scale: float
     diameter_px: float
     canonical_diameter_px: float | None
+    measured: int = 0
+    agreeing: int = 0
 
 
 def measure_scale(
@@ -108,13 +114,9 @@ def measure_scale(
     pmin: float = 1.0,
     pmax: float = 99.0,
     threads: int = 1,
+    precision: Precision = "float32",
 ) -> ScaleChoice:
-    """Choose one scale for a plate from a sample of its images.
-
-    Classical estimates give a first diameter: one of the image as it is, and, where it is very
-    different, one with large structures removed. At its scale the network segments the middle of
-    each image; the diameters of what it finds give the final scale. Between two first estimates,
-    the one that lets the network find more decides.
+    """Choose one scale for a plate from a sample of its images, all measured in this process.
 
     Parameters
     ----------
@@ -122,47 +124,118 @@ def measure_scale(
         The model's folder.
     images
         Planes ``(H, W)`` of the channel to segment.
-    pmin, pmax, threads
+    pmin, pmax, threads, precision
         As for :class:`~nucprof.segmentation.stardist.StarDistBackend`.
     """
-    from nucprof.segmentation.stardist import StarDistBackend
+    sizes = [
+        measure_field(folder, i, pmin=pmin, pmax=pmax, threads=threads, precision=precision)
+        for i in images
+    ]
+    return choose_plate_scale(folder, sizes)
 
+
+def measure_field(
+    folder: Path,
+    image: npt.NDArray[np.generic],
+    *,
+    pmin: float = 1.0,
+    pmax: float = 99.0,
+    threads: int = 1,
+    precision: Precision = "float32",
+    device: str = "cpu",
+) -> FieldSize:
+    """Measure the nuclei of one field with the network.
+
+    A classical estimate gives a first diameter, at whose scale the network segments a part of the
+    image; the diameters of what it finds give the next. Only objects count that stand out from
+    their own rings: an enlarged network finds nuclei in the camera's noise. Where no estimate leads
+    to such objects, small, middle and large nuclei are tried in turn. Of several diameters the one
+    counts whose objects cover most, weighted by their contrast.
+    """
     canonical = canonical_diameter(Path(folder))
-    first = _first_diameters(evenly_spaced(images, FIRST))
-    if canonical is None or not first:
-        return ScaleChoice(1.0, first[0] if first else float("nan"), canonical)
-    limits = canonical / LIMITS[1], canonical / LIMITS[0]
-    most, diameter = 0.0, float("nan")
-    for guess in first:
-        for _ in range(2):
-            start = float(np.clip(guess, *limits))
-            scale = canonical / start
-            backend = StarDistBackend(folder, pmin=pmin, pmax=pmax, scale=scale, threads=threads)
-            side = int(ENOUGH_PX / max(1.0, scale))
-            found = [diameters_of_labels(backend.segment(_middle(i, side))) for i in images]
-            known = np.concatenate(found)
-            # The network has sizes it cannot know at this scale wrong.
-            known = known[(known > start / BELIEVED) & (known < start * BELIEVED)]
-            if known.sum() > most:
-                most, diameter = float(known.sum()), typical_diameter(known)
-            guess = typical_diameter(known)
-            if not np.isfinite(guess) or 0.8 < guess / start < 1.25:
-                break
-    return ScaleChoice(choose_scale([diameter], canonical), diameter, canonical)
+    if canonical is None:
+        return FieldSize(float("nan"), 0)
 
+    def network(scale: float) -> StarDistBackend:
+        return StarDistBackend(
+            folder, scale=scale, threads=threads, precision=precision, device=device
+        )
 
-def _first_diameters(images: Sequence[npt.NDArray[np.generic]]) -> list[float]:
-    """Classical estimates of the typical diameter in some images: one, or two that disagree."""
-    first: list[float] = []
+    search = _Search(network, image, percentile_normalize(image, pmin, pmax), canonical)
     for background in (None, FINE_BACKGROUND_PX):
-        values = [estimate_nuclear_diameter(image, background_px=background) for image in images]
-        finite = [v for v in values if np.isfinite(v)]
-        if finite and (not first or not 0.5 < float(np.median(finite)) / first[0] < 2):
-            first.append(float(np.median(finite)))
-    return first
+        search.follow(estimate_nuclear_diameter(image, background_px=background))
+    if not search.nuclei:
+        for factor in TRIED:
+            search.follow(canonical * factor)
+    return FieldSize(search.diameter, search.nuclei)
 
 
-def _middle(image: npt.NDArray[np.generic], side: int) -> npt.NDArray[np.generic]:
-    """The middle of a large image: enough nuclei to measure, at a fraction of the time."""
-    rows, cols = (max(0, (n - side) // 2) for n in image.shape)
-    return image[rows : rows + side, cols : cols + side]
+class _Search:
+    """The diameters tried on one image, and the best so far."""
+
+    def __init__(
+        self,
+        network: Callable[[float], StarDistBackend],
+        image: npt.NDArray[np.generic],
+        unit: npt.NDArray[np.float32],
+        canonical: float,
+    ) -> None:
+        self.network, self.image, self.unit, self.canonical = network, image, unit, canonical
+        self.tried: list[float] = []
+        self.most, self.diameter, self.nuclei = 0.0, float("nan"), 0
+
+    def follow(self, guess: float) -> None:
+        """Try a diameter, and the one that it leads to."""
+        for _ in range(STEPS):
+            if not np.isfinite(guess):
+                return
+            start = float(np.clip(guess, self.canonical / LIMITS[1], self.canonical / LIMITS[0]))
+            if any(1 / SAME < start / other < SAME for other in self.tried):
+                return
+            self.tried.append(start)
+            guess = self.measure(start)
+
+    def measure(self, start: float) -> float:
+        """Typical diameter of what the network finds when ``start`` is brought to its own."""
+        scale = self.canonical / start
+        window = busiest_window(self.unit, int(ENOUGH_PX / scale), start)
+        labels = clear_border(self.network(scale).segment_scored(self.unit[window]).labels)[0]
+        found = measure_evidence(self.image[window], labels)
+        diameters = np.sqrt(4 / np.pi * found.areas)
+        # The network has sizes it cannot know at this scale wrong.
+        known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
+        known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
+        cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
+        typical = typical_diameter(diameters[known])
+        if cover > self.most:
+            self.most, self.diameter, self.nuclei = cover, typical, int(known.sum())
+        return typical
+
+
+def busiest_window(
+    unit: npt.NDArray[np.float32], side: int, diameter: float
+) -> tuple[slice, slice]:
+    """The part of an image, ``side`` pixels wide, with most structure of the size of nuclei.
+
+    Enough nuclei to measure, at a fraction of the time; on a sparse field the middle may be empty.
+    """
+    if side >= max(unit.shape):
+        return slice(None), slice(None)
+    step = max(1, int(diameter / 6))
+    small = ndi.uniform_filter(unit, step)[::step, ::step]
+    structure = ndi.gaussian_filter(small, 1.0) - ndi.gaussian_filter(small, 6.0)
+    sums = np.pad(np.cumsum(np.cumsum(structure.astype(np.float64) ** 2, 0), 1), ((1, 0), (1, 0)))
+    size = [min(n, max(1, side // step)) for n in small.shape]
+    inside = sums[size[0] :, size[1] :] - sums[: -size[0], size[1] :]
+    inside = inside - sums[size[0] :, : -size[1]] + sums[: -size[0], : -size[1]]
+    corner = np.unravel_index(int(inside.argmax()), inside.shape)
+    starts = [min(int(c) * step, max(0, n - side)) for c, n in zip(corner, unit.shape, strict=True)]
+    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
+
+
+def choose_plate_scale(folder: Path, fields: Sequence[FieldSize]) -> ScaleChoice:
+    """Choose the scale of a plate from what its fields say; 1 where they do not agree."""
+    canonical = canonical_diameter(Path(folder))
+    plate = agree(fields)
+    scale = 1.0 if canonical is None else choose_scale([plate.diameter_px], canonical)
+    return ScaleChoice(scale, plate.diameter_px, canonical, plate.measured, plate.agreeing)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nucprof.core.sample import evenly_spaced
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.sources import Source
+
+if TYPE_CHECKING:  # scipy would slow `nucprof --help`
+    from nucprof.core.quality import Flag
 
 #: Fields per plate whose overlay is drawn whether flagged or not.
 SAMPLE = 6
@@ -55,7 +59,7 @@ def report_quality(
     from nucprof.core.quality import RULES
     from nucprof.io.tables import write_table
 
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     wanted: set[Key] = set()
     for plate in dict.fromkeys(plate for plate, _ in figures):
         measured = {key: found for key, found in figures.items() if key[0] == plate}
@@ -70,24 +74,49 @@ def report_quality(
     report = QualityReport([folder / "qc.csv"], len(flagged))
     report.lines.append(f"look at them: {folder / 'overlays'}")
     if flagged:
-        names = ", ".join("/".join(key) for key in sorted(flagged)[:3])
-        more = ", ..." if len(flagged) > 3 else ""
         report.warnings.append(
-            f"{len(flagged)} of {len(rows)} fields stand out ({names}{more}); "
+            f"{len(flagged)} of {len(rows)} fields stand out ({_some(sorted(flagged))}); "
             f"why is in {folder / 'qc.csv'}"
         )
+        report.warnings += advise(rows)
     return report
 
 
-def quality_rows(measured: Mapping[Key, Mapping[str, float]]) -> list[dict[str, object]]:
-    """Rows of ``qc.csv`` for the fields of one plate, with ``field`` beside the columns."""
+def advise(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what is wrong with the flagged fields, one line for each kind of fault, and what to try.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As :func:`quality_rows` returns them.
+    """
+    faults: dict[str, list[tuple[Key, Flag]]] = {}
+    for row in rows:
+        for flag in row["flags"]:
+            faults.setdefault(flag.advice, []).append(((row["plate"], row["field"]), flag))
+    lines = []
+    for advice, found in faults.items():
+        example = found[0][1].reason if len(found) == 1 else f"e.g. {found[0][1].reason}"
+        fields = _some([key for key, _ in found])
+        lines.append(f"{example}, {len(found)} of {len(rows)} fields ({fields}): {advice}")
+    return lines
+
+
+def _some(keys: Sequence[Key], most: int = 3) -> str:
+    """The first of many fields."""
+    names = ["/".join(key) for key in keys[:most]]
+    return ", ".join(names + ["..."] * (len(keys) > most))
+
+
+def quality_rows(measured: Mapping[Key, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Rows of ``qc.csv`` for one plate; ``field`` and ``flags`` beside the columns."""
     from nucprof.core.quality import RULES, flag_fields
 
     figures = {
         rule.name: [float(found[rule.name]) for found in measured.values()] for rule in RULES
     }
-    rows: list[dict[str, object]] = []
-    for k, (name, reasons) in enumerate(zip(measured, flag_fields(figures), strict=True)):
+    rows: list[dict[str, Any]] = []
+    for k, (name, flags) in enumerate(zip(measured, flag_fields(figures), strict=True)):
         key = FieldKey.parse(name[1])
         values = {column: round(found[k], _DIGITS) for column, found in figures.items()}
         rows.append(
@@ -98,8 +127,9 @@ def quality_rows(measured: Mapping[Key, Mapping[str, float]]) -> list[dict[str, 
                 "site": key.site,
                 **values,
                 "objects": int(values["objects"]),
-                "flag": bool(reasons),
-                "reason": "; ".join(reasons),
+                "flag": bool(flags),
+                "reason": "; ".join(flag.reason for flag in flags),
+                "flags": flags,
             }
         )
     return rows

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from nucprof.core.sample import evenly_spaced
 from nucprof.io.files import read_json, write_json
-from nucprof.machine import cores
 from nucprof.plate.sources import Source
+
+if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
+    from nucprof.core.scale import FieldSize
+    from nucprof.segmentation.plate_scale import ToMeasure
+
+    Spread = Callable[[Callable[[ToMeasure], FieldSize], Sequence[ToMeasure]], list[FieldSize]]
+
+#: Fields measured per plate.
+FIELDS = 8
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,40 @@ class Measurement:
         The nuclear channel.
     pmin, pmax : float
         Percentiles of the normalisation.
+    precision : str
+        In what the network multiplies.
     """
 
     model: str
     channel: str
     pmin: float
     pmax: float
+    precision: str
+
+
+@dataclass(frozen=True)
+class PlateToMeasure:
+    """A plate whose scale is wanted.
+
+    Attributes
+    ----------
+    path : Path
+        Where the scale is kept.
+    measurement : Measurement
+        What decides it.
+    model : Path
+        The network's folder.
+    device : str
+        Where the network runs.
+    planes : mapping
+        Field -> its nuclear channel, for all fields of the plate.
+    """
+
+    path: Path
+    measurement: Measurement
+    model: Path
+    device: str
+    planes: Mapping[str, Source]
 
 
 def scale_path(folder: Path, plate: str) -> Path:
@@ -36,30 +74,52 @@ def scale_path(folder: Path, plate: str) -> Path:
     return folder / f"scale-{plate}.json"
 
 
-def ensure_scale(
-    path: Path, measurement: Measurement, model: Path, planes: Mapping[str, Source]
-) -> None:
-    """Measure the scale of one plate, where it is not known already.
+def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
+    """Measure the scales that are not known already, all plates' fields at once.
 
     Parameters
     ----------
-    path : Path
-        Where it is kept.
-    measurement : Measurement
-        What decides it.
-    model : Path
-        The network's folder.
-    planes : mapping
-        Field -> its nuclear channel, for all fields of the plate.
+    plates : sequence of PlateToMeasure
+    spread : callable
+        Applies a function to items, in the processes that will segment.
     """
-    from nucprof.segmentation.plate_scale import measure_plate
+    from nucprof.segmentation.plate_scale import ToMeasure, choose_plate_scale, measure_source
 
-    if scale_is_known(path, measurement):
-        return
-    measured = measure_plate(
-        model, planes, pmin=measurement.pmin, pmax=measurement.pmax, threads=cores()
-    )
-    write_json(path, {"definition": asdict(measurement), **measured})
+    wanted = [plate for plate in plates if not scale_is_known(plate.path, plate.measurement)]
+    chosen = [evenly_spaced(sorted(plate.planes), FIELDS) for plate in wanted]
+    items = [
+        ToMeasure(
+            plate.model,
+            plate.planes[field],
+            plate.measurement.pmin,
+            plate.measurement.pmax,
+            "bfloat16" if plate.measurement.precision == "bfloat16" else "float32",
+            plate.device,
+        )
+        for plate, fields in zip(wanted, chosen, strict=True)
+        for field in fields
+    ]
+    sizes = iter(spread(measure_source, items) if items else [])
+    for plate, fields in zip(wanted, chosen, strict=True):
+        own = dict(zip(fields, sizes, strict=False))
+        choice = choose_plate_scale(plate.model, list(own.values()))
+        known = choice.diameter_px == choice.diameter_px  # not NaN
+        write_json(
+            plate.path,
+            {
+                "definition": asdict(plate.measurement),
+                "scale": choice.scale,
+                "nuclear_diameter_px": round(choice.diameter_px, 2) if known else None,
+                "canonical_diameter_px": choice.canonical_diameter_px,
+                "fields": {
+                    field: {
+                        "nuclei": size.nuclei,
+                        "diameter_px": round(size.diameter_px, 2) if size.nuclei else None,
+                    }
+                    for field, size in own.items()
+                },
+            },
+        )
 
 
 def scale_is_known(path: Path, measurement: Measurement) -> bool:
@@ -76,5 +136,23 @@ def describe_scale(plate: str, path: Path) -> str:
     """A plate's scale in one line."""
     held = read_json(path)
     size = held["nuclear_diameter_px"]
-    nuclei = f"nuclei of about {size} px" if size else "no nuclei to measure"
+    nuclei = f"nuclei of about {size} px" if size else "no nuclear size"
     return f"plate {plate}: {nuclei}, images scaled by {held['scale']}"
+
+
+def warn_of_scale(plate: str, path: Path) -> list[str]:
+    """What to tell of a plate whose nuclear size could not be measured."""
+    held: dict[str, Any] = read_json(path)
+    if held["nuclear_diameter_px"] or held["canonical_diameter_px"] is None:
+        return []
+    sizes = {f: s["diameter_px"] for f, s in held["fields"].items() if s["nuclei"]}
+    if sizes:
+        seen = ", ".join(f"{field} {size:g} px" for field, size in sizes.items())
+        why = f"the fields measured do not agree on the size of nuclei ({seen})"
+    else:
+        why = f"no nuclei stand out in the fields measured ({', '.join(held['fields'])})"
+    return [
+        f"plate {plate}: {why}, so its images are segmented as they are; look at the overlays, and "
+        "give --scale where nuclei are much smaller or larger than "
+        f"{held['canonical_diameter_px']:g} px"
+    ]

@@ -10,16 +10,9 @@ Schmidt, Weigert, Broaddus and Myers, "Cell detection with star-convex polygons"
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import os
-import sys
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +21,19 @@ from scipy import ndimage as ndi
 from nucprof.core.normalize import percentile_normalize
 from nucprof.errors import DataError, ModelError
 from nucprof.segmentation.outlines import fill_outlines
+from nucprof.segmentation.stardist_model import (
+    FloatImage,
+    Network,
+    OutOfMemoryError,
+    Precision,
+    read_config,
+    read_thresholds,
+)
+from nucprof.segmentation.symmetries import average_symmetries
 from nucprof.segmentation.tiles import Tiles
 
 log = logging.getLogger(__name__)
 
-FloatImage = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
 #: Side of a tile in network pixels, without its margin, on first try.
@@ -42,21 +43,23 @@ MIN_TILE_PX = 128
 #: Rows of the output at the image's border where no nucleus is centred, as in StarDist.
 BORDER = 2
 
-
-@dataclass
-class _Network:
-    """A loaded model: its compiled function, the grid of its output and its own thresholds."""
-
-    function: Any
-    grid: int
-    divisor: int
-    margin: int
-    prob_thresh: float
-    nms_thresh: float
+_LOADED: dict[tuple[Path, str, str], Network] = {}
 
 
-_LOADED: dict[Path, _Network] = {}
-_THREADS: list[int] = []
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Nuclei of a field with the network's probability of each.
+
+    Attributes
+    ----------
+    labels : (H, W) int32
+        0 = background; gaps where an outline is hidden by others.
+    probability : (N,) float32
+        Of label ``i`` at ``i - 1``.
+    """
+
+    labels: Labels
+    probability: FloatImage
 
 
 class StarDistBackend:
@@ -74,6 +77,14 @@ class StarDistBackend:
         Factor by which the image is resized before the network sees it.
     threads
         CPU threads of the network; the masks do not depend on it.
+    precision
+        In what a CPU multiplies: float32, or bfloat16, which takes half the time where the CPU has
+        it and moves a few outlines by a pixel.
+    augment
+        Whether the network's answer is averaged over the eight ways to turn and mirror the image.
+    device
+        ``cpu``: TensorFlow, which takes a GPU where it sees one; a device of torch's, e.g. ``cuda``
+        or ``mps``: torch, without TensorFlow.
 
     Raises
     ------
@@ -91,14 +102,19 @@ class StarDistBackend:
         pmax: float = 99.0,
         scale: float = 1.0,
         threads: int = 1,
+        precision: Precision = "float32",
+        augment: bool = False,
+        device: str = "cpu",
     ) -> None:
         if not scale > 0:
             raise DataError(f"scale must be positive, got {scale}")
-        self.network = _load(Path(folder).resolve(), threads)
+        self.network = load_network(
+            Path(folder).resolve(), precision=precision, device=device, threads=threads
+        )
         self.prob_thresh = self.network.prob_thresh if prob_thresh is None else prob_thresh
         self.nms_thresh = self.network.nms_thresh if nms_thresh is None else nms_thresh
         self.pmin, self.pmax, self.scale = pmin, pmax, scale
-        self.threads = threads
+        self.threads, self.augment = threads, augment
         self.tile = TILE_PX
 
     def segment(self, image: npt.NDArray[np.generic]) -> Labels:
@@ -113,11 +129,18 @@ class StarDistBackend:
         -------
         ``(H, W)`` int32, 0 = background, nuclei 1..n; all 0 for a constant image.
         """
+        return self.segment_plane(image).labels
+
+    def segment_plane(self, image: npt.NDArray[np.generic]) -> Scored:
+        """As :meth:`segment`, with the probability of each nucleus."""
+        return self.segment_scored(percentile_normalize(image, self.pmin, self.pmax))
+
+    def segment_scored(self, unit: FloatImage) -> Scored:
+        """Segment a plane ``(H, W)`` that is normalised already, or a part of one."""
         from threadpoolctl import threadpool_limits
 
-        unit = percentile_normalize(image, self.pmin, self.pmax)
         if unit.size == 0 or not unit.any():
-            return np.zeros(unit.shape, np.int32)
+            return Scored(np.zeros(unit.shape, np.int32), np.zeros(0, np.float32))
         with threadpool_limits(limits=self.threads, user_api="openmp"):
             return self.draw(*self.candidates(unit), unit.shape)
 
@@ -140,12 +163,10 @@ class StarDistBackend:
 
     def _predict(self, image: FloatImage) -> tuple[FloatImage, FloatImage, npt.NDArray[np.int64]]:
         """Candidates of all tiles; smaller tiles when the device runs out of memory."""
-        import tensorflow as tf
-
         while True:
             try:
                 return self._predict_tiles(image)
-            except tf.errors.ResourceExhaustedError as error:
+            except OutOfMemoryError as error:
                 if self.tile <= MIN_TILE_PX:
                     raise ModelError(
                         f"out of memory with tiles of {self.tile} px already: free the device, or "
@@ -168,10 +189,13 @@ class StarDistBackend:
         probs, dists, points = [], [], []
         for row, col in tiles:
             window = padded[row.start : row.stop, col.start : col.stop]
-            prob, dist = (np.asarray(out)[0] for out in net.function(window[None, ..., None]))
+            if self.augment:
+                prob, dist = average_symmetries(net.predict, window, net.grid)
+            else:
+                prob, dist = net.predict(window)
             part = row.inner(net.grid), col.inner(net.grid)
-            peaks = _candidates(prob[..., 0], self.prob_thresh)
-            prob, dist = prob[..., 0][part], dist[part]
+            peaks = _candidates(prob, self.prob_thresh)
+            prob, dist = prob[part], dist[part]
             places = np.argwhere(peaks[part])
             place = places * net.grid + (row.first, col.first)
             valid = np.all((place >= edge) & (place < last), axis=1)
@@ -188,7 +212,7 @@ class StarDistBackend:
         centres: npt.NDArray[np.float64],
         back: tuple[float, float],
         shape: tuple[int, ...],
-    ) -> Labels:
+    ) -> Scored:
         """Keep the best of overlapping candidates and draw them into an image of ``shape``.
 
         The other arguments are what :meth:`candidates` returns.
@@ -196,12 +220,13 @@ class StarDistBackend:
         from stardist.nms import non_maximum_suppression_sparse
 
         if len(prob) == 0:
-            return np.zeros(shape, np.int32)
+            return Scored(np.zeros(shape, np.int32), np.zeros(0, np.float32))
         places = np.rint((centres + 0.5) / back - 0.5).astype(np.int64)
         _, _, _, kept = non_maximum_suppression_sparse(
             dist, prob, places, nms_thresh=self.nms_thresh
         )
-        return fill_outlines(dist[kept], centres[kept], prob[kept], shape, back)
+        labels = fill_outlines(dist[kept], centres[kept], prob[kept], shape, back)
+        return Scored(labels, np.asarray(prob[kept], dtype=np.float32))
 
 
 def _candidates(prob: FloatImage, threshold: float) -> npt.NDArray[np.bool_]:
@@ -227,90 +252,35 @@ def _resize(image: FloatImage, scale: float) -> FloatImage:
     return np.asarray(zoomed, dtype=np.float32)
 
 
-def _load(folder: Path, threads: int) -> _Network:
-    """Load a model, or return the one this process has already loaded."""
-    _configure_tensorflow(threads)
-    if folder not in _LOADED:
-        _LOADED[folder] = _read(folder)
-    return _LOADED[folder]
+def load_network(folder: Path, *, precision: Precision, device: str, threads: int) -> Network:
+    """Load a model, or return the one that this process has already loaded.
 
+    Parameters
+    ----------
+    folder
+        The model: ``config.json``, ``thresholds.json``, ``weights_best.h5``.
+    precision
+        In what the network multiplies on the CPU; weights and results are float32.
+    device
+        ``cpu``: TensorFlow (which takes a GPU where it sees one); a device of torch's: torch.
+    threads
+        CPU threads.
+    """
+    key = (folder, precision, device)
+    if key not in _LOADED:
+        config = read_config(folder)
+        if device == "cpu":
+            from nucprof.segmentation.stardist_tensorflow import load_predict as in_tensorflow
 
-def _configure_tensorflow(threads: int) -> None:
-    """Import TensorFlow quietly, with fixed threads and no more GPU memory than it uses."""
-    if _THREADS:
-        if _THREADS[0] != threads:
-            raise ModelError(
-                f"this process already runs StarDist with {_THREADS[0]} threads, not {threads}: "
-                "TensorFlow cannot change that; use another worker process"
-            )
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _stderr_closed():
-        import tensorflow as tf
+            predict = in_tensorflow(folder, precision, threads)
+        else:
+            from nucprof.segmentation.stardist_torch import load_predict as in_torch
 
-    tf.get_logger().setLevel(logging.ERROR)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    _THREADS.append(threads)
+            predict = in_torch(folder, config, device)
+        prob, nms = read_thresholds(folder)
+        _LOADED[key] = Network(predict, config.grid, config.divisor, config.reach, prob, nms)
+    elif device == "cpu":
+        from nucprof.segmentation.stardist_tensorflow import check_threads
 
-
-@contextlib.contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Keep what TensorFlow writes before its log level holds off the terminal."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _reach(config: Any) -> int:
-    """How far, in pixels, an output of the U-net depends on its input (3 x 3 convolutions)."""
-    grid, depth, convs = int(config.grid[0]), config.unet_n_depth, config.unet_n_conv_per_depth
-    half = config.unet_kernel_size[0] // 2
-    before = sum(convs * 2**k for k in range(grid.bit_length() - 1))
-    levels = sum(2 * convs * 2**k for k in range(depth))
-    features = 1 if config.net_conv_after_unet > 0 else 0
-    return int(half * (before + grid * (levels + convs * 2**depth + features)))
-
-
-def _read(folder: Path) -> _Network:
-    """Read a StarDist model from its folder, silently, and compile its graph."""
-    import tensorflow as tf
-    from stardist.models import StarDist2D
-
-    # StarDist takes a folder without weights for an untrained network, and says nothing.
-    if not (folder / "weights_best.h5").is_file():
-        raise ModelError(f"{folder} is not a StarDist model: it lacks weights_best.h5")
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder} is not a StarDist 2D model: {error}") from error
-    config = model.config
-    if config.n_channel_in != 1 or len(set(config.grid)) != 1:
-        raise ModelError(
-            f"{folder} is a network for {config.n_channel_in} channels with grid {config.grid}; "
-            "nucprof runs networks for one channel with a square grid"
-        )
-    net = model.keras_model
-    function = tf.function(
-        lambda x: net(x, training=False)[:2],
-        input_signature=[tf.TensorSpec((None, None, None, 1), tf.float32)],
-    )
-    return _Network(
-        function=function,
-        grid=int(config.grid[0]),
-        divisor=int(model._axes_div_by("YX")[0]),
-        margin=_reach(config),
-        prob_thresh=float(model.thresholds.prob),
-        nms_thresh=float(model.thresholds.nms),
-    )
+        check_threads(threads)
+    return _LOADED[key]

@@ -23,7 +23,7 @@ from nucprof.errors import FieldExcluded
 from nucprof.io.digest import digest
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -122,7 +122,10 @@ def plan(context: Context) -> Plan[AlignJob]:
             for name in project.rounds_of(plate)
         )
         files = dict.fromkeys(
-            source.path for of in (painted, *(r.sources for r in rounds)) for source in of.values()
+            path
+            for of in (painted, *(r.sources for r in rounds))
+            for source in of.values()
+            for path in source.files
         )
         masks = tuple(results.mask(plate, kind, field) for kind in kinds)
         patterns = (r.pattern for r in rounds if r.pattern is not None)
@@ -197,6 +200,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
     from nucprof.io.images import read_labels, write_image, write_labels
 
     painted = read_sources(job, job.painted, job.fixed).max(axis=0)
+    um = pixel_size(job.painted)
     masks = [read_labels(path) for path in job.masks]
     nuclei, objects = masks[0], masks[-1]
     radius = typical_radius(nuclei)
@@ -212,7 +216,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         row = RoundRecord(r.name, cells_in=len(before))
         found = _register(job, r, row, painted, image, radius)
         moved, valid = move_image(image, found.similarity(painted.shape), painted.shape)
-        write_image(r.target, moved, channels.listed)
+        write_image(r.target, moved, channels.listed, um)
         stains = None
         if channels.nuclear:
             alone = job.fixed == (job.nuclear,)
@@ -236,7 +240,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         )
     kept = np.setdiff1d(before, gone)
     for mask, path in zip(masks, job.outputs, strict=False):
-        write_labels(path, keep_labels(mask, kept))
+        write_labels(path, keep_labels(mask, kept), um)
     record = AlignRecord(tuple(replace(row, cells_kept=len(kept)) for row in rows))
     return Outcome(record, dropped=dropped)
 

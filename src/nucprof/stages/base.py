@@ -19,6 +19,7 @@ their place below the results, so that a moved project stays up to date.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as default  # `field` is what a job is about
 from functools import cached_property
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from nucprof.config import Project
-from nucprof.errors import FieldExcluded
+from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.results import Results
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.plate.layout import Layout
@@ -77,6 +78,8 @@ class NoRecord:
 
 J = TypeVar("J", bound=Job)
 R = TypeVar("R")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,14 @@ class Context(Protocol):
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are no part of the results, e.g. for a preview; nothing is recorded."""
+        ...
+
+    def workers_of(self, stage: Stage, jobs: Sequence[J]) -> AbstractContextManager[None]:
+        """Keep a stage's workers for all that is performed or spread inside the block."""
+        ...
+
+    def spread(self, function: Callable[[T], U], items: Sequence[T]) -> list[U]:
+        """Apply a function of a module to items, in the workers that do the stage's jobs."""
         ...
 
     @cached_property
@@ -316,21 +327,34 @@ def read_sources(job: Job, sources: Mapping[str, Source], channels: Sequence[str
     Raises
     ------
     FieldExcluded
-        A channel has no file.
+        A channel has no file, or one that cannot be read: the field is left out.
+    FieldError
+        A file is gone.
     """
     from nucprof.io.images import read_channels
 
     missing = [name for name in channels if name not in sources]
     if missing:
         raise FieldExcluded("no_channel", f"{job.name} has no file for channel {missing[0]}.")
-    return read_channels([sources[name] for name in channels])
+    chosen = [sources[name] for name in channels]
+    try:
+        return read_channels(chosen)
+    except FieldError as error:
+        if all(path.is_file() for source in chosen for path in source.files):
+            raise FieldExcluded("unreadable", f"{job.name}: {error}") from None
+        raise
 
 
 def layouts(project: Project) -> dict[str, Layout]:
     """Layout by plate; plates without one are absent."""
-    from nucprof.io.tables import read_layout
+    from nucprof.io.layouts import read_layout
 
-    return {plate.name: read_layout(plate.layout) for plate in project.plates if plate.layout}
+    mixed = project.gate.mixed_culture
+    return {
+        plate.name: read_layout(plate.layout).with_mixed_called(mixed)
+        for plate in project.plates
+        if plate.layout
+    }
 
 
 def layout_paths(project: Project) -> tuple[Path, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucprof.config.by_mode import crop_kind
+from nucprof.config.by_mode import CropKind, crop_kind, fitting_patch, nuclear_diameters
 from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Entry,
@@ -22,6 +22,9 @@ from nucprof.stages.base import (
     needs,
     read_sources,
 )
+
+#: Length of an elongated nucleus, in diameters of the disk of its area.
+NUCLEUS_LENGTH = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ def plan(context: Context) -> Plan[CropJob]:
     for plate, field in fields_with_masks(context):
         sources = context.images.channels[plate, field, CP_ROUND]
         mask = mask_path(context, "cells" if kind.region == "cell" else "nuclei", plate, field)
-        files = dict.fromkeys(source.path for source in sources.values())
+        files = dict.fromkeys(path for source in sources.values() for path in source.files)
         part = results.part("crop", f"{kind.region}_{kind.patch_size}", plate, field)
         jobs.append(
             CropJob(
@@ -98,11 +101,12 @@ def work(job: CropJob) -> Outcome[CropRecord]:
         masked=job.masked,
     )
     real = real_boxes(objects.centroids, job.size, labels.shape)
-    write_stack(stack_path, crops, job.channels)
+    um = pixel_size(job.sources)
+    write_stack(stack_path, crops, job.channels, um)
     field = FieldKey.parse(job.field)
     names = [cell_key(field, label) for label in objects.ids.tolist()]
     if job.export:
-        write_single_crops(stack_path.with_suffix(""), names, crops)
+        write_single_crops(stack_path.with_suffix(""), names, crops, job.channels, um)
     write_table(
         part,
         pd.DataFrame(
@@ -138,7 +142,24 @@ def finish(context: Context, plan: Plan[CropJob], entries: Sequence[Entry[CropRe
             f"{count} crops of {kind.patch_size} x {kind.patch_size} px ({kind.region}), "
             f"{padded} padded at the image's edge"
         ],
+        warn_of_size(kind, nuclear_diameters(context.project)),
     )
+
+
+def warn_of_size(kind: CropKind, diameters: Mapping[str, float]) -> list[str]:
+    """What to tell of plates whose nuclei do not fit into the crops.
+
+    Half as long again as wide, a nucleus is 1.22 times as long as the disk of its area is wide.
+    """
+    large = {p: d for p, d in diameters.items() if kind.patch_size < NUCLEUS_LENGTH * d}
+    if not large:
+        return []
+    sizes = ", ".join(f"{plate} {d:g} px" for plate, d in large.items())
+    return [
+        f"crops of {kind.patch_size} px cut nuclei off: their diameter is {sizes}; take "
+        f"--patch-size {fitting_patch(large, kind.region)}, or "
+        'crop.patch_size = "auto", which follows the nuclear size'
+    ]
 
 
 STAGE = Stage(

@@ -11,7 +11,7 @@ from nucprof.config import Project
 from nucprof.config.by_mode import compartments
 from nucprof.config.models import FeatureSettings
 from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey, cell_key
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
     Entry,
@@ -44,12 +44,18 @@ class RoundSources:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesJob(Job):
-    """One field, with all its rounds; ``masks`` by kind. There is one output per round."""
+    """One field, with all its rounds; ``masks`` by kind. There is one output per round.
+
+    ``micrometres``: whether a plate of the project tells its pixel size, so that all tables have
+    columns in µm.
+    """
 
     settings: FeatureSettings
     regions: tuple[str, ...]
     rounds: tuple[RoundSources, ...]
     masks: dict[str, Path]
+    pixel_size_um: float | None = None
+    micrometres: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,19 @@ def plan(context: Context) -> Plan[FeaturesJob]:
     project, results = context.project, context.results
     kinds = ["nuclei", "cells"] if project.mask_kind == "cells" else ["nuclei"]
     regions = compartments(project)
+    scaled = context.images.has_pixel_sizes
     jobs = []
     for plate, field in fields_with_masks(context):
         masks = {kind: mask_path(context, kind, plate, field) for kind in kinds}
-        rounds = [_painted(context, plate, field)]
+        painted = _painted(context, plate, field)
+        um, rounds = pixel_size(painted.sources), [painted]
         for name in project.rounds_of(plate):
             image = results.aligned_image(plate, name, field)
             channels = tuple(project.round_channels(name))
             rounds.append(
                 RoundSources(name, channels, {c: Source(image, k) for k, c in enumerate(channels)})
             )
-        files = dict.fromkeys(source.path for r in rounds for source in r.sources.values())
+        files = dict.fromkeys(path for r in rounds for s in r.sources.values() for path in s.files)
         jobs.append(
             FeaturesJob(
                 plate=plate,
@@ -85,10 +93,14 @@ def plan(context: Context) -> Plan[FeaturesJob]:
                 regions=regions,
                 rounds=tuple(rounds),
                 masks=masks,
+                pixel_size_um=um,
+                micrometres=scaled,
             )
         )
     return Plan(
-        jobs, table_inputs=layout_paths(project), table_settings={"csv": project.features.csv}
+        jobs,
+        table_inputs=(*layout_paths(project), results.objects),
+        table_settings={"csv": project.features.csv},
     )
 
 
@@ -100,6 +112,7 @@ def _painted(context: Context, plate: str, field: str) -> RoundSources:
 
 def work(job: FeaturesJob) -> Outcome[FeaturesRecord]:
     """Measure one field in every round."""
+    from nucprof.core.features.micrometres import in_micrometres
     from nucprof.io.images import read_labels
     from nucprof.io.tables import write_table
 
@@ -108,6 +121,8 @@ def work(job: FeaturesJob) -> Outcome[FeaturesRecord]:
     for r, part in zip(job.rounds, job.outputs, strict=True):
         image = read_sources(job, r.sources, r.channels)
         table = measure_field(image, masks, r.channels, job.regions, job.settings)
+        if job.micrometres:
+            table |= in_micrometres(table, job.pixel_size_um)
         rows = len(table["ObjectNumber"])
         write_table(part, field_table(job.plate, FieldKey.parse(job.field), table))
     return Outcome(FeaturesRecord(rows))
@@ -243,11 +258,12 @@ def finish(
 ) -> Summary:
     """Join the fields' parts into one table per round."""
     from nucprof.io.tables import concatenate, read_table, write_table
+    from nucprof.segmentation.object_table import evidence_of
 
     project, results = context.project, context.results
     done = {entry.key for entry in entries if entry.status == "done"}
     summary = Summary()
-    add = add_culture(project)
+    culture, evidence = add_culture(project), evidence_of(results.objects)
     for name in (CP_ROUND, *project.rounds):
         parts = [
             path
@@ -257,7 +273,7 @@ def finish(
             if r.name == name
         ]
         target = results.features(name)
-        count = concatenate(parts, target, add)
+        count = concatenate(parts, target, lambda part: evidence(culture(part)))
         summary.outputs.append(target)
         if project.features.csv:
             write_table(target.with_suffix(".csv"), read_table(target))

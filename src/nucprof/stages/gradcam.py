@@ -48,8 +48,8 @@ _MAPPED_PER_CLASS = 200  # cells per class behind the mean maps and the table
 class GradcamJob(Job):
     """The cells that a network was tested on; ``masks`` are their nuclei, by plate and field.
 
-    ``image`` is a file that tells the size of a pixel; ``references`` is None where the network
-    scales every crop by itself.
+    ``pixel_size_um`` is the side of a pixel where the images tell it; ``references`` is None where
+    the network scales every crop by itself.
     """
 
     settings: GradcamSettings
@@ -61,7 +61,7 @@ class GradcamJob(Job):
     trained: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
-    image: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    pixel_size_um: float | None = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def plan(context: Context) -> Plan[GradcamJob]:
         trained=trained,
         folder=folder,
         device=project.execution.device,
-        image=image.path,
+        pixel_size_um=image.pixel_size_um,
     )
     return Plan([job])
 
@@ -131,7 +131,6 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     import numpy as np
 
     from nucprof.figures.gradcam import Pictures
-    from nucprof.io.images import describe
     from nucprof.io.tables import write_table
     from nucprof.learn.cnn.gradcam import attention_inside, attention_maps, deletion, random_maps
     from nucprof.learn.cnn.model import load_cnn
@@ -174,7 +173,7 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
         numbers=numbers,
         maps=maps,
         nuclei=nuclei,
-        pixel_um=describe(job.image).pixel_size_um,
+        pixel_um=job.pixel_size_um,
     ).draw(mapped, shown)
     write_table(job.outputs[0], table[np.isin(numbers, shown)])
     summary = _summary(table[np.isin(numbers, mapped)])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from nucprof.config.models import RenameSettings
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
+from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.plate.layout import draw_plate
 from nucprof.stages.base import (
     ActionResult,
     Context,
@@ -21,6 +23,7 @@ from nucprof.stages.base import (
     Stage,
     StageOption,
     Summary,
+    layouts,
     needs,
 )
 
@@ -64,7 +67,8 @@ def plan(context: Context) -> Plan[RenameJob]:
 
     project = context.project
     rounds = list_rounds(project)
-    before = moved_from(undo_log(context.results))  # moving alone makes nothing new
+    folders = [r.folder for r in rounds]
+    before = moved_from(undo_log(context.results), folders)  # moving alone makes nothing new
     files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
     job = RenameJob(
         inputs=(),
@@ -80,7 +84,7 @@ def plan(context: Context) -> Plan[RenameJob]:
         root=project.root,
     )
     listed = (path for paths in files.values() for path in paths)
-    return Plan([job], consulted=(*(r.folder for r in rounds), *listed))
+    return Plan([job], consulted=(*folders, *listed))
 
 
 def _listed(path: Path, name: str) -> ListedFile:
@@ -88,37 +92,36 @@ def _listed(path: Path, name: str) -> ListedFile:
     return ListedFile(name, status.st_size, status.st_mtime_ns)
 
 
+def prepare(context: Context, plan: Plan[RenameJob], jobs: Sequence[RenameJob]) -> None:
+    """Read the layouts: a wrong one is found before anything is done."""
+    layouts(context.project)
+
+
 def work(job: RenameJob) -> Outcome[RenameRecord]:
     """Read names and headers, rename where asked, and write ``images.csv``."""
     from nucprof.io.tables import write_table
-    from nucprof.raw.index import incomplete, index_rows, index_table
-    from nucprof.raw.renaming import rename_files, target_name
+    from nucprof.raw.channels import incomplete, other_pixels, round_sources
+    from nucprof.raw.index import index_rows, index_table
+    from nucprof.raw.renaming import rename_files, rename_targets
     from nucprof.raw.rounds import read_round, unpaired
 
     settings, results = job.settings, job.results
     read = [read_round(r, settings, job.exclude) for r in job.rounds]
-    rows = [row for found in read for row in index_rows(found, settings)]
+    rows, warnings, counts = [], [], {}
+    painted = {f.round.plate: f.pixel_size_um for f in read if f.round.name == CP_ROUND}
+    for found in read:
+        sources, left_out = round_sources(found, settings, painted[found.round.plate])
+        rows += index_rows(found.round, sources)
+        counts[f"{found.round.plate}/{found.round.name}"] = len(sources)
+        warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]
+        warnings += other_pixels(found, painted[found.round.plate])
     if settings.mode != "index":
-        targets = [
-            (file.path, target_name(found, file, len(files) == 1, settings, results))
-            for found in read
-            for files in found.fields.values()
-            for file in files
-        ]
+        targets = rename_targets(read, settings, results)
         moved = rename_files(targets, settings.mode, undo_log(results))
         for row in rows:
-            row["path"] = str(moved.get(Path(row["path"]), row["path"]))
+            row["path"] = str(moved.get(Path(str(row["path"])), row["path"]))
     write_table(results.images, index_table(rows))
-    return Outcome(
-        RenameRecord(
-            {f"{f.round.plate}/{f.round.name}": len(f.fields) for f in read}, str(job.root)
-        ),
-        warnings=[
-            *(text for found in read for text in found.warnings),
-            *(text for found in read for text in incomplete(found.round, rows)),
-            *unpaired(read),
-        ],
-    )
+    return Outcome(RenameRecord(counts, str(job.root)), warnings=[*warnings, *unpaired(read)])
 
 
 def finish(
@@ -128,7 +131,12 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     lines = [f"{name}: {n} fields" for name, n in record.rounds.items()]
-    return Summary([context.results.images], {"fields": record.rounds}, lines)
+    summary = Summary([context.results.images], {"fields": record.rounds}, lines)
+    for plate, layout in layouts(context.project).items():
+        keys = (FieldKey.parse(f) for p, f in context.images.fields(CP_ROUND) if p == plate)
+        summary.lines += [f"layout of plate {plate}:", *draw_plate(layout, {k.well for k in keys})]
+        summary.warnings += [f"layout of plate {plate}: {text}" for text in layout.spellings()]
+    return summary
 
 
 def undo_log(results: Results) -> Path:
@@ -139,8 +147,10 @@ def undo_log(results: Results) -> Path:
 def undo(context: Context, value: bool, fields: Sequence[str]) -> ActionResult:
     """Give moved files their old names back."""
     from nucprof.raw.renaming import undo_moves
+    from nucprof.raw.rounds import list_rounds
 
-    count = undo_moves(undo_log(context.results))
+    folders = [r.folder for r in list_rounds(context.project)]
+    count = undo_moves(undo_log(context.results), folders)
     context.results.images.unlink(missing_ok=True)  # its paths lead nowhere now
     return ActionResult([f"{count} files have their old names back."])
 
@@ -152,6 +162,7 @@ STAGE = Stage(
     needs=needs(),
     makes=("images.csv",),
     plan=plan,
+    prepare=prepare,
     work=work,
     finish=finish,
     record=RenameRecord,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.machine import thread_share
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
-from nucprof.plate.sources import Source
+from nucprof.plate.sources import Source, pixel_size
 from nucprof.segmentation import choose, weights
 from nucprof.segmentation.backends.base import Planes, Request, Segmentation
+from nucprof.segmentation.backends.stardist import torch_device
 from nucprof.segmentation.quality_report import (
     Overlay,
     overlay_path,
@@ -27,11 +28,13 @@ from nucprof.segmentation.quality_report import (
 )
 from nucprof.segmentation.scale_file import (
     Measurement,
+    PlateToMeasure,
     describe_scale,
-    ensure_scale,
+    ensure_scales,
     read_scale,
     scale_is_known,
     scale_path,
+    warn_of_scale,
 )
 from nucprof.stages.base import (
     ActionResult,
@@ -54,13 +57,16 @@ class SegmentJob(Job):
     """One field to segment.
 
     ``sources`` lacks a channel that has no file. ``masks`` are the field's masks made elsewhere, by
-    kind. ``weights`` is the hash of the network's weights.
+    kind. ``weights`` is the hash of the network's weights, ``precision`` in what it multiplies;
+    ``min_contrast`` is 0 where nothing is dropped. The last output is the field's table of objects.
     """
 
     backend: str
     settings: Section
     mode: str
     clear_border: bool
+    min_contrast: float
+    precision: str
     channels: tuple[str, ...]
     sources: dict[str, Source]
     weights: str
@@ -70,13 +76,19 @@ class SegmentJob(Job):
     model_name: str = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
+    @property
+    def mask_files(self) -> tuple[Path, ...]:
+        """The label images that are written: nuclei, and in cell mode cells."""
+        return self.outputs[:-1]
+
 
 @dataclass(frozen=True)
 class SegmentRecord:
-    """Cells kept in a field, and what is known of the quality of their masks."""
+    """Cells kept in a field, the quality of their masks, and the median area of their nuclei."""
 
     cells: int
     quality: dict[str, float]
+    nuclear_area_px: float
 
 
 def plan(context: Context) -> Plan[SegmentJob]:
@@ -94,6 +106,10 @@ def plan(context: Context) -> Plan[SegmentJob]:
         "settings": own,
         "mode": settings.mode,
         "clear_border": settings.clear_border,
+        "min_contrast": settings.min_contrast if segmenter.judged else 0.0,
+        "precision": (
+            segmenter.precision(own, project.execution.device) if segmenter.precision else ""
+        ),
         "channels": tuple(channels),
         "weights": weights.model_hash(model) if model else "",
         "model": model,
@@ -109,13 +125,16 @@ def plan(context: Context) -> Plan[SegmentJob]:
         sources = {name: held[name] for name in channels if name in held}
         masks = dict(segmenter.files(own, plate, field, settings.mode)) if segmenter.files else {}
         scale = scale_path(results.folder("segment"), plate) if measured else None
-        files = dict.fromkeys(source.path for source in sources.values())
+        files = dict.fromkeys(path for source in sources.values() for path in source.files)
         jobs.append(
             SegmentJob(
                 plate=plate,
                 field=field,
                 inputs=(*files, *masks.values(), *([scale] if scale else [])),
-                outputs=tuple(results.mask(plate, kind, field) for kind in kinds),
+                outputs=(
+                    *(results.mask(plate, kind, field) for kind in kinds),
+                    results.part("segment", "objects", plate, field),
+                ),
                 sources=sources,
                 masks=masks,
                 scale=scale,
@@ -138,28 +157,41 @@ def _folders_of_masks(own: Section) -> list[Path]:
 
 def prepare(context: Context, plan: Plan[SegmentJob], jobs: Sequence[SegmentJob]) -> None:
     """Choose the scale of every plate once, on a sample of all its fields."""
-    for plate in dict.fromkeys(job.plate for job in jobs):
-        _ensure_scale([job for job in plan.jobs if job.plate == plate])
+    plates = {job.plate for job in jobs}
+    ensure_scales(_to_measure([j for j in plan.jobs if j.plate in plates]), context.spread)
 
 
-def _ensure_scale(jobs: Sequence[SegmentJob]) -> None:
-    first = jobs[0]
-    if first.scale is None:
-        return
-    assert first.model is not None
-    planes = {j.field: j.sources[j.channels[0]] for j in jobs if j.channels[0] in j.sources}
-    ensure_scale(first.scale, _measurement(first), first.model, planes)
+def _to_measure(jobs: Sequence[SegmentJob]) -> list[PlateToMeasure]:
+    """The plates whose scale is measured, each with the nuclear channel of all its fields."""
+    plates: dict[str, list[SegmentJob]] = {}
+    for job in jobs:
+        plates.setdefault(job.plate, []).append(job)
+    wanted = []
+    for own in plates.values():
+        first = own[0]
+        if first.scale is not None and first.model is not None:
+            planes = {j.field: j.sources[j.channels[0]] for j in own if j.channels[0] in j.sources}
+            device = torch_device(first.device) or "cpu"
+            wanted.append(
+                PlateToMeasure(first.scale, _measurement(first), first.model, device, planes)
+            )
+    return wanted
 
 
 def _measurement(job: SegmentJob) -> Measurement:
     pmin, pmax = getattr(job.settings, "pmin", 1.0), getattr(job.settings, "pmax", 99.0)
-    return Measurement(job.weights, job.channels[0], pmin, pmax)
+    return Measurement(job.weights, job.channels[0], pmin, pmax, job.precision)
 
 
 def work(job: SegmentJob) -> Outcome[SegmentRecord]:
     """Segment one field."""
+    import numpy as np
+
+    from nucprof.core.evidence import measure_evidence
     from nucprof.core.quality import measure_quality
     from nucprof.io.images import write_labels
+    from nucprof.io.tables import write_table
+    from nucprof.segmentation.object_table import object_rows
     from nucprof.segmentation.objects import clean_cells, clean_nuclei
     from nucprof.segmentation.planes import split_planes
 
@@ -167,18 +199,34 @@ def work(job: SegmentJob) -> Outcome[SegmentRecord]:
     planes = Planes(*split_planes(image, job.mode), job.name, job.masks)
     found = _segment(job, planes)
     labels = found.labels(job.mode)
+    evidence = None
+    phantoms = np.empty(0, dtype=np.int64)
+    if found.nuclei is not None:
+        evidence = measure_evidence(planes.nuclei, found.nuclei)
+        phantoms = evidence.ids[~evidence.stands_out(job.min_contrast)]
     if job.mode == "cells":
-        objects = clean_cells(labels, found.nuclei, planes.nuclei, drop_border=job.clear_border)
+        objects = clean_cells(
+            labels, found.nuclei, planes.nuclei, drop_border=job.clear_border, phantoms=phantoms
+        )
+        quality = measure_quality(planes.nuclei, labels)
     else:
-        objects = clean_nuclei(labels, drop_border=job.clear_border)
-    for path, mask in zip(job.outputs, objects.masks.values(), strict=True):
-        write_labels(path, mask)
+        objects = clean_nuclei(labels, drop_border=job.clear_border, phantoms=phantoms)
+        quality = measure_quality(planes.nuclei, labels, evidence)
+    for path, mask in zip(job.mask_files, objects.masks.values(), strict=True):
+        write_labels(path, mask, pixel_size(job.sources))
+    kept = measure_evidence(planes.nuclei, objects.masks["nuclei"])
+    if evidence is None or (job.mode == "cells" and found.probability is None):
+        evidence = kept  # these nuclei had other labels before cells were given theirs
+    field = FieldKey.parse(job.field)
+    rows = object_rows(job.plate, field, evidence, found.probability, objects.dropped)
+    write_table(job.outputs[-1], rows)
     gone = objects.dropped.items()
+    area = float(np.median(kept.areas)) if len(kept.ids) else 0.0
     return Outcome(
-        SegmentRecord(objects.kept, measure_quality(planes.nuclei, labels)),
+        SegmentRecord(objects.kept, quality, area),
         objects.ids.tolist(),
         [Drop(job.plate, job.field, reason, ids.tolist()) for reason, ids in gone],
-        [] if objects.kept else ["no cells found"],
+        [*found.warnings, *([] if objects.kept else ["no cells found"])],
     )
 
 
@@ -199,7 +247,8 @@ def _channels(settings: SegmentSettings, nuclear: str, painted: list[str]) -> li
 def describe_backend(asked: SegmentSettings, job: SegmentJob) -> str:
     """How objects are found, and why so where the settings leave it to the machine."""
     model = f", model {job.model_name}" if job.model_name else ""
-    line = f"{job.mode} by {job.backend}{model}"
+    number = ", in bfloat16" if job.precision == "bfloat16" else ""
+    line = f"{job.mode} by {job.backend}{model}{number}"
     note = choose.segmenters()[job.backend].note
     return f"{line}: {note}" if asked.backend is None and note else line
 
@@ -221,6 +270,10 @@ def finish(
             summary.outputs.append(path)
             summary.counts[f"scale {plate}"] = read_scale(path)
             summary.lines.append(describe_scale(plate, path))
+            summary.warnings += warn_of_scale(plate, path)
+    if first.precision:
+        summary.counts["precision"] = first.precision
+    summary.outputs += _write_objects(context, plan, records)
     for key in unused_keys(asked, type(first.settings)):
         summary.warnings.append(
             f"segment.{key} is set, but the {first.backend} backend does not use it"
@@ -237,10 +290,25 @@ def finish(
     return summary
 
 
+def _write_objects(
+    context: Context, plan: Plan[SegmentJob], records: Mapping[tuple[str, str], SegmentRecord]
+) -> list[Path]:
+    """Write the table of all objects, and the nuclear size of every plate."""
+    from nucprof.segmentation.nuclear_size import median_areas, write_nuclear_size
+    from nucprof.segmentation.object_table import write_objects
+
+    areas = median_areas([(plate, r.nuclear_area_px, r.cells) for (plate, _), r in records.items()])
+    parts = [job.outputs[-1] for job in plan.jobs if job.key in records]
+    table = context.results.objects
+    if parts:
+        write_objects(parts, table, areas)
+    return [*([table] if parts else []), write_nuclear_size(context.results, areas)]
+
+
 def overlay_of(job: SegmentJob) -> Overlay:
     """How the overlay of a field is drawn."""
     sources = tuple(job.sources[name] for name in job.channels if name in job.sources)
-    return Overlay(sources, job.outputs, job.mode)
+    return Overlay(sources, job.mask_files, job.mode)
 
 
 def preview(context: Context, value: int, fields: Sequence[str]) -> ActionResult:
@@ -269,12 +337,17 @@ def preview(context: Context, value: int, fields: Sequence[str]) -> ActionResult
     chosen = evenly_spaced([_aside(job, folder) for job in among], value)
     _clear(folder)
     lines = [describe_backend(context.project.segment, jobs[0])]
-    for plate in dict.fromkeys(job.plate for job in chosen):
-        own = [_aside(job, folder) for job in jobs if job.plate == plate]
-        _ensure_scale(own)
-        lines += [describe_scale(plate, path) for path in (own[0].scale,) if path is not None]
+    plates = {job.plate for job in chosen}
+    with context.workers_of(STAGE, chosen):
+        ensure_scales(
+            _to_measure([_aside(job, folder) for job in jobs if job.plate in plates]),
+            context.spread,
+        )
+        entries = {entry.key: entry for entry in context.perform(STAGE, chosen)}
+    for plate, path in {job.plate: job.scale for job in chosen}.items():
+        if path is not None:
+            lines += [describe_scale(plate, path), *warn_of_scale(plate, path)]
     failures: list[str] = []
-    entries = {entry.key: entry for entry in context.perform(STAGE, chosen)}
     for job in chosen:
         entry = entries[job.key]
         if entry.record is not None:
@@ -289,9 +362,10 @@ def preview(context: Context, value: int, fields: Sequence[str]) -> ActionResult
 
 def _aside(job: SegmentJob, folder: Path) -> SegmentJob:
     """The same job, writing below `folder`; the scale is the run's own where that one fits."""
-    outputs = tuple(
-        folder / job.plate / path.parent.name / path.name
-        for path in job.outputs  # <plate>/<kind>/<field>.tif
+    *masks, table = job.outputs
+    outputs = (
+        *(folder / job.plate / path.parent.name / path.name for path in masks),
+        folder / job.plate / "objects" / table.name,
     )
     if job.scale is None or scale_is_known(job.scale, _measurement(job)):
         return replace(job, outputs=outputs)
@@ -318,7 +392,7 @@ STAGE = Stage(
     help="Find nuclei or whole cells",
     sections=("segment",),
     needs=needs("rename"),
-    makes=("masks/", "cells.parquet"),
+    makes=("masks/", "segment/objects.parquet", "segment/qc.csv", "cells.parquet"),
     plan=plan,
     work=work,
     finish=finish,

@@ -172,12 +172,10 @@ def load_cnn(folder: Path) -> CnnModel:
         if not path.is_file():
             raise ModelError(f"there is no {path}; train a network with `nucprof train cnn`")
     about = read_json(description)
-    if not isinstance(about, dict) or about.get("schema") not in (1, SCHEMA):
-        raise ModelError(f"{description} is no network of nucprof's (schema {SCHEMA})")
-    if about["schema"] == 1 and about["crops"]["masked"]:
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise ModelError(
-            f"{description} is of a version that normalised masked crops by the zeros around the "
-            "cell; train it again with `nucprof train cnn`"
+            f"{description} is no network of nucprof's (schema {SCHEMA}); train it again with "
+            "`nucprof train cnn`"
         )
     if hashlib.sha256(weights.read_bytes()).hexdigest() != about["weights_sha256"]:
         raise ModelError(f"{weights} and {description} do not belong together; train again")

@@ -10,10 +10,10 @@ import pandas as pd
 
 from nucprof.learn.chance import Chance, Codes, Exchange, permutation_test
 from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba
-from nucprof.learn.scaling import without_wells
+from nucprof.learn.scaling import Scaler
 from nucprof.learn.scores import macro_f1, table_of
 from nucprof.learn.split import attach, cv_folds
-from nucprof.plate.columns import PLATE, TARGET, WELL, WELL_KEY
+from nucprof.plate.columns import CELL, PLATE, TARGET, WELL, WELL_KEY
 
 ARRANGEMENTS = 99
 """Forests are fitted for each; this many take a third of the time of `train rf`, or less."""
@@ -42,31 +42,29 @@ def forest_chance(
     cells
         All labelled cells, as for :func:`~nucprof.learn.forest.evaluate.evaluate_forest`.
     features, settings, seed, reference
-        Likewise.
+        Likewise. Features are scaled once, the same for all arrangements.
     """
     wells = cells[WELL_KEY].drop_duplicates()
+    scaler = Scaler(settings.scaling, list(features)).fit(reference, sorted(wells[PLATE].unique()))
+    scaled = pd.DataFrame(scaler.transform(cells), columns=list(features), index=cells.index)
+    cells = pd.concat([cells[[*WELL_KEY, CELL, TARGET]], scaled], axis=1)
     shuffled = cells.sample(frac=1, random_state=seed)
     few = shuffled.groupby(WELL_KEY).head(max(CELLS // len(wells), 1)).sort_index()
     few = few.reset_index(drop=True)
     classes, truth = np.unique(few[TARGET].to_numpy(dtype=str), return_inverse=True)
-    alone = replace(settings, n_jobs=1)
+    # Forests this small lose more by threads than they gain.
+    alone = replace(settings, n_jobs=1, scaling="none")
 
     def figure(labels: Codes) -> float:
         named = few.assign(**{TARGET: classes[labels]})
-        return float(macro_f1(_tested(named, features, alone, seed, reference)))
+        return float(macro_f1(_tested(named, features, alone, seed)))
 
     exchange = Exchange.of(few[PLATE].to_numpy(), few[WELL].to_numpy(), truth)
-    return permutation_test(
-        figure, exchange, renamed=True, draws=ARRANGEMENTS, seed=seed, jobs=settings.n_jobs
-    )
+    return permutation_test(figure, exchange, renamed=True, draws=ARRANGEMENTS, seed=seed)
 
 
 def _tested(
-    cells: pd.DataFrame,
-    features: Sequence[str],
-    settings: ForestSettings,
-    seed: int,
-    reference: pd.DataFrame | None,
+    cells: pd.DataFrame, features: Sequence[str], settings: ForestSettings, seed: int
 ) -> np.ndarray:
     """Confusion table `(K, K)` of all cells, by forests that have not seen their wells."""
     split = cv_folds(cells, unit=settings.split_unit, seed=seed, folds=FOLDS)
@@ -75,14 +73,7 @@ def _tested(
     table = np.zeros((len(classes), len(classes)))
     for number in np.unique(fold):
         test = cells[fold == number]
-        fitted = fit_forest(
-            cells[fold != number],
-            features,
-            settings,
-            seed,
-            reference=without_wells(reference, test),
-            shape=SHAPE,
-        )
+        fitted = fit_forest(cells[fold != number], features, settings, seed, shape=SHAPE)
         likely = predict_proba(fitted.forest, fitted.scaler.transform(test), 1)
         table += table_of(truth[fold == number], likely.argmax(axis=1), len(classes))
     return table

@@ -40,10 +40,22 @@ class Planes:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Label images ``(H, W)`` of a field; ``nuclei`` or ``cells`` is None where not segmented."""
+    """What was found in a field.
+
+    Attributes
+    ----------
+    nuclei, cells : (H, W) or None
+        Label images; None where not segmented.
+    probability : (N,) or None
+        The network's probability of nucleus ``i`` at ``i - 1``.
+    warnings : list of str
+        What to tell the user of this field.
+    """
 
     nuclei: Labels | None = None
     cells: Labels | None = None
+    probability: npt.NDArray[np.float32] | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def labels(self, kind: str) -> Labels:
         """The label image of a kind that the backend was asked for."""
@@ -116,9 +128,15 @@ class Segmenter:
         Whether it needs processes of its own (TensorFlow).
     measures_scale : bool
         Whether ``segment.scale = "auto"`` is measured for it, once per plate.
+    precision : callable or None
+        ``(settings, device) -> name``: in what its network multiplies on this machine, which
+        decides its masks' last pixels.
     files : callable or None
         ``(settings, plate, field, mode) -> {kind: path}``: files of a field that it reads beside
         the image.
+    judged : bool
+        Whether objects that do not stand out from their surroundings are dropped; not where the
+        masks were made elsewhere.
     note : str
         What the command adds where nucprof chose this backend itself.
     """
@@ -131,7 +149,9 @@ class Segmenter:
     family: str = ""
     isolated: bool = False
     measures_scale: bool = False
+    precision: Callable[[Any, str], str] | None = None
     files: Callable[[Any, str, str, str], Mapping[str, Path]] | None = None
+    judged: bool = True
     note: str = ""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from nucprof.config.setting import setting
 from nucprof.segmentation.backends import stardist
@@ -12,32 +13,59 @@ from nucprof.segmentation.backends.base import Planes, Request, Segmentation, Se
 class PropagateSettings(stardist.StarDistSettings):
     """Settings of the propagate backend."""
 
-    max_reach_px: float = setting(
-        30.0, "propagate: furthest distance of a cell's outline from its nucleus", unit="px", gt=0
+    method: Literal["propagation", "distance", "watershed"] = setting(
+        "propagation",
+        "propagate: how the stained area is shared out among nuclei: by the cheapest way over the "
+        "image, to the nearest, or by a watershed on the image's slope",
+    )
+    regularisation: float = setting(
+        0.05,
+        "propagate: what distance counts beside changes of the image; large: distance alone",
+        ge=0,
+        when={"method": ["propagation"]},
+    )
+    reach: float | None = setting(
+        None,
+        "propagate: furthest distance of a cell's outline from its nucleus; default: as far as the "
+        "stain reaches, and half a diameter where there is none",
+        unit="nuclear diameters",
+        ge=0,
     )
 
 
 @dataclass(frozen=True)
 class Propagate:
-    """A network for nuclei, and how far cells reach from them."""
+    """A network for nuclei, and how cells grow from them."""
 
     nuclei: stardist.StarDist
-    max_reach_px: float
+    settings: PropagateSettings
 
     def segment(self, planes: Planes) -> Segmentation:
         """Segment nuclei and cells; a cell and its nucleus share a label."""
         from nucprof.segmentation.propagate import propagate_cells
 
-        nuclei = self.nuclei.segment(planes).labels("nuclei")
-        cyto = planes.nuclei if planes.cyto is None else planes.cyto
-        cells = propagate_cells(nuclei, cyto, max_reach_px=self.max_reach_px)
-        return Segmentation(nuclei=nuclei, cells=cells)
+        found = self.nuclei.segment(planes)
+        nuclei = found.labels("nuclei")
+        cells = propagate_cells(
+            nuclei,
+            planes.nuclei if planes.cyto is None else planes.cyto,
+            method=self.settings.method,
+            regularisation=self.settings.regularisation,
+            reach=self.settings.reach,
+        )
+        warnings = []
+        if nuclei.any() and not cells.bounded:
+            warnings.append(
+                "no cell stain stands out around the nuclei, so cells are rims of half a nuclear "
+                "diameter; choose other segment.channels, or give segment.reach"
+            )
+        return replace(found, cells=cells.labels, warnings=warnings)
 
 
 def load(request: Request) -> Propagate:
     """Load the network for the nuclei."""
     assert isinstance(request.settings, PropagateSettings)
-    return Propagate(stardist.load(request), request.settings.max_reach_px)
+    return Propagate(stardist.load(request), request.settings)
 
 
 SEGMENTER = Segmenter(
@@ -49,5 +77,6 @@ SEGMENTER = Segmenter(
     family="stardist",
     isolated=True,
     measures_scale=True,
+    precision=stardist.precision,
     note="without a GPU, cells are grown from their nuclei (with one, cellpose finds them)",
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nucprof.config.setting import setting
 from nucprof.errors import ModelError
+from nucprof.machine import multiplies_bfloat16, resolve_device
 from nucprof.segmentation.backends.base import (
     Percentiles,
     Planes,
@@ -19,6 +20,7 @@ from nucprof.segmentation.backends.base import (
 
 if TYPE_CHECKING:
     from nucprof.segmentation.stardist import StarDistBackend
+    from nucprof.segmentation.stardist_model import Precision
 
 
 class StarDistSettings(Percentiles, Scale, Weights):
@@ -33,6 +35,15 @@ class StarDistSettings(Percentiles, Scale, Weights):
         gt=0,
         lt=1,
     )
+    augment: bool = setting(
+        False, "average over flipped and turned images (stardist: eight times slower)"
+    )
+    precision: Literal["auto", "full"] = setting(
+        "auto",
+        "stardist: auto multiplies in bfloat16 where the CPU is made for it, full in float32 "
+        "everywhere",
+        decides=False,  # what it comes to on this machine does
+    )
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,8 @@ class StarDist:
 
     def segment(self, planes: Planes) -> Segmentation:
         """Segment nuclei."""
-        return Segmentation(nuclei=self.network.segment(planes.nuclei))
+        found = self.network.segment_plane(planes.nuclei)
+        return Segmentation(nuclei=found.labels, probability=found.probability)
 
 
 def load(request: Request) -> StarDist:
@@ -63,8 +75,26 @@ def load(request: Request) -> StarDist:
             pmax=settings.pmax,
             scale=request.scale,
             threads=request.threads,
+            precision=precision(settings, request.device),
+            augment=settings.augment,
+            device=torch_device(request.device) or "cpu",
         )
     )
+
+
+def torch_device(device: str) -> str | None:
+    """The device of torch's on which the network runs where one is named; None: TensorFlow runs it.
+
+    TensorFlow takes a GPU by itself where it sees one; under Windows and on a Mac it sees none.
+    """
+    return None if device in ("auto", "cpu") else resolve_device(device)
+
+
+def precision(settings: StarDistSettings, device: str) -> Precision:
+    """In what the network multiplies on this machine."""
+    if settings.precision == "full" or device not in ("auto", "cpu"):
+        return "float32"
+    return "bfloat16" if multiplies_bfloat16() else "float32"
 
 
 SEGMENTER = Segmenter(
@@ -76,4 +106,5 @@ SEGMENTER = Segmenter(
     family="stardist",
     isolated=True,
     measures_scale=True,
+    precision=precision,
 )

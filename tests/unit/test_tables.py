@@ -1,8 +1,6 @@
-"""Plate layouts, and tables read and written."""
+"""Tables read and written."""
 
 from __future__ import annotations
-
-import re
 
 import numpy as np
 import pandas as pd
@@ -11,122 +9,7 @@ import pytest
 
 from nucprof.errors import UserError
 from nucprof.io import tables
-from nucprof.io.tables import concatenate, read_layout, read_table, write_table
-from nucprof.plate.keys import WellKey
-
-
-def as_text(layout):
-    return {str(well): culture for well, culture in layout.cultures.items()}
-
-
-def write_xlsx(path, rows, sheet="Culture", header=(1, 2, 12)):
-    table = pd.DataFrame(rows).T
-    table.columns = list(header)
-    table.to_excel(path, sheet_name=sheet)
-    return path
-
-
-class TestLayout:
-    def test_xlsx(self, tmp_path):
-        path = write_xlsx(
-            tmp_path / "l.xlsx", {"B": ["astro", None, "co-culture"], "AA": ["neuro", "NA", " "]}
-        )
-        layout = read_layout(path)
-        assert as_text(layout) == {
-            "B01": "astro",
-            "B12": "co-culture",
-            "AA01": "neuro",
-            "AA02": "NA",
-        }
-        assert layout.culture(WellKey("B", 12)) == "co-culture"
-        assert layout.culture(WellKey("B", 2)) is None
-
-    def test_the_real_layout(self, shared_data):
-        layout = as_text(read_layout(shared_data / "coculture" / "layout.xlsx"))
-        assert {well[0]: culture for well, culture in layout.items()} == {
-            "B": "untreated", "C": "treated", "D": "co-culture",
-        }  # fmt: skip
-
-    def test_a_culture_called_undefined_is_refused(self, tmp_path):
-        path = write_xlsx(tmp_path / "l.xlsx", {"B": ["astro", "undefined", "neuro"]})
-        with pytest.raises(UserError, match=r"l\.xlsx: well B02: .*cannot be called 'undefined'"):
-            read_layout(path)
-
-    @pytest.mark.parametrize("header", ["1,2", "01,02", "1.0,2.0", " 1, 2"])
-    def test_csv(self, tmp_path, header):
-        path = tmp_path / "l.csv"
-        path.write_text(f",{header}\nA,001,astro \nb,,neuro\n")
-        assert as_text(read_layout(path)) == {"A01": "001", "A02": "astro", "B02": "neuro"}
-
-    def test_a_culture_called_na_is_a_culture(self, tmp_path):
-        path = tmp_path / "l.csv"
-        path.write_text(",1,2,3\nA,NA,None,null\n")
-        assert as_text(read_layout(path)) == {"A01": "NA", "A02": "None", "A03": "null"}
-
-    def test_semicolons_of_a_german_excel(self, tmp_path):
-        path = tmp_path / "l.csv"
-        path.write_text(";1;2\nA;astro;neuro\n")
-        with pytest.raises(UserError, match=re.escape(str(path))):
-            read_layout(path)
-
-    def test_no_such_sheet(self, tmp_path):
-        path = write_xlsx(tmp_path / "l.xlsx", {"B": ["a", "b", "c"]}, sheet="Sheet1")
-        with pytest.raises(UserError, match='The layout belongs in a sheet "Culture"') as caught:
-            read_layout(path)
-        assert str(path) in str(caught.value)
-
-    def test_missing_file(self, tmp_path):
-        with pytest.raises(UserError, match=r"none\.xlsx cannot be read"):
-            read_layout(tmp_path / "none.xlsx")
-
-    def test_not_an_excel_file(self, tmp_path):
-        path = tmp_path / "l.xlsx"
-        path.write_bytes(b"this is no workbook")
-        with pytest.raises(UserError, match=r"l\.xlsx"):
-            read_layout(path)
-
-    def test_a_workbook_cut_short(self, tmp_path):
-        path = write_xlsx(tmp_path / "l.xlsx", {"B": ["astro", "neuro", "co-culture"]})
-        path.write_bytes(path.read_bytes()[:2000])
-        with pytest.raises(UserError, match=r"l\.xlsx cannot be read"):
-            read_layout(path)
-
-    def test_csv_that_is_no_text(self, tmp_path):
-        path = tmp_path / "l.csv"
-        path.write_bytes(b"\xff\xfe\x00\x01,\x80\n")
-        with pytest.raises(UserError, match=r"l\.csv"):
-            read_layout(path)
-
-    @pytest.mark.parametrize(
-        ("text", "place"),
-        [
-            (",1,2\n1,astro,neuro\n", "row '1', column '1'"),
-            (",one,2\nA,astro,neuro\n", "row 'A', column 'one'"),
-            (",1,Unnamed\nA,astro,x\n", "row 'A', column 'Unnamed'"),
-            (",1.5\nA,astro\n", "row 'A', column '1.5'"),
-            (",-1\nA,astro\n", "row 'A', column '-1'"),
-            (",1\nABC,astro\n", "row 'ABC', column '1'"),
-        ],
-    )
-    def test_names_that_are_no_well(self, tmp_path, text, place):
-        path = tmp_path / "l.csv"
-        path.write_text(text)
-        with pytest.raises(UserError, match=re.escape(place)) as caught:
-            read_layout(path)
-        assert str(path) in str(caught.value)
-
-    def test_a_well_named_twice(self, tmp_path):
-        path = tmp_path / "l.csv"
-        path.write_text(",1\nA,astro\na,neuro\n")
-        with pytest.raises(UserError, match="A01"):
-            read_layout(path)
-
-    @pytest.mark.parametrize("text", [",1,2\nA,,\n", ",1,2\n", ""])
-    def test_empty(self, tmp_path, text):
-        path = tmp_path / "l.csv"
-        path.write_text(text)
-        with pytest.raises(UserError, match=re.escape(str(path))):
-            read_layout(path)
+from nucprof.io.tables import concatenate, read_table, write_table
 
 
 class TestTables:

@@ -1,0 +1,221 @@
+"""What speaks for each object of a field: how it stands out from its own surroundings.
+
+An object's ring is the background within a fifth of its diameter of it, without the pixels of
+other objects and without the first pixel outside its outline, which optics blur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from nucprof.core.features._compile import compiled
+from nucprof.core.labels import FloatArray, IntArray, ObjectIndex
+
+#: Width of the ring as a share of the object's diameter, and its limits in pixels.
+RING_WIDTH, RING_MIN_PX, RING_MAX_PX = 0.2, 2, 12
+#: A ring of fewer pixels than this says nothing: the object is enclosed by others.
+RING_PIXELS = 8
+#: An outline lies on an edge where brightness falls across it by this share of the object's step.
+EDGE_SHARE = 0.25
+#: A step of this many standard errors is no accident of the camera's noise.
+SURE = 5.0
+#: An object less bright than this many standard deviations of single pixels above its ring is one
+#: where this share of its outline lies on an edge; else it is a cloud of the background.
+CLEAR, OUTLINED = 1.5, 0.8
+#: Whole grey levels by which an object of an image of integers stands out at least.
+LEVELS = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Figures of all objects of a field, in ascending order of their labels.
+
+    Attributes
+    ----------
+    ids : (N,) int64
+    areas : (N,) int64
+        Pixels.
+    step : (N,) float64
+        Mean of the object minus mean of its ring, grey levels.
+    contrast : (N,) float64
+        `step` over the object's mean above the field's background (its 5th percentile): 1 on
+        dark ground, near 0 for a piece of something larger. 0 where the object is no brighter than
+        the background.
+    noise : (N,) float64
+        Standard deviation of the ring's pixels, grey levels; at least 1 in an image of integers.
+    significance : (N,) float64
+        `step` in standard errors: `noise` over the root of the pixels compared.
+    edge_share : (N,) float64
+        Share of the outline, where no other object is beside it, across which brightness falls.
+    touching : (N,) float64
+        Share of the outline that lies against another object.
+    level : float
+        The smallest difference that the image can hold: 1 for integers.
+    """
+
+    ids: IntArray
+    areas: IntArray
+    step: FloatArray
+    contrast: FloatArray
+    noise: FloatArray
+    significance: FloatArray
+    edge_share: FloatArray
+    touching: FloatArray
+    level: float = 0.0
+
+    def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
+        """Which objects are no piece of haze and no accident of the noise, ``(N,)`` bool.
+
+        All of them where `min_contrast` is 0.
+        """
+        if min_contrast == 0:
+            return np.ones(len(self.ids), dtype=bool)
+        certain = (self.significance > SURE) & (self.step >= LEVELS * self.level)
+        certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
+        out: NDArray[np.bool_] = (self.contrast >= min_contrast) & certain
+        return out
+
+
+def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
+    """Measure what speaks for every object.
+
+    Parameters
+    ----------
+    plane : (H, W)
+        The channel that was segmented, any real dtype.
+    labels : (H, W) integer
+        Gaps allowed, 0 = background.
+    """
+    index = ObjectIndex.of(labels)
+    image = np.nan_to_num(plane.astype(np.float32), posinf=0.0, neginf=0.0)
+    figures = np.zeros((len(index), 6))
+    if len(index):
+        diameters = np.sqrt(4 / np.pi * index.areas)
+        widths = np.clip(np.rint(RING_WIDTH * diameters), RING_MIN_PX, RING_MAX_PX)
+        smooth = ndi.gaussian_filter(image, 0.7, truncate=3.0)
+        _measure(image, smooth, labels, index.ids, index.boxes, widths.astype(np.int64), figures)
+    inside, ring, variance, pixels, falling, beside = figures.T
+    floor = float(np.percentile(image[::2, ::2], 5)) if image.size else 0.0
+    enclosed = pixels < RING_PIXELS
+    ring = np.where(enclosed, floor, ring)
+    # Grey levels are whole numbers: in a ring of one level, noise below a level does not show.
+    level = 1.0 if plane.dtype.kind in "iu" else 0.0
+    least = max(level, float(np.finfo(np.float32).tiny))
+    usual = float(np.median(variance[~enclosed])) if not enclosed.all() else least
+    noise = np.sqrt(np.maximum(np.where(enclosed, usual, variance), least))
+    error = noise * np.sqrt(1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS))
+    step = inside - ring
+    above = inside - floor
+    contrast = np.where(above > 0, step / np.where(above > 0, above, 1), 0.0)
+    contrast = np.clip(contrast, -1, 1)
+    return Evidence(
+        index.ids, index.areas, step, contrast, noise, step / error, falling, beside, level
+    )
+
+
+@compiled
+def _measure(
+    image: NDArray[np.float32],
+    smooth: NDArray[np.float32],
+    labels: NDArray,
+    ids: IntArray,
+    boxes: IntArray,
+    widths: IntArray,
+    out: FloatArray,
+) -> None:
+    """Per object: mean, ring's mean, variance and pixels, and two shares of its outline."""
+    height, width = labels.shape
+    for k in range(ids.size):
+        label, reach = ids[k], widths[k] + 1
+        top, left = max(0, boxes[k, 0] - reach), max(0, boxes[k, 1] - reach)
+        bottom, right = min(height, boxes[k, 2] + reach), min(width, boxes[k, 3] + reach)
+        rows, cols = bottom - top, right - left
+        seen = np.zeros((rows, cols), np.uint8)
+        front = np.empty((rows * cols, 2), np.int32)
+        total, count, cy, cx = 0.0, 0, 0.0, 0.0
+        for y in range(rows):
+            for x in range(cols):
+                if labels[top + y, left + x] == label:
+                    seen[y, x] = 1
+                    total += image[top + y, left + x]
+                    cy += y
+                    cx += x
+                    count += 1
+        cy, cx, mean = cy / count, cx / count, total / count
+        # The outline, which is also where the ring starts from.
+        first, last, outline, beside = 0, 0, 0, 0
+        for y in range(rows):
+            for x in range(cols):
+                if seen[y, x] != 1:
+                    continue
+                free, met = False, False
+                for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+                    v, u = y + dy, x + dx
+                    if 0 <= v < rows and 0 <= u < cols:
+                        neighbour = labels[top + v, left + u]
+                        if neighbour == 0:
+                            free = True
+                        elif neighbour != label:
+                            met = True
+                if free or met:
+                    outline += 1
+                    beside += met
+                    front[last, 0], front[last, 1] = y, x
+                    last += 1
+        borders = last
+        # Rings of one pixel, along sides and along corners in turn, which makes octagons.
+        pixels, ring, squares = 0, 0.0, 0.0
+        for shell in range(reach):
+            stop = last
+            while first < stop:
+                y, x = front[first]
+                first += 1
+                for dy in range(-1, 2):
+                    for dx in range(-1, 2):
+                        if shell % 2 == 0 and dy != 0 and dx != 0:
+                            continue
+                        v, u = y + dy, x + dx
+                        if not (0 <= v < rows and 0 <= u < cols) or seen[v, u] != 0:
+                            continue
+                        if labels[top + v, left + u] != 0:
+                            continue
+                        seen[v, u] = 2
+                        front[last, 0], front[last, 1] = v, u
+                        last += 1
+                        if shell > 0:
+                            value = np.float64(image[top + v, left + u]) - mean
+                            pixels += 1
+                            ring += value
+                            squares += value * value
+        if pixels > 0:
+            ring /= pixels
+            squares = max(0.0, squares / pixels - ring * ring)
+        # Brightness inside and outside, along the way from the centroid through the outline.
+        falling, judged = 0, 0
+        half = max(1.5, 0.06 * np.sqrt(count))
+        for j in range(borders):
+            y, x = front[j]
+            way = np.hypot(y - cy, x - cx)
+            if way < 1:
+                continue
+            uy, ux = (y - cy) / way, (x - cx) / way
+            ay, ax = int(np.rint(y - half * uy)), int(np.rint(x - half * ux))
+            by, bx = int(np.rint(y + (half + 1) * uy)), int(np.rint(x + (half + 1) * ux))
+            if not (0 <= by + top < height and 0 <= bx + left < width):
+                continue
+            beyond = labels[top + by, left + bx]
+            if beyond != 0:
+                continue
+            judged += 1
+            drop = smooth[top + ay, left + ax] - smooth[top + by, left + bx]
+            falling += drop > EDGE_SHARE * abs(ring)
+        out[k, 0] = mean
+        out[k, 1] = mean + ring
+        out[k, 2] = squares
+        out[k, 3] = pixels
+        out[k, 4] = falling / judged if judged else 0.0
+        out[k, 5] = beside / outline if outline else 0.0

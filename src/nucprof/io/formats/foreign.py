@@ -1,0 +1,72 @@
+"""Other formats (.czi, .lif, ...) through bioio, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucprof.errors import FieldError
+from nucprof.io.formats.base import ImageInfo, Position, complete_names
+
+SUFFIXES = (".czi", ".lif", ".ims", ".lsm", ".oib", ".oif", ".oir", ".sld", ".vsi", ".zvi", ".dv")
+INSTALL = 'pip install "nucprof[formats]"'
+
+
+def installed() -> bool:
+    """Whether bioio is there."""
+    return util.find_spec("bioio") is not None
+
+
+class BioioReader:
+    """Reads what the installed plugins of bioio read: scenes are positions."""
+
+    def info(self, path: Path) -> ImageInfo:
+        """Read what a file holds; all scenes must have the first one's size."""
+        image = _open(path)
+        sizes = {name: _dims(image, name) for name in image.scenes}
+        first = sizes[image.scenes[0]]
+        strange = [name for name, size in sizes.items() if size != first]
+        if strange:
+            raise FieldError(
+                f"{path}: scene {strange[0]} is {sizes[strange[0]]} (T, C, Z, Y, X), the first one "
+                f"is {first}. Export one file per field."
+            )
+        image.set_scene(image.scenes[0])
+        times, channels, z, height, width = first
+        return ImageInfo(
+            channels,
+            height,
+            width,
+            dtype=str(image.dtype),
+            names=complete_names(image.channel_names or (), channels),
+            pixel_size_um=image.physical_pixel_sizes.X or None,
+            z=z,
+            times=times,
+            positions=tuple(Position(str(name)) for name in image.scenes),
+        )
+
+    def planes(
+        self, path: Path, position: int, time: int, z: Sequence[int]
+    ) -> Iterator[np.ndarray]:
+        """Read focal planes ``(C, H, W)`` of a scene and time point, one after the other."""
+        image = _open(path)
+        image.set_scene(image.scenes[position])
+        for plane in z:
+            yield np.asarray(image.get_image_data("CYX", T=time, Z=plane))
+
+
+def _open(path: Path) -> Any:
+    if not installed():
+        raise FieldError(f"{path}: this format is read through bioio; install it: {INSTALL}")
+    from bioio import BioImage
+
+    return BioImage(path)
+
+
+def _dims(image: Any, scene: str) -> tuple[int, ...]:
+    image.set_scene(scene)
+    return tuple(getattr(image.dims, axis) for axis in "TCZYX")

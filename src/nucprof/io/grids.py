@@ -1,0 +1,138 @@
+"""Sheets and text files as grids of text, however a spreadsheet program saved them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from nucprof.errors import UserError
+
+Grid = Mapping[tuple[int, int], str]
+"""Text by row and column, from 0; cells that are empty are not in it."""
+
+# What the libraries raise on files that are damaged, locked or of another kind.
+BROKEN = (
+    OSError,
+    BadZipFile,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+)
+
+_MOST_BYTES = 5_000_000
+_MOST_ROWS, _MOST_COLUMNS = 5_000, 200  # a long table of three 1536-well plates fits
+
+
+def read_grid(path: Path, sheet: str) -> Grid:
+    """Read a ``.xlsx`` sheet or a ``.csv``, ``.tsv`` or ``.txt`` file.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Text may be UTF-8 or UTF-16 (with its mark) or Latin-1, separated by commas,
+        semicolons or tabs.
+    sheet : str
+        The sheet, where there are several.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, is too large for a layout, or has several sheets and none of that
+        name.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UserError(f"{path} is larger than {_MOST_BYTES // 10**6} MB: is it a layout?")
+        grid = _workbook(path, sheet) if _is_zip(path) else _text(path)
+    except BROKEN as error:
+        raise UserError(
+            f"{path} cannot be read: {error}. Save the layout as .xlsx or .csv, without a password."
+        ) from None
+    for row, column in grid:
+        if row >= _MOST_ROWS or column >= _MOST_COLUMNS:
+            raise UserError(
+                f"{path}: '{grid[row, column]}' stands in row {row + 1}, column {column + 1}, far "
+                "from any layout; delete it."
+            )
+    return grid
+
+
+def _is_zip(path: Path) -> bool:
+    if path.suffix.lower() == ".xls":
+        raise UserError(f"{path} is in Excel's old format; save it as .xlsx or .csv.")
+    if path.suffix.lower() in (".xlsx", ".xlsm"):
+        return True
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _workbook(path: Path, name: str) -> Grid:
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = openpyxl.load_workbook(path, data_only=True)
+    except InvalidFileException as error:
+        raise UserError(f"{path} is no Excel file: {error}") from None
+    try:
+        named = {sheet.title.strip().casefold(): sheet for sheet in book.worksheets}
+        if len(named) > 1 and name.casefold() not in named:
+            raise UserError(
+                f"{path} has {len(named)} sheets ({', '.join(book.sheetnames)}); call the one with "
+                f'the layout "{name}".'
+            )
+        return _sheet(named.get(name.casefold()) or book.worksheets[0])
+    finally:
+        book.close()
+
+
+def _sheet(sheet: Any) -> Grid:
+    # Only the cells that are there: one stray cell in the last row would make rows() fill memory.
+    cells = {(c.row - 1, c.column - 1): _cell(c.value) for c in sheet._cells.values()}
+    for merged in sheet.merged_cells.ranges:
+        text = cells.get((merged.min_row - 1, merged.min_col - 1), "")
+        for row in range(merged.min_row - 1, min(merged.max_row, _MOST_ROWS)):
+            for column in range(merged.min_col - 1, min(merged.max_col, _MOST_COLUMNS)):
+                cells[row, column] = text
+    return {place: text for place, text in cells.items() if text}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else _clean(str(value))
+
+
+def _text(path: Path) -> Grid:
+    text = _decode(path.read_bytes())
+    if "\0" in text:
+        raise UserError(f"{path} is no text; save the layout as .xlsx or .csv.")
+    delimiter = max(",;\t", key=text.count)
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    cells = {(i, j): _clean(value) for i, row in enumerate(rows) for j, value in enumerate(row)}
+    return {place: text for place, text in cells.items() if text}
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")  # Excel's "CSV" in western Europe
+
+
+def _clean(text: str) -> str:
+    """Without leading, trailing and repeated spaces, non-breaking ones too."""
+    return " ".join(text.split())

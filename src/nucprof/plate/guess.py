@@ -1,0 +1,230 @@
+"""A pattern proposed for file names that no built-in one reads."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nucprof.errors import ProjectError
+from nucprof.plate.keys import row_letters
+from nucprof.plate.patterns import user_pattern
+
+_WORD = re.compile(r"[^\W_]+")
+_PART = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")  # RowB02: Row, B, 02
+_TAGS = {
+    "site": ("s", "f", "fov", "site", "field", "fld", "pos", "position", "point", "xy"),
+    "z": ("z", "slice", "plane", "stack"),
+    "t": ("t", "time", "tp", "timepoint"),
+    "channel": ("c", "ch", "d", "channel", "chan", "w", "wv", "wave"),
+}
+_ROWS = {row_letters(n) for n in range(1, 33)}
+_STAINS = re.compile(
+    r"dapi|hoechst|dna|draq|gfp|fitc|rfp|yfp|cfp|mcherry|tritc|texas|cy\d|alexa|af\d{3}|edu|brdu|"
+    r"actin|phalloidin|tubulin|mito|syto|wga|cona|bf|brightfield|phase",
+    re.IGNORECASE,
+)
+_MOST_CHANNELS = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the names: its text in every name, and what it is read as."""
+
+    texts: tuple[str, ...]
+    role: str = ""
+
+    @property
+    def varies(self) -> bool:
+        """Whether the names differ in it."""
+        return len(set(self.texts)) > 1
+
+    @property
+    def numbers(self) -> bool:
+        """Whether it is a number in every name."""
+        return all(text.isdecimal() for text in self.texts)
+
+    @property
+    def letters(self) -> bool:
+        """Whether it is the letter of a row in every name."""
+        return all(text.upper() in _ROWS for text in self.texts)
+
+    @property
+    def separates(self) -> bool:
+        """Whether it lies between words."""
+        return not any(any(c.isalnum() for c in text) for text in self.texts)
+
+    @property
+    def regex(self) -> str:
+        """The part as a regular expression."""
+        if self.role:
+            inside = r"\d+" if self.numbers else r"[A-Za-z]{1,2}" if self.role == "row" else ".+?"
+            return f"(?P<{self.role}>{inside})"
+        if not self.varies:
+            return re.escape(self.texts[0]).replace(r"\ ", " ").replace(r"\-", "-")
+        return r"[\W_]+" if self.separates else r"\d+" if self.numbers else ".+?"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A pattern for names, and the parts it was made of."""
+
+    pattern: str
+    parts: tuple[Part, ...]
+
+    def varying(self) -> list[str]:
+        """The parts that vary, what they are read as, and some of their values."""
+        lines = []
+        for part in self.parts:
+            if part.varies and not part.separates:
+                values = sorted(set(part.texts))
+                shown = ", ".join(values[:4]) + (" ..." if len(values) > 4 else "")
+                lines.append(f"{part.role or 'not used'}: {shown} ({len(values)} values)")
+        return lines
+
+
+def propose_pattern(stems: Sequence[str]) -> Proposal:
+    """Propose a pattern that reads as many of the names as are built alike.
+
+    Names are cut into words and numbers. Row and column are a letter and a number beside each
+    other; numbers after a tag such as ``s``, ``ch``, ``z`` or ``t`` are what the tag says; what is
+    left tells files apart as site (a number) or channel (a word).
+
+    Raises
+    ------
+    ProjectError
+        Nothing in the names looks like a well.
+    """
+    alike = _alike(stems)
+    parts = _parts(alike)
+    parts = _name_well(parts, alike)
+    parts = _name_tagged(parts)
+    parts = _name_rest(parts)
+    pattern = "^" + "".join(part.regex for part in parts) + "$"
+    user_pattern(pattern)  # what is proposed is valid
+    return Proposal(pattern, tuple(parts))
+
+
+def _alike(stems: Sequence[str]) -> list[str]:
+    """The largest group of names with the same number of words."""
+    groups = Counter(len(_WORD.findall(stem)) for stem in stems)
+    most = groups.most_common(1)[0][0]
+    return [stem for stem in stems if len(_WORD.findall(stem)) == most]
+
+
+def _parts(stems: Sequence[str]) -> list[Part]:
+    """Cut names of as many words into columns; a word further where all names allow it."""
+    words = [list(_WORD.finditer(stem)) for stem in stems]
+    columns: list[Part] = []
+    for i in range(len(words[0]) + 1):
+        gaps = tuple(
+            stem[found[i - 1].end() if i else 0 : found[i].start() if i < len(found) else len(stem)]
+            for stem, found in zip(stems, words, strict=True)
+        )
+        if any(gaps):
+            columns.append(Part(gaps))
+        if i < len(words[0]):
+            columns += _split([found[i].group() for found in words])
+    return columns
+
+
+def _split(words: Sequence[str]) -> list[Part]:
+    pieces = [_PART.findall(word) for word in words]
+    shapes = {tuple(piece.isdecimal() for piece in found) for found in pieces}
+    if len(shapes) > 1:
+        return [Part(tuple(words))]
+    return [Part(texts) for texts in zip(*pieces, strict=True)]
+
+
+def _name_well(parts: list[Part], stems: Sequence[str]) -> list[Part]:
+    """Find row and column: the best pair of a letter and a number, or tagged numbers."""
+    tagged = _after_tags(parts, {"row": ("r", "row"), "column": ("c", "col", "column")})
+    best: tuple[int, dict[int, str]] = (0, tagged if len(tagged) == 2 else {})
+    for i, letters in enumerate(parts):
+        j = i + 1 + (i + 1 < len(parts) and parts[i + 1].separates)
+        if j >= len(parts) or not parts[j].numbers:
+            continue
+        if not letters.letters or any(not 1 <= int(text) <= 48 for text in parts[j].texts):
+            continue
+        score = (
+            1
+            + 8 * letters.varies
+            + 4 * all(text.isupper() for text in letters.texts)
+            + 2 * all(len(text) == 2 for text in parts[j].texts)
+            + 1 * parts[j].varies
+        )
+        if score > best[0] and (score > 5 or not best[1]):
+            best = (score, {i: "row", j: "column"})
+    if not best[1]:
+        shown = "', '".join(sorted(stems)[:5])
+        raise ProjectError(
+            f"No built-in pattern reads these file names, e.g. '{shown}', and nothing in them "
+            "looks like a well. Rename the files, or give a regular expression with the groups row "
+            "and column (or well): --pattern '(?P<row>[A-H])(?P<column>[0-9]+)_(?P<site>[0-9]+)'."
+        )
+    return [replace(part, role=best[1].get(i, "")) for i, part in enumerate(parts)]
+
+
+def _after_tags(parts: Sequence[Part], tags: dict[str, tuple[str, ...]]) -> dict[int, str]:
+    """Numbers by their place that follow a tag; each role is given once."""
+    found: dict[int, str] = {}
+    for i, part in enumerate(parts):
+        j = i + 1 + (i + 1 < len(parts) and parts[i + 1].separates)
+        if part.varies or part.role or j >= len(parts) or parts[j].role:
+            continue
+        for role, words in tags.items():
+            fits = parts[j].numbers or (role == "row" and parts[j].letters)
+            if fits and part.texts[0].casefold() in words and role not in found.values():
+                found[j] = role
+                break
+    return found
+
+
+def _name_tagged(parts: list[Part]) -> list[Part]:
+    roles = _after_tags(parts, _TAGS)
+    return [replace(part, role=part.role or roles.get(i, "")) for i, part in enumerate(parts)]
+
+
+def _name_rest(parts: list[Part]) -> list[Part]:
+    """Name the words that are stains, and what else is needed to tell the files apart."""
+    named = list(parts)
+
+    def free(numbers: bool) -> list[int]:
+        return [
+            i
+            for i, part in enumerate(named)
+            if part.varies and not part.role and not part.separates and part.numbers == numbers
+        ]
+
+    def missing(role: str) -> bool:
+        return all(part.role != role for part in named)
+
+    for i in free(numbers=False):
+        if missing("channel") and any(_STAINS.search(text) for text in named[i].texts):
+            named[i] = replace(named[i], role="channel")
+    for role, numbers in (("site", True), ("channel", False)):
+        choices = [
+            i for i in free(numbers) if numbers or len(set(named[i].texts)) <= _MOST_CHANNELS
+        ]
+        if missing(role) and choices and not _unique(named):
+            # the one that leaves fewest doubles, and of these the one with fewest values
+            best = min(
+                choices,
+                key=lambda i: (
+                    _doubles([*named, replace(named[i], role=role)]),
+                    len({*named[i].texts}),
+                ),
+            )
+            named[best] = replace(named[best], role=role)
+    return named
+
+
+def _doubles(parts: Sequence[Part]) -> int:
+    """Names that no part with a role tells apart from another."""
+    rows = list(zip(*(part.texts for part in parts if part.role), strict=True))
+    return len(rows) - len(set(rows))
+
+
+def _unique(parts: Sequence[Part]) -> bool:
+    return _doubles(parts) == 0

@@ -1,0 +1,178 @@
+"""Looking at a project's images and layouts before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nucprof.config import Project
+from nucprof.core.nuclear import nuclear_look
+from nucprof.errors import NucprofError
+from nucprof.io.images import read_channels
+from nucprof.io.layouts import read_layout
+from nucprof.plate.keys import CP_ROUND
+from nucprof.plate.layout import draw_plate
+from nucprof.plate.sources import Source
+from nucprof.raw.channels import incomplete, round_sources
+from nucprof.raw.rounds import Round, RoundFiles, list_rounds, read_round, unpaired
+
+_SATURATED = 0.001  # share of pixels at the highest value that is worth a word
+_SAME_PIXEL = 0.01  # pixel sizes that differ by less are one
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding; ``mark`` is ok, note, warn or FAIL."""
+
+    mark: str
+    text: str
+
+
+@dataclass
+class Images:
+    """What was found of all rounds: checks, bytes on disk, and pixels of Cell Painting fields."""
+
+    checks: list[Check] = field(default_factory=list)
+    raw_bytes: int = 0
+    painted_pixels: int = 0
+
+
+def examine_images(project: Project) -> Images:
+    """Read names and headers of all images, one field of every round, and the layouts."""
+    images = Images()
+    read: list[RoundFiles] = []
+    for r in list_rounds(project):
+        try:
+            found = read_round(r, project.rename, project.project.exclude)
+            sources, left_out = round_sources(found, project.rename)
+        except NucprofError as error:
+            images.checks.append(Check("FAIL", str(error)))
+            continue
+        read.append(found)
+        paths = {file.path for file in found.files}
+        size = sum(path.stat().st_size for path in paths)
+        images.raw_bytes += size
+        info = next(iter(found.infos.values()))
+        if r.name == CP_ROUND:
+            images.painted_pixels += len(sources) * info.height * info.width
+        um = f", {found.pixel_size_um:.4g} µm" if found.pixel_size_um else ""
+        images.checks.append(
+            Check(
+                "ok",
+                f"{r.text}: {len(sources)} fields, {len(paths)} files, {size / 1e9:.2f} GB, "
+                f"{info.planes} x {info.height} x {info.width} {info.dtype}{um}",
+            )
+        )
+        told = [*found.warnings, *left_out, *incomplete(r, sources)]
+        images.checks += [Check("warn", text) for text in told]
+        images.checks += _pixels(r, project, list(sources.values()))
+    images.checks += [Check("warn", text) for text in unpaired(read)]
+    images.checks += _compare(read)
+    images.checks += _layouts(project, read)
+    return images
+
+
+def _pixels(r: Round, project: Project, fields: list[dict[str, Source]]) -> Iterator[Check]:
+    """Look at the field in the middle: saturation, and nuclei in the nuclear channel."""
+    whole = [held for held in fields if len(held) == len(r.channels)]
+    if not whole:
+        return
+    try:
+        image = read_channels([whole[len(whole) // 2][name] for name in r.channels])
+    except NucprofError as error:
+        yield Check("warn", str(error))
+        return
+    for name, plane in zip(r.channels, image, strict=True):
+        share = saturated(plane)
+        if share > _SATURATED:
+            text = f"{r.text}: channel {name} is saturated in {share:.1%} of the pixels of a field"
+            yield Check("warn", f"{text}; its intensities are too low there")
+    if project.channels.nuclei in r.channels:
+        look = nuclear_look(image[r.channels.index(project.channels.nuclei)])
+        if look.empty:
+            yield Check(
+                "warn",
+                f"{r.text}: the nuclear channel {project.channels.nuclei} shows no nuclei in the "
+                "field looked at; is channels.nuclei right, and the order of the channels?",
+            )
+
+
+def saturated(plane: np.ndarray) -> float:
+    """Share of pixels ``(H, W)`` at the highest value of an 8-, 10-, 12-, 14- or 16-bit camera."""
+    if plane.dtype.kind != "u" or not plane.size:
+        return 0.0
+    highest = int(plane.max())
+    if highest not in {2**bits - 1 for bits in (8, 10, 12, 14, 16)}:
+        return 0.0
+    return float((plane == highest).mean())
+
+
+def _compare(read: list[RoundFiles]) -> Iterator[Check]:
+    """Compare the rounds of every plate with its Cell Painting, and the plates with each other."""
+    first: Mapping[str, RoundFiles] = {f.round.name: f for f in reversed(read)}
+    painted = {f.round.plate: f for f in read if f.round.name == CP_ROUND}
+    for found in read:
+        own = found.round
+        sizes = {(info.height, info.width) for info in found.infos.values()}
+        kinds = {info.dtype for info in found.infos.values()}
+        if len(sizes) > 1:
+            told = ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
+            yield Check("warn", f"{own.text}: images of different sizes: {told}")
+        if len(kinds) > 1:
+            yield Check(
+                "warn", f"{own.text}: images of different depths: {', '.join(sorted(kinds))}"
+            )
+        for other in (painted.get(own.plate), first[own.name]):
+            if other is not None and other is not found:
+                yield from _compare_two(found, other)
+
+
+def _compare_two(found: RoundFiles, other: RoundFiles) -> Iterator[Check]:
+    a, b = found.pixel_size_um, other.pixel_size_um
+    if a and b and abs(a / b - 1) > _SAME_PIXEL:
+        yield Check(
+            "warn",
+            f"{found.round.text}: pixels of {a:.4g} µm, but {b:.4g} µm in plate "
+            f"{other.round.plate}, round {other.round.name}",
+        )
+    if found.round.name != other.round.name:
+        return
+    one, two = next(iter(found.infos.values())), next(iter(other.infos.values()))
+    if one.dtype != two.dtype:
+        yield Check(
+            "warn",
+            f"{found.round.text}: {one.dtype}, but {two.dtype} in plate {other.round.plate}: "
+            "intensities of the two do not compare",
+        )
+
+
+def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
+    """Read the layouts and draw them beside the images."""
+    wells = {
+        found.round.plate: {key.well for key in found.fields}
+        for found in read
+        if found.round.name == CP_ROUND
+    }
+    mixed = project.gate.mixed_culture
+    for plate in project.plates:
+        if plate.layout is None:
+            yield Check(
+                "note", f"plate {plate.name}: no layout; it is needed to train, not to predict"
+            )
+            continue
+        try:
+            layout = read_layout(plate.layout).with_mixed_called(mixed)
+        except NucprofError as error:
+            yield Check("FAIL", str(error))
+            continue
+        drawn = draw_plate(layout, wells.get(plate.name, set()))
+        yield Check("ok", "\n      ".join([f"plate {plate.name}: {plate.layout}", *drawn]))
+        yield from (Check("warn", f"{plate.layout}: {text}") for text in layout.spellings())
+        if project.has_ground_truth and mixed not in layout.cultures.values():
+            yield Check(
+                "note",
+                f"{plate.layout}: no culture is called '{mixed}'; if one is mixed, name it in "
+                "gate.mixed_culture",
+            )

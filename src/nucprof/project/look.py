@@ -1,0 +1,193 @@
+"""Looking at a round for `init`: names, channels, axes, pixel size, and which stain is nuclear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from nucprof.config.models import RenameSettings
+from nucprof.core.nuclear import NuclearLook, nuclear_look
+from nucprof.core.sample import evenly_spaced
+from nucprof.errors import FieldError, ProjectError
+from nucprof.io.images import read_channels, stem_of
+from nucprof.plate.guess import Proposal, propose_pattern
+from nucprof.plate.patterns import choose_pattern, user_pattern
+from nucprof.project.names import preview, safe_names
+from nucprof.raw.channels import round_sources
+from nucprof.raw.choice import Stacked, stacked
+from nucprof.raw.folder import list_folder
+from nucprof.raw.rounds import Round, RoundFiles, read_round
+
+NUCLEAR_NAME = re.compile(r"dapi|hoechst|dna|nuc|405|h2b|draq", re.IGNORECASE)
+_FIELDS_LOOKED_AT = 4
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The channels of a round, where their names come from, and the tokens that tell them apart."""
+
+    names: tuple[str, ...]
+    source: str
+    tokens: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RoundLook:
+    """What a folder holds, as the project file has to describe it."""
+
+    files: RoundFiles
+    channels: Channels
+    stacked: Stacked
+    proposal: Proposal | None
+
+    @property
+    def line(self) -> str:
+        """One line for the user."""
+        r, info = self.files.round, next(iter(self.files.infos.values()))
+        size = self.files.pixel_size_um
+        more = (f"{size:.3g} µm per pixel" if size else "pixel size unknown", self.stacked.text)
+        return (
+            f"{r.plate}, {r.name}: {len(self.files.fields)} fields of {info.height} x {info.width} "
+            f"{info.dtype}, names like '{self.files.pattern.example}', "
+            + ", ".join(text for text in more if text)
+        )
+
+
+Ask = Callable[[list[str]], str]
+"""Shows lines to the user and returns another pattern, or an empty text to go on."""
+
+
+def look_at_round(r: Round, settings: RenameSettings, ask: Ask | None = None) -> RoundLook:
+    """Look into the folder of a round.
+
+    Names that no built-in pattern reads get a pattern of their own (:func:`propose_pattern`), which
+    the user may change where ``ask`` is given.
+
+    Raises
+    ------
+    ProjectError
+        Nothing in the names looks like a well, or not one file can be read.
+    """
+    proposal = None
+    try:
+        files = read_round(r, settings)
+    except ProjectError:
+        paths = list_folder(r.folder, r.text, settings).images
+        stems = [stem_of(path) for path in paths]
+        if settings.pattern != "auto" or _is_read(stems):
+            raise
+        proposal = propose_pattern(stems)
+        if ask is not None:
+            proposal = _settle(proposal, paths, ask)
+        files = read_round(r, settings.model_copy(update={"pattern": proposal.pattern}))
+    return RoundLook(files, look_at_channels(files), stacked(files), proposal)
+
+
+def explain(proposal: Proposal, paths: Sequence[Path]) -> list[str]:
+    """What varies in the names, the pattern, and what it reads from them."""
+    return [
+        *proposal.varying(),
+        f"pattern = '{proposal.pattern}'",
+        *preview(paths, user_pattern(proposal.pattern)),
+    ]
+
+
+def _settle(proposal: Proposal, paths: Sequence[Path], ask: Ask) -> Proposal:
+    lines = explain(proposal, paths)
+    while own := ask(lines):
+        try:
+            user_pattern(own)
+        except ProjectError as error:
+            lines = [str(error)]
+        else:
+            proposal = Proposal(own, ())
+            lines = explain(proposal, paths)
+    return proposal
+
+
+def _is_read(stems: Sequence[str]) -> bool:
+    try:
+        choose_pattern(stems)
+    except ProjectError:
+        return False
+    return True
+
+
+def look_at_channels(files: RoundFiles) -> Channels:
+    """Name a round's channels: by the planes in its files, by words only where they agree."""
+    first = max(files.fields.values(), key=lambda held: len({f.parsed.channel for f in held}))
+    tokens = sorted({file.parsed.channel for file in first if file.parsed.channel})
+    info = files.infos[first[0].path]
+    if len(tokens) > 1:
+        return _of_tokens(tokens, files)
+    if info.names:
+        return Channels(safe_names(info.names), "from the files", {})
+    words = tuple(tokens[0].split(",")) if tokens else ()
+    if len(words) == info.planes and not words[0].isdigit():
+        return Channels(safe_names(words), "from the file names", {})
+    return Channels(
+        tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {}
+    )
+
+
+def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
+    beside = files.harmony.channels if files.harmony is not None else {}
+    if beside and all(str(int(t)) in beside for t in tokens if t.isdigit()):
+        names = safe_names([beside[str(int(t))] if t.isdigit() else t for t in tokens])
+        return Channels(names, "from Index.idx.xml", dict(zip(tokens, names, strict=True)))
+    if not any(token.isdigit() for token in tokens):
+        names = safe_names(tokens)
+        changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
+        return Channels(names, "from the file names", changed)
+    named = {token: f"C{int(token)}" if token.isdigit() else token for token in tokens}
+    return Channels(tuple(named.values()), "numbers in the file names: name them", named)
+
+
+def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:
+    """Guess the nuclear channel of a round; returns its name and why.
+
+    A name that says so counts, unless its channel shows nothing; else the channel that looks most
+    like nuclei.
+    """
+    names = look.channels.names
+    looks = _look_at_pixels(look, settings)
+    by_name = [name for name in names if NUCLEAR_NAME.search(name)]
+    filled = [n for n in by_name if not looks or not all(seen.empty for seen in looks[n])]
+    if filled:
+        return filled[0], "by its name"
+    if not looks:
+        return (by_name or list(names))[0], "a guess, no field could be read: check it"
+    scores = {name: float(np.mean([seen.score for seen in looks[name]])) for name in names}
+    best = max(names, key=lambda name: scores[name])
+    empty = f"; {by_name[0]} is empty" if by_name else ""
+    if not scores[best]:
+        return best, f"a guess, no channel shows nuclei: check it{empty}"
+    objects = round(float(np.median([seen.objects for seen in looks[best]])))
+    return best, f"a guess, about {objects} compact bright objects a field: check it{empty}"
+
+
+def _look_at_pixels(look: RoundLook, settings: RenameSettings) -> dict[str, list[NuclearLook]]:
+    """Look at some fields of every channel; fields that cannot be read are passed over."""
+    chosen = settings.model_copy(
+        update={
+            "projection": settings.projection or ("max" if look.stacked.z > 1 else None),
+            "time": settings.time or (1 if look.stacked.times > 1 else None),
+            "channel_map": {**settings.channel_map, **look.channels.tokens},
+        }
+    )
+    round_ = replace(look.files.round, channels=look.channels.names)
+    sources, _ = round_sources(replace(look.files, round=round_), chosen)
+    whole = [held for held in sources.values() if len(held) == len(look.channels.names)]
+    seen: dict[str, list[NuclearLook]] = {name: [] for name in look.channels.names}
+    for held in evenly_spaced(whole, _FIELDS_LOOKED_AT):
+        try:
+            image = read_channels([held[name] for name in look.channels.names])
+        except FieldError:
+            continue
+        for name, plane in zip(look.channels.names, image, strict=True):
+            seen[name].append(nuclear_look(plane))
+    return seen if all(seen.values()) else {}

@@ -1,0 +1,66 @@
+"""Names that `init` gives, and how it shows what it read from file names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from nucprof.io.images import stem_of
+from nucprof.plate.patterns import NamePattern
+from nucprof.raw.rounds import some
+
+_SHOWN = 5
+
+
+def safe_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names without what a file name cannot have; those that would be alike get a number."""
+    safe = [re.sub(r"[^\w.\-+() ]+", "_", name).strip("_.- ") or "C" for name in names]
+    return tuple(n if safe.count(n) == 1 else f"{n}_{i + 1}" for i, n in enumerate(safe))
+
+
+def preview(paths: Sequence[Path], pattern: NamePattern) -> list[str]:
+    """A table of what a pattern reads from file names, and what follows: fields, gaps, doubles.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files; a few, evenly spaced, are shown.
+    pattern : NamePattern
+        The pattern.
+    """
+    read = {path: pattern.parse(stem_of(path)) for path in paths}
+    step = max(1, len(paths) // _SHOWN)
+    rows = [("file", "well", "site", "channel", "z", "t")]
+    for path in list(paths)[::step][:_SHOWN]:
+        parsed = read[path]
+        rows.append(
+            (path.name, "not read", "", "", "", "")
+            if parsed is None
+            else (
+                path.name,
+                str(parsed.key.well),
+                str(parsed.key.site),
+                parsed.channel or "-",
+                str(parsed.z),
+                str(parsed.t),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    padded = ([text.ljust(w) for text, w in zip(row, widths, strict=True)] for row in rows)
+    lines = ["  ".join(row).rstrip() for row in padded]
+    found = [parsed for parsed in read.values() if parsed is not None]
+    images = Counter((p.key, p.channel, p.z, p.t) for p in found)
+    fields = {p.key for p in found}
+    sites = Counter(key.well for key in fields)
+    most = max(sites.values(), default=0)
+    channels = ", ".join(sorted({p.channel for p in found if p.channel})) or "in the files"
+    lines.append(f"{len(fields)} fields in {len(sites)} wells, channels: {channels}")
+    gaps = [f"{well} ({n} of {most})" for well, n in sorted(sites.items()) if n < most]
+    doubles = [f"{key} ({n} files)" for (key, *_), n in images.items() if n > 1]
+    unread = [path.name for path, parsed in read.items() if parsed is None]
+    for what, names in (("gaps", gaps), ("doubles", doubles), ("not read", unread)):
+        if names:
+            lines.append(f"{what}: {some(names)}")
+    return lines

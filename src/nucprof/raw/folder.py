@@ -1,0 +1,66 @@
+"""The files of a round's folder: images, and what else lies there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucprof.config.models import RenameSettings
+from nucprof.errors import ProjectError
+from nucprof.io.formats import foreign
+from nucprof.io.images import IMAGE_SUFFIXES
+
+_LITTER = ("thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files by name, and files that a system or a program left among them."""
+
+    images: list[Path]
+    litter: list[Path]
+
+
+def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
+    """List the image files of a folder; nothing is opened.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; with ``rename.recursive`` also all folders in it.
+    text : str
+        How messages name it.
+    settings : RenameSettings
+        ``extension`` and ``recursive``.
+
+    Raises
+    ------
+    ProjectError
+        There is no image file, or all are of a format that needs bioio and it is not installed.
+    """
+    if not folder.is_dir():
+        raise ProjectError(
+            f"{text}: there is no such folder. If the images are elsewhere now, run: nucprof "
+            "relink PROJECT --cp NEW (or --gt ROUND=NEW)"
+        )
+    wanted = settings.extension.lower()
+    suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
+    images, litter = [], []
+    for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
+        if not path.is_file():
+            continue
+        if path.name.startswith(".") or path.name.lower() in _LITTER:
+            litter.append(path)
+        elif path.suffix.lower() in suffixes:
+            images.append(path)
+    if not images:
+        shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
+        inside = any(path.is_dir() for path in folder.iterdir())
+        hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
+        raise ProjectError(f"{text}: there is no image file ({shown}).{hint}")
+    if not foreign.installed() and all(p.suffix.lower() in foreign.SUFFIXES for p in images):
+        raise ProjectError(
+            f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "
+            f"run: {foreign.INSTALL}"
+        )
+    return Listing(images, litter)

@@ -1,0 +1,119 @@
+"""What speaks for an object: figures of scenes whose truth is drawn by hand."""
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from nucprof.core.evidence import SURE, measure_evidence
+
+
+def disc(shape, y, x, radius):
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    return (yy - y) ** 2 + (xx - x) ** 2 <= radius**2
+
+
+def scene(noise=5.0):
+    """A bright and a dim nucleus, haze beside the bright one, a patch of nothing.
+
+    Labels 3, 9, 20, 40.
+    """
+    shape = (120, 160)
+    labels = np.zeros(shape, np.uint16)
+    image = np.full(shape, 100.0)
+    haze = disc(shape, 40, 52, 22)
+    image[haze] += 150
+    bright, dim = disc(shape, 40, 40, 10), disc(shape, 90, 40, 10)
+    image[bright] += 850
+    image[dim] += 200
+    labels[disc(shape, 40, 62, 7)] = 20
+    labels[bright], labels[dim] = 3, 9
+    labels[disc(shape, 90, 120, 10)] = 40
+    image = ndi.gaussian_filter(image, 0.7)
+    return image + np.random.default_rng(0).normal(0, noise, shape), labels
+
+
+def test_figures_of_a_known_scene():
+    image, labels = scene()
+    found = measure_evidence(image, labels)
+    assert found.ids.tolist() == [3, 9, 20, 40]
+    np.testing.assert_array_equal(found.areas, np.bincount(labels.ravel())[[3, 9, 20, 40]])
+    # The bright nucleus lies partly on haze, the dim one on the background of 100.
+    assert 800 < found.step[0] < 950
+    assert found.step[1] == pytest.approx(200, rel=0.1)  # the blurred edge is dimmer
+    assert found.contrast[:2] == pytest.approx([0.9, 0.97], abs=0.08)
+    # A piece of haze has haze for a ring, and nothing has nothing.
+    assert abs(found.contrast[2]) < 0.1
+    assert abs(found.significance[3]) < 4
+    assert (found.significance[:2] > 5 * SURE).all()
+    assert (found.edge_share[:2] > 0.95).all()
+    assert found.stands_out(0.1).tolist() == [True, True, False, False]
+
+
+def test_brightness_does_not_matter_to_contrast():
+    image, labels = scene()
+    dark = measure_evidence(300 + 0.2 * image, labels)
+    assert dark.contrast[:2] == pytest.approx(measure_evidence(image, labels).contrast[:2])
+    assert dark.stands_out(0.1).tolist() == [True, True, False, False]
+
+
+def test_depends_neither_on_gaps_nor_on_the_type():
+    image, labels = scene()
+    image = np.rint(image).astype(np.uint16)
+    plain = measure_evidence(image, labels)
+    other = measure_evidence(image.astype(np.float64), labels.astype(np.uint32) * 5000)
+    assert other.ids.tolist() == (plain.ids * 5000).tolist()
+    for name in ("areas", "step", "contrast", "edge_share", "touching"):
+        np.testing.assert_allclose(getattr(other, name), getattr(plain, name))
+
+
+def test_significance_is_the_step_over_its_standard_error():
+    """In pure noise it is a z-score; a nucleus of known contrast has the z of a textbook."""
+    rng = np.random.default_rng(1)
+    labels = np.zeros((400, 400), np.int32)
+    for k in range(100):
+        labels[disc(labels.shape, 20 + 40 * (k // 10), 20 + 40 * (k % 10), 8)] = k + 1
+    image = rng.normal(1000, 30, labels.shape)
+    scores = measure_evidence(image, labels).significance
+    assert scores.std() == pytest.approx(1, abs=0.25)
+    assert abs(scores.mean()) < 0.4
+    raised = measure_evidence(image + 60 * (labels > 0), labels).significance
+    area = (labels == 1).sum()
+    ring = disc(labels.shape, 20, 20, 11).sum() - disc(labels.shape, 20, 20, 9).sum()
+    expected = 60 / (30 * np.sqrt(1 / area + 1 / ring))
+    assert raised.mean() == pytest.approx(expected, rel=0.2)
+
+
+def test_an_even_background_is_not_without_noise():
+    image = np.zeros((60, 60), np.uint8)
+    nucleus, nothing = disc(image.shape, 20, 20, 6), disc(image.shape, 45, 45, 6)
+    image[nucleus] = 3
+    found = measure_evidence(image, np.where(nucleus, 1, np.where(nothing, 2, 0)))
+    assert np.isfinite(found.significance).all()
+    assert found.stands_out(0.1).tolist() == [True, False]
+
+
+def test_touching_and_enclosed_objects():
+    labels = np.zeros((60, 90), np.int32)
+    labels[10:30, 10:30], labels[10:30, 30:50] = 1, 2  # a side of twenty in common
+    labels[5:55, 60:85] = 4
+    labels[20:40, 65:80] = 5  # within 4
+    image = np.where(labels > 0, 500.0, 100.0) + 5 * np.random.default_rng(0).random(labels.shape)
+    found = measure_evidence(image, labels)
+    outline = 4 * 20 - 4
+    assert found.touching[:2] == pytest.approx([20 / outline] * 2)
+    assert found.touching[3] == 1
+    # An enclosed object has no ring; it is compared with the background.
+    assert found.contrast[3] == pytest.approx(1, abs=0.05)
+    assert found.stands_out(0.1).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (5, 7)])
+def test_no_objects(shape):
+    found = measure_evidence(np.ones(shape), np.zeros(shape, np.uint8))
+    assert found.ids.size == found.contrast.size == found.stands_out(0.1).size == 0
+
+
+def test_an_object_that_fills_the_image():
+    found = measure_evidence(np.ones((6, 6)), np.ones((6, 6), np.int32))
+    assert np.isfinite(found.contrast).all()
+    assert not found.stands_out(0.1).any()

@@ -4,7 +4,7 @@
     python -m benchmarks.composition mixtures RESULTS/train/rf/default/predictions.csv
     python -m benchmarks.composition dose RESULTS/predict/default/composition.csv [--figure PNG]
 
-``coverage`` simulates wells of known composition in many regimes (half an hour on one core of its own).
+``coverage`` simulates wells of known composition in many regimes (an hour on one core).
 
 ``mixtures`` takes the predictions of unseen wells. Again and again half of the wells tell the
 classifier's errors; cells of one well per class from the other half are mixed to a known

@@ -170,4 +170,5 @@ STAGE = Stage(
     finish=finish,
     record=CropRecord,
     version=2,
+    reads_images=True,
 )

@@ -306,4 +306,5 @@ STAGE = Stage(
     finish=finish,
     record=FeaturesRecord,
     version=2,
+    reads_images=True,
 )

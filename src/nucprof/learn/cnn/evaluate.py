@@ -39,7 +39,7 @@ from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
 from nucprof.learn.split import Culture, attach, cv_folds, sample_cells, split_wells
 from nucprof.plate.columns import KEY, PLATE, TARGET, require
 
-# What of the settings is told with the model; what else decides it, the model itself says.
+# The settings that the model's metadata records; the others are fields of the model.
 OPTIMISATION = {
     "epochs", "batch_size", "learning_rate", "weight_decay", "schedule", "patience", "compile",
 }  # fmt: skip

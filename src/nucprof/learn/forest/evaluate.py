@@ -276,8 +276,7 @@ def _on_the_networks_split(jobs: list[_Job], cells: pd.DataFrame) -> dict[str, A
 def _f1_lost(fitted: FittedForest, test: pd.DataFrame, seed: int) -> pd.Series:
     """Macro-F1 lost on unseen cells when one feature's values are shuffled among them.
 
-    Measured for the 30 features of largest impurity decrease, on at most 500 cells: all features
-    of a plate would take longer than the forests.
+    Measured for the 30 features of largest impurity decrease, on at most 500 cells.
     """
     rows = np.random.default_rng(seed).permutation(len(test))[:IMPORTANCE_CELLS]
     values = fitted.scaler.transform(test)[rows]

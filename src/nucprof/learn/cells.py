@@ -181,7 +181,7 @@ def few_wells(metrics: dict[str, Any]) -> list[str]:
         return []
     return [
         f"fewer than {FEW_WELLS} {unit}s of a class were tested ({few}): how much {unit}s differ "
-        f"is hardly known, so intervals are wide and p-values large; add {unit}s of every class"
+        f"is hardly known, so intervals are wide; add {unit}s of every class"
     ]
 
 

@@ -16,6 +16,7 @@ from nucprof.segmentation.backends.base import (
     Segmentation,
     Segmenter,
     Weights,
+    check_percentiles,
 )
 
 if TYPE_CHECKING:
@@ -106,4 +107,5 @@ SEGMENTER = Segmenter(
     isolated=True,
     measures_scale=True,
     precision=precision,
+    check=check_percentiles,
 )

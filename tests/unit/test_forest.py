@@ -10,8 +10,8 @@ from trainings import training
 from nucprof.config.models import ForestSettings
 from nucprof.errors import DataError, ModelError
 from nucprof.learn.forest import chance as forest_chance
-from nucprof.learn.forest import evaluate as forest
 from nucprof.learn.forest import fit as forest_fit
+from nucprof.learn.forest import importance
 from nucprof.learn.forest.evaluate import evaluate_forest
 from nucprof.learn.forest.fit import Shape, fit_forest, predict_proba, search_shape
 from nucprof.learn.forest.model import ForestModel, load_forest
@@ -28,7 +28,7 @@ def small_forests():
         patch.setattr(forest_fit, "TREES", (5, 10))
         patch.setattr(forest_fit, "SEARCH_TREES", 5)
         patch.setattr(forest_fit, "SHAPES", ((2, 1), (None, 1)))
-        patch.setattr(forest, "IMPORTANCE_REPEATS", 2)
+        patch.setattr(importance, "REPEATS", 2)
         patch.setattr(forest_chance, "ARRANGEMENTS", 9)
         patch.setattr(forest_chance, "SHAPE", Shape(3, None, 5))
         yield
@@ -177,7 +177,7 @@ def test_importance_finds_the_feature_that_matters(result):
 
 
 def test_only_the_leading_features_are_permuted_and_the_others_left_as_they_are(monkeypatch):
-    monkeypatch.setattr(forest, "IMPORTANCE_FEATURES", 1)
+    monkeypatch.setattr(importance, "FEATURES", 1)
     settings = ForestSettings(evaluation="split")
     table = evaluate_forest(MIXED, FEATURES, settings, TRAINING, culture="mixed").importances
     assert table["permutation"].notna().tolist() == [True, False, False]

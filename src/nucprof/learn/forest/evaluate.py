@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.inspection import permutation_importance
 
 from nucprof.config.models import ForestSettings
 from nucprof.errors import DataError
@@ -24,19 +22,15 @@ from nucprof.learn.evaluate import (
     density_strata,
     predictions_frame,
     run_metrics,
-    score,
 )
 from nucprof.learn.forest.chance import forest_chance
 from nucprof.learn.forest.fit import FittedForest, fit_forest, predict_proba
+from nucprof.learn.forest.importance import f1_lost, importance_table
 from nucprof.learn.forest.model import ForestModel
 from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
 from nucprof.learn.scaling import refuse_erasing_scaling, without_wells
 from nucprof.learn.split import Culture, attach, cv_folds, split_wells
 from nucprof.plate.columns import PLATE, TARGET, WELL_KEY, in_key_order, require
-
-IMPORTANCE_CELLS = 500
-IMPORTANCE_REPEATS = 3
-IMPORTANCE_FEATURES = 30
 
 
 @dataclass
@@ -146,7 +140,7 @@ def evaluate_forest(
         ignore_index=True,
     )
     measured = [measure for job in jobs for measure in job.importances]
-    return ForestResult(metrics, every, split, _importance_table(importance, measured), model)
+    return ForestResult(metrics, every, split, importance_table(importance, measured), model)
 
 
 Run = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]
@@ -239,7 +233,7 @@ class _Job:
             likely = predict_proba(fitted.forest, fitted.scaler.transform(test), self.n_jobs)
             frames.append(predictions_frame(test, likely, self.classes, seed=self.seed, **where))
             if self.first:
-                self.importances.append(_f1_lost(fitted, test, self.seed))
+                self.importances.append(f1_lost(fitted, test, self.seed))
             fits.append(fitted)
             self.report(f"seed {self.seed}, {evaluation}: {number} of {len(trials)} fits done")
         frame = pd.concat(frames, ignore_index=True)
@@ -273,35 +267,6 @@ def _on_the_networks_split(jobs: list[_Job], cells: pd.DataFrame) -> dict[str, A
     return combine_runs([run for run, _, _ in done], pd.concat([frame for _, frame, _ in done]))
 
 
-def _f1_lost(fitted: FittedForest, test: pd.DataFrame, seed: int) -> pd.Series:
-    """Macro-F1 lost on unseen cells when one feature's values are shuffled among them.
-
-    Measured for the 30 features of largest impurity decrease, on at most 500 cells.
-    """
-    rows = np.random.default_rng(seed).permutation(len(test))[:IMPORTANCE_CELLS]
-    values = fitted.scaler.transform(test)[rows]
-    truth = test[TARGET].to_numpy(dtype=str)[rows]
-    names = fitted.forest.classes_
-    order = np.argsort(-fitted.forest.feature_importances_, kind="stable")
-    leading = np.sort(order[:IMPORTANCE_FEATURES])
-
-    def f1(forest: RandomForestClassifier, shown: np.ndarray, truth: np.ndarray) -> float:
-        """Of the forest where the leading features are as `shown`; the others stay as they are."""
-        values[:, leading] = shown
-        guess = names[predict_proba(forest, values, 1).argmax(axis=1)]
-        return float(score(truth, guess, list(names))["f1_macro"])
-
-    lost = permutation_importance(
-        fitted.forest,
-        values[:, leading],
-        truth,
-        scoring=f1,
-        n_repeats=IMPORTANCE_REPEATS,
-        random_state=seed,
-    )
-    return pd.Series(lost.importances_mean, [fitted.scaler.features[i] for i in leading])
-
-
 def _ship(job: _Job, cells: pd.DataFrame) -> tuple[ForestModel, pd.Series]:
     """The model fitted on all labelled cells, with the first seed, and its impurity importance."""
     fitted = job.fit(cells, job.reference)
@@ -316,11 +281,3 @@ def _ship(job: _Job, cells: pd.DataFrame) -> tuple[ForestModel, pd.Series]:
     )
     impurity = pd.Series(fitted.forest.feature_importances_, index=fitted.scaler.features)
     return model, impurity
-
-
-def _importance_table(impurity: pd.Series, permutation: list[pd.Series]) -> pd.DataFrame:
-    """`feature, impurity, permutation`, the most important first; missing where not measured."""
-    table = pd.DataFrame({"impurity": impurity})
-    table["permutation"] = pd.concat(permutation, axis=1).mean(axis=1) if permutation else np.nan
-    table = table.rename_axis("feature").reset_index()
-    return table.sort_values(["impurity", "feature"], ascending=[False, True], ignore_index=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nucprof.config import Project
-from nucprof.config.models import Sample
+from nucprof.config.models import Sample, TrainSettings
 from nucprof.io.results import Results
 
 if TYPE_CHECKING:
@@ -88,20 +88,26 @@ class Training:
     split_unit: Unit
     density_strata: int
 
+    @classmethod
+    def of(cls, settings: TrainSettings, *, gated: bool, mixed_name: str) -> Training:
+        """What every classifier needs to know of `[train]`; each has a section of its own."""
+        return cls(
+            gated=gated,
+            targets=tuple(settings.targets),
+            culture=settings.culture,
+            test_culture=settings.test_culture,
+            mixed_name=mixed_name,
+            sample=settings.sample,
+            seeds=tuple(settings.seeds),
+            split_unit=settings.split_unit,
+            density_strata=settings.density_strata,
+        )
+
 
 def training_of(project: Project) -> Training:
     """What a project says of the training of every classifier."""
-    train = project.train
-    return Training(
-        gated=project.has_ground_truth,
-        targets=tuple(train.targets),
-        culture=train.culture,
-        test_culture=train.test_culture,
-        mixed_name=project.gate.mixed_culture,
-        sample=train.sample,
-        seeds=tuple(train.seeds),
-        split_unit=train.split_unit,
-        density_strata=train.density_strata,
+    return Training.of(
+        project.train, gated=project.has_ground_truth, mixed_name=project.gate.mixed_culture
     )
 
 

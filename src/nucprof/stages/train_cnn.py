@@ -13,19 +13,10 @@ from typing import TYPE_CHECKING, Any
 from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import CnnSettings
 from nucprof.io.digest import WHERE_IT_RUNS, digest
-from nucprof.learn.cells import (
-    Training,
-    add_true_class,
-    choose_cells,
-    classifier_outputs,
-    describe_metrics,
-    few_wells,
-    gate_table,
-    training_of,
-    write_evaluation,
-)
+from nucprof.learn.cells import Training, add_true_class, choose_cells, gate_table, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
 from nucprof.learn.references import References, references_of
+from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,

@@ -9,18 +9,9 @@ from pathlib import Path
 
 from nucprof.config.models import ForestSettings
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.learn.cells import (
-    Training,
-    add_true_class,
-    choose_cells,
-    classifier_outputs,
-    describe_metrics,
-    few_wells,
-    gate_table,
-    training_of,
-    write_evaluation,
-)
+from nucprof.learn.cells import Training, add_true_class, choose_cells, gate_table, training_of
 from nucprof.learn.references import References, reference_cells, references_of
+from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,

@@ -4,7 +4,7 @@
     python -m benchmarks.composition mixtures RESULTS/train/rf/default/predictions.csv
     python -m benchmarks.composition dose RESULTS/predict/default/composition.csv [--figure PNG]
 
-``coverage`` simulates wells of known composition in many regimes (half an hour on one core).
+``coverage`` simulates wells of known composition in many regimes (an hour on one core).
 
 ``mixtures`` takes the predictions of unseen wells. Again and again half of the wells tell the
 classifier's errors; cells of one well per class from the other half are mixed to a known
@@ -37,7 +37,7 @@ def coverage(args: argparse.Namespace) -> None:
     for regime in REGIMES:
         if args.only not in regime.name:
             continue
-        found = cover(regime, experiments=args.experiments, wells=args.wells, bootstrap=300)
+        found = cover(regime, experiments=args.experiments, wells=args.wells, bootstrap=1000)
         print(
             f"| {regime.name} | {found.population:.3f} | {found.imaged:.3f} | "
             f"{found.width:.3f}, {found.imaged_width:.3f} | {found.bias:+.4f} | "

@@ -34,20 +34,23 @@ import numpy as np
 import pandas as pd
 
 from nucprof.config.by_mode import crop_kind
+from nucprof.config.models import ForestSettings, TrainSettings
+from nucprof.learn.cells import Training
 from nucprof.plate.columns import CELL, PLATE, TARGET, WELL
+
+TRAINING = Training.of(TrainSettings(), gated=True, mixed_name="co-culture")
 
 
 def chance(args: argparse.Namespace) -> None:
     """No class effect, wells that differ by one standard deviation of the cells."""
     from nucprof.learn.forest.chance import forest_chance
-    from nucprof.learn.forest.fit import ForestSettings
 
     print("wells per class | experiments | F1 > 0.6 | p <= 0.05 | smallest p | 95% of shuffles")
     for wells in args.wells:
         found, scores = [], []
         for seed in range(args.experiments):
             cells, features = _plate_without_classes(wells, seed)
-            found.append(forest_chance(cells, features, ForestSettings(), seed))
+            found.append(forest_chance(cells, features, ForestSettings(), TRAINING, seed))
             scores.append(_observed(cells, features, seed))
         print(
             f"{wells:>3} | {len(found)} | {np.mean(np.array(scores) > 0.6):.2f} | "
@@ -74,7 +77,7 @@ def _plate_without_classes(wells: int, seed: int) -> tuple[pd.DataFrame, list[st
 
 def _observed(cells: pd.DataFrame, features: list[str], seed: int) -> float:
     """Macro-F1 under cross-validation of a forest of the usual size."""
-    from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba
+    from nucprof.learn.forest.fit import Shape, fit_forest, predict_proba
     from nucprof.learn.scores import macro_f1, table_of
     from nucprof.learn.split import attach, cv_folds
 
@@ -83,7 +86,9 @@ def _observed(cells: pd.DataFrame, features: list[str], seed: int) -> float:
     table = np.zeros((2, 2))
     for number in np.unique(fold):
         train, test = cells[fold != number], cells[fold == number]
-        fitted = fit_forest(train, features, ForestSettings(), seed, shape=Shape(20, None, 1))
+        fitted = fit_forest(
+            train, features, ForestSettings(), TRAINING, seed, shape=Shape(20, None, 1)
+        )
         guess = predict_proba(fitted.forest, test[features].to_numpy(), 1).argmax(axis=1)
         table += table_of(truth[fold == number], guess, len(classes))
     return float(macro_f1(table))
@@ -260,28 +265,24 @@ def curve(args: argparse.Namespace) -> None:
     from nucprof.io.tables import read_table
     from nucprof.learn.cells import add_true_class, choose_cells, gate_table, training_of
     from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops
-    from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+    from nucprof.learn.cnn.evaluate import evaluate_cnn
     from nucprof.learn.cnn.studies import learning_curve
-    from nucprof.learn.cnn.train import TrainingSettings
     from nucprof.plate.keys import CP_ROUND
 
     project = load_project(args.project)
-    results, section = Results(project.project.output), project.train.cnn
+    results, training = Results(project.project.output), training_of(project)
     table = add_true_class(read_table(results.features(CP_ROUND)), gate_table(results))
-    cells, _, culture = choose_cells(table, training_of(project))
+    cells, _, culture = choose_cells(table, training)
     kind = crop_kind(project)
     crops = open_cells_crops(
         cells, crop_files(project, results)[0], list(range(len(kind.channels))), masked=kind.masked
     )
-    training = TrainingSettings(
-        epochs=section.epochs, batch_size=section.batch_size, learning_rate=section.learning_rate
-    )
-    settings = CnnSettings(training, section.architecture, section.image_size)
+    settings = project.train.cnn.model_copy(update={"repeats": 3, "sizes": [args.cells]})
     more: dict[str, Any] = {"culture": culture, "device": "cpu"}
-    fewer = replace(settings, sample=args.cells, repeats=3)
-    before = evaluate_cnn(cells, crops, kind, fewer, **more).metrics
+    fewer = replace(training, sample=args.cells)
+    before = evaluate_cnn(cells, crops, kind, settings, fewer, **more).metrics
     print(f"epochs of the full run: {before['f1_macro']:.3f} ± {before['f1_macro_std']:.3f}")
-    now = learning_curve(cells, crops, kind, settings, [args.cells], **more)
+    now = learning_curve(cells, crops, kind, settings, training, **more)
     print(
         f"steps of the full run: {now['f1_macro'].mean():.3f} ± {now['f1_macro'].std(ddof=0):.3f}"
     )

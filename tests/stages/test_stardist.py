@@ -178,6 +178,14 @@ def test_scale_of_a_plate(worker, diameter):
     assert 0.75 < choice.scale * diameter / canonical < 1.35
 
 
+def test_a_glow_wider_than_nuclei_does_not_decide_the_scale(worker):
+    image, _, _ = nuclei(13.0, (200, 200), 3)
+    yy, xx = np.mgrid[:200, :200]
+    glow = 2.5 * float(image.max()) * np.exp(-((yy - 100) ** 2 + (xx - 110) ** 2) / (2 * 55**2))
+    choice = worker("measure", [(image + glow).astype(np.float32)])
+    assert choice.diameter_px == pytest.approx(13, rel=0.25)
+
+
 def test_scale_of_images_without_nuclei_is_1(worker):
     assert worker("measure", [np.zeros((60, 80), np.uint8)]).scale == 1.0
 

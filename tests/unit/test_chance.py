@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from trainings import training
 
+from nucprof.config.models import ForestSettings
 from nucprof.learn.chance import Exchange, chance_of_predictions, permutation_test
 from nucprof.learn.forest import chance as forest_chance_module
 from nucprof.learn.forest.chance import forest_chance
-from nucprof.learn.forest.fit import ForestSettings, Shape
+from nucprof.learn.forest.fit import Shape
 from nucprof.plate.columns import CELL, PLATE, TARGET, WELL
 
 
@@ -138,7 +140,7 @@ def plate(effect, *, wells=3, mixed=False, between=1.0, seed=0):
 
 def test_a_forest_on_wells_that_differ_without_a_class_is_within_chance(few_forests):
     cells, features = plate(0.0, between=3.0)
-    found = forest_chance(cells, features, ForestSettings(), 0)
+    found = forest_chance(cells, features, ForestSettings(), training(), 0)
     assert found.p_value > 0.1
     assert found.reach > 0.6  # exchanged wells alone reach this
 
@@ -146,7 +148,7 @@ def test_a_forest_on_wells_that_differ_without_a_class_is_within_chance(few_fore
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_forest_that_knows_the_classes_is_beyond_chance(few_forests, mixed):
     cells, features = plate(6.0, between=0.5, mixed=mixed)
-    found = forest_chance(cells, features, ForestSettings(), 0)
+    found = forest_chance(cells, features, ForestSettings(), training(), 0)
     assert found.p_value == found.p_value_min == 1 / 10
     assert 0.35 < found.mean < 0.65
-    assert forest_chance(cells, features, ForestSettings(), 0) == found
+    assert forest_chance(cells, features, ForestSettings(), training(), 0) == found

@@ -38,8 +38,8 @@ try:
     main()
 except SystemExit as end:
     print("STATUS", end.code)
-heavy = ("torch", "tensorflow", "stardist", "cellpose", "pandas", "scipy", "sklearn", "skimage",
-         "matplotlib", "numba", "tifffile", "nd2", "umap")
+heavy = ("torch", "tensorflow", "stardist", "cellpose", "numpy", "pandas", "scipy", "sklearn",
+         "skimage", "matplotlib", "numba", "tifffile", "nd2", "umap")
 print("LOADED", [name for name in heavy if name in sys.modules])
 """
 

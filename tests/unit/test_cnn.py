@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError, NucprofError
 from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import CropsInMemory
 from nucprof.learn.cnn.device import predict_logits
 from nucprof.learn.cnn.inputs import InputPath
-from nucprof.learn.cnn.train import Samples, TrainingSettings, class_weights, train_network
+from nucprof.learn.cnn.train import Samples, class_weights, train_network
 
 SIZE = 16
 
@@ -27,7 +28,7 @@ def make_crops(n, seed=0):
 CROPS, TARGETS = make_crops(60)
 TRAIN = Samples(np.arange(40), TARGETS[:40])
 VALIDATION = Samples(np.arange(40, 60), TARGETS[40:])
-QUICK = TrainingSettings(epochs=4, batch_size=16, learning_rate=3e-3)
+QUICK = CnnSettings(epochs=4, batch_size=16, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def validation_loss(network, inputs):
 
 
 def test_it_learns(inputs):
-    trained = run(inputs, TrainingSettings(epochs=8, batch_size=8, learning_rate=2e-2))
+    trained = run(inputs, CnnSettings(epochs=8, batch_size=8, learning_rate=2e-2))
     assert trained.history[trained.best_epoch].validation_f1 > 0.9
 
 
@@ -71,7 +72,7 @@ def test_the_best_epoch_is_kept_and_not_the_last(inputs):
     # Some validation labels are wrong: growing ever surer, the network gets ever worse at them.
     wrong = VALIDATION.targets.copy()
     wrong[:6] = 1 - wrong[:6]
-    settings = TrainingSettings(epochs=8, batch_size=16, learning_rate=0.05)
+    settings = CnnSettings(epochs=8, batch_size=16, learning_rate=0.05)
     trained = train_network(
         tiny(), inputs, TRAIN, Samples(VALIDATION.numbers, wrong), settings, seed=0, n_classes=2
     )
@@ -89,7 +90,7 @@ def test_the_loss_takes_logits(inputs):
     network[1].momentum = 0.0
     with torch.no_grad():
         network[-1].weight.mul_(300)
-    settings = TrainingSettings(epochs=1, learning_rate=0.0)
+    settings = CnnSettings(epochs=1, learning_rate=1e-30)
     trained = run(inputs, settings, network=network)
     loss = trained.history[0].validation_loss
     assert loss == pytest.approx(validation_loss(trained.network, inputs), rel=1e-4)
@@ -116,7 +117,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("schedule", ["plateau", "one-cycle"])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(inputs, tmp_path, schedule):
-    settings = TrainingSettings(epochs=5, batch_size=16, learning_rate=3e-3, schedule=schedule)
+    settings = CnnSettings(epochs=5, batch_size=16, learning_rate=3e-3, schedule=schedule)
     whole = run(inputs, settings)
     path, lines = tmp_path / "state.safetensors", []
 
@@ -156,7 +157,7 @@ def test_time_left_is_told_after_the_first_epoch(inputs):
 
 
 def test_it_stops_early_and_only_when_nothing_gets_better(inputs):
-    settings = TrainingSettings(epochs=50, batch_size=16, learning_rate=0.0, patience=3)
+    settings = CnnSettings(epochs=50, batch_size=16, learning_rate=1e-30, patience=3)
     frozen = tiny()
     frozen[1].momentum = 0.0  # nothing at all changes from epoch to epoch
     trained = run(inputs, settings, network=frozen)
@@ -165,7 +166,7 @@ def test_it_stops_early_and_only_when_nothing_gets_better(inputs):
 
 
 def test_the_plateau_lowers_the_learning_rate(inputs):
-    settings = TrainingSettings(epochs=9, batch_size=16, learning_rate=1e-30, patience=50)
+    settings = CnnSettings(epochs=9, batch_size=16, learning_rate=1e-30, patience=50)
     frozen = tiny()
     frozen[1].momentum = 0.0
     rates = [e.learning_rate for e in run(inputs, settings, network=frozen).history]
@@ -173,7 +174,7 @@ def test_the_plateau_lowers_the_learning_rate(inputs):
 
 
 def test_one_cycle_goes_up_and_down(inputs):
-    settings = TrainingSettings(epochs=10, batch_size=40, learning_rate=1e-3, schedule="one-cycle")
+    settings = CnnSettings(epochs=10, batch_size=40, learning_rate=1e-3, schedule="one-cycle")
     rates = [e.learning_rate for e in run(inputs, settings).history]
     top = int(np.argmax(rates))
     assert 1 <= top <= 4

@@ -7,25 +7,26 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from trainings import training
 
 from nucprof.config.by_mode import CropKind
+from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError, ModelError
 from nucprof.learn.cnn import evaluate as cnn_evaluate
 from nucprof.learn.cnn.crop_data import CropsInMemory
-from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+from nucprof.learn.cnn.evaluate import evaluate_cnn
 from nucprof.learn.cnn.model import load_cnn
 from nucprof.learn.cnn.references import ReferenceCrops
 from nucprof.learn.cnn.studies import SomeChannels
-from nucprof.learn.cnn.train import TrainingSettings
 from nucprof.learn.split import split_wells
 from nucprof.plate.columns import CELL, DENSITY, PLATE, REFERENCE, TARGET, WELL
 
 SIZE = 12
 KIND = CropKind(("DNA", "GFP"), "nucleocentric", SIZE, False)
 SETTINGS = CnnSettings(
-    training=TrainingSettings(epochs=3, batch_size=16, learning_rate=1e-2),
-    architecture="resnet18", image_size=32, sample=30,
+    epochs=3, batch_size=16, learning_rate=1e-2, architecture="resnet18", image_size=32,
 )  # fmt: skip
+TRAINING = training(sample=30)
 
 
 def plate(wells=4, per_class=12, seed=0, row="D", classes=("astro", "neuro")):
@@ -70,7 +71,7 @@ CELLS, CROPS = plate()
 
 @pytest.fixture(scope="module")
 def result():
-    return evaluate_cnn(CELLS, CROPS, KIND, SETTINGS, culture="mixed", device="cpu")
+    return evaluate_cnn(CELLS, CROPS, KIND, SETTINGS, TRAINING, culture="mixed", device="cpu")
 
 
 def test_it_is_judged_on_the_forests_split(result):
@@ -100,10 +101,10 @@ def test_probabilities_are_calibrated_and_sum_to_one(result):
 
 
 def test_only_the_training_part_is_sampled_and_seeds_differ():
-    few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
-                      image_size=32, sample=5, seeds=(1, 2),
-                      density_strata=2)  # fmt: skip
-    result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
+    few = CnnSettings(epochs=1, batch_size=8, architecture="resnet18",
+                      image_size=32)  # fmt: skip
+    seeds = training(sample=5, seeds=[1, 2], density_strata=2)
+    result = evaluate_cnn(CELLS, CROPS, KIND, few, seeds, culture="mixed", device="cpu")
     assert [run["n_train"] for run in result.metrics["seeds"]] == [10, 10]
     assert [run["n_test"] for run in result.metrics["seeds"]] == [24, 24]
     assert result.model.metadata["seed"] == 1
@@ -111,9 +112,9 @@ def test_only_the_training_part_is_sampled_and_seeds_differ():
 
 
 def test_repeats_share_the_split_and_not_the_weights():
-    twice = CnnSettings(training=TrainingSettings(epochs=1, batch_size=8), architecture="resnet18",
+    twice = CnnSettings(epochs=1, batch_size=8, architecture="resnet18",
                         image_size=32, repeats=2)  # fmt: skip
-    result = evaluate_cnn(CELLS, CROPS, KIND, twice, culture="mixed", device="cpu")
+    result = evaluate_cnn(CELLS, CROPS, KIND, twice, training(), culture="mixed", device="cpu")
     assert [(r["seed"], r["repeat"]) for r in result.metrics["seeds"]] == [(0, 0), (0, 1)]
     assert len(result.split) == 4
     one, two = (result.predictions[result.predictions["repeat"] == r] for r in (0, 1))
@@ -124,20 +125,22 @@ def test_repeats_share_the_split_and_not_the_weights():
 def test_few_cells_are_learnt_in_the_steps_of_all(monkeypatch):
     learned = []
 
-    def spy(network, inputs, train, validation, training, **more):
-        learned.append((train.numbers, training))
-        return original(network, inputs, train, validation, training, **more)
+    def spy(network, inputs, train, validation, settings, **more):
+        learned.append((train.numbers, settings))
+        return original(network, inputs, train, validation, settings, **more)
 
     original = cnn_evaluate.train_network
     monkeypatch.setattr(cnn_evaluate, "train_network", spy)
-    few = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), architecture="resnet18",
-                      image_size=32, per_class=4, repeats=2)  # fmt: skip
-    result = evaluate_cnn(CELLS, CROPS, KIND, few, culture="mixed", device="cpu")
+    few = CnnSettings(epochs=1, batch_size=16, architecture="resnet18",
+                      image_size=32, repeats=2)  # fmt: skip
+    result = evaluate_cnn(
+        CELLS, CROPS, KIND, few, training(), culture="mixed", device="cpu", per_class=4
+    )
     assert [run["n_train"] for run in result.metrics["seeds"]] == [8, 8]
     chosen = []
-    for numbers, training in learned:
+    for numbers, settings in learned:
         assert len(numbers) == 48  # as without per_class: 3 steps of 16 in the only epoch
-        assert training == few.training
+        assert settings == few
         cells, times = np.unique(numbers, return_counts=True)
         assert times.tolist() == [6] * 8
         assert CELLS.loc[cells, TARGET].value_counts().tolist() == [4, 4]
@@ -151,8 +154,9 @@ def test_train_on_one_culture_and_test_on_the_other():
     cells = pd.concat([mono[0][0], mono[1][0], CELLS], ignore_index=True)
     crops = CropsInMemory(np.concatenate([mono[0][1].array, mono[1][1].array, CROPS.array]))
     tested = cells[WELL].str.startswith("D").to_numpy()
-    quick = CnnSettings(training=SETTINGS.training, architecture="resnet18", image_size=32)
-    result = evaluate_cnn(cells, crops, KIND, quick, culture="mono", device="cpu", tested=tested)
+    result = evaluate_cnn(
+        cells, crops, KIND, SETTINGS, training(), culture="mono", device="cpu", tested=tested
+    )
     parts = result.split.groupby("part")["well"].apply(set)
     assert parts["test"] == set(CELLS[WELL])
     assert len(parts["train"]) == len(parts["validation"]) == 2
@@ -162,9 +166,9 @@ def test_train_on_one_culture_and_test_on_the_other():
 
 def test_rows_must_correspond_to_crops():
     with pytest.raises(ValueError, match="row by row"):
-        evaluate_cnn(CELLS[::-1], CROPS, KIND, SETTINGS, culture="mixed", device="cpu")
+        evaluate_cnn(CELLS[::-1], CROPS, KIND, SETTINGS, TRAINING, culture="mixed", device="cpu")
     with pytest.raises(ValueError, match="row by row"):
-        evaluate_cnn(CELLS[:5], CROPS, KIND, SETTINGS, culture="mixed", device="cpu")
+        evaluate_cnn(CELLS[:5], CROPS, KIND, SETTINGS, TRAINING, culture="mixed", device="cpu")
 
 
 def test_model_file_round_trip(result, tmp_path):
@@ -240,7 +244,7 @@ def test_broken_or_foreign_model_files_are_refused(result, tmp_path):
         load_cnn(tmp_path)
 
 
-QUICK = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16), normalise="plate",
+QUICK = CnnSettings(epochs=1, batch_size=16, normalise="plate",
                     architecture="resnet18", image_size=32)  # fmt: skip
 
 
@@ -255,7 +259,7 @@ def reference_crops(classes=("astro", "neuro")):
 def test_plate_wide_limits_come_from_reference_wells_alone():
     reference = reference_crops()
     model = evaluate_cnn(
-        CELLS, CROPS, KIND, QUICK, culture="mixed", device="cpu", reference=reference
+        CELLS, CROPS, KIND, QUICK, training(), culture="mixed", device="cpu", reference=reference
     ).model
     assert model.cultures == ["astro", "neuro"]
     plates = CELLS[PLATE].to_numpy(dtype=str)
@@ -269,7 +273,7 @@ def test_plate_wide_limits_come_from_reference_wells_alone():
     with pytest.raises(DataError, match="plate rep1 has no reference well of astro, neuro"):
         model.inputs(CROPS, plates, "cpu")
     with pytest.raises(DataError, match="plate rep1 has no reference well of any culture"):
-        evaluate_cnn(CELLS, CROPS, KIND, QUICK, culture="mixed", device="cpu")
+        evaluate_cnn(CELLS, CROPS, KIND, QUICK, training(), culture="mixed", device="cpu")
 
 
 def test_logits_are_the_same_where_the_channels_are_in_another_order(result):
@@ -293,10 +297,11 @@ def test_the_wells_trained_on_are_kept_and_those_tested_are_not(result):
 
 
 def test_same_seed_same_model():
-    quick = CnnSettings(training=TrainingSettings(epochs=1, batch_size=16),
+    quick = CnnSettings(epochs=1, batch_size=16,
                         architecture="resnet18", image_size=32)  # fmt: skip
     one, two = (
-        evaluate_cnn(CELLS, CROPS, KIND, quick, culture="mixed", device="cpu") for _ in range(2)
+        evaluate_cnn(CELLS, CROPS, KIND, quick, training(), culture="mixed", device="cpu")
+        for _ in range(2)
     )
     for name, value in one.model.network.state_dict().items():
         assert torch.equal(value, two.model.network.state_dict()[name])

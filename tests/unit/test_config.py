@@ -233,7 +233,7 @@ class TestMistakes:
             ("[train]\nseeds = []\n", "'train.seeds' = []"),
             ("[train]\nsample = 'some'\n", "'train.sample"),
             ("[execution]\ndevice = 'gpu'\n", "'execution.device' = 'gpu'"),
-            ("[crop]\npatch_size = 60.5\n", "'crop.patch_size' = 60.5"),
+            ("[crop]\npatch_size = 60.5\n", "'crop.patch_size"),
             ("[gate.filters]\nArea = ['a', 1]\n", "'gate.filters.Area[1]' = 'a'"),
         ],
     )

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from nucprof.errors import DataError
-from nucprof.learn.cells import describe_metrics, few_wells
 from nucprof.learn.chance import Chance
 from nucprof.learn.evaluate import (
     chance_metrics,
@@ -20,6 +19,7 @@ from nucprof.learn.evaluate import (
     run_metrics,
     score,
 )
+from nucprof.learn.report import describe_metrics, few_wells
 from nucprof.plate.columns import CELL, DENSITY, PLATE, TARGET, WELL
 
 CLASSES = ["astro", "neuro"]

@@ -5,17 +5,20 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from trainings import training
 
+from nucprof.config.models import ForestSettings
 from nucprof.errors import DataError, ModelError
 from nucprof.learn.forest import chance as forest_chance
-from nucprof.learn.forest import evaluate as forest
 from nucprof.learn.forest import fit as forest_fit
+from nucprof.learn.forest import importance
 from nucprof.learn.forest.evaluate import evaluate_forest
-from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba, search_shape
+from nucprof.learn.forest.fit import Shape, fit_forest, predict_proba, search_shape
 from nucprof.learn.forest.model import ForestModel, load_forest
 from nucprof.learn.split import attach
 from nucprof.plate.columns import CELL, PLATE, REFERENCE, TARGET, WELL
 
+TRAINING = training()
 FEATURES = ["Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Texture_ASM_DNA"]
 
 
@@ -25,7 +28,7 @@ def small_forests():
         patch.setattr(forest_fit, "TREES", (5, 10))
         patch.setattr(forest_fit, "SEARCH_TREES", 5)
         patch.setattr(forest_fit, "SHAPES", ((2, 1), (None, 1)))
-        patch.setattr(forest, "IMPORTANCE_REPEATS", 2)
+        patch.setattr(importance, "REPEATS", 2)
         patch.setattr(forest_chance, "ARRANGEMENTS", 9)
         patch.setattr(forest_chance, "SHAPE", Shape(3, None, 5))
         yield
@@ -55,7 +58,7 @@ MONO = plate({"B02": BOTH[:1], "B03": BOTH[:1], "C02": BOTH[1:], "C03": BOTH[1:]
 
 @pytest.fixture(scope="module")
 def result(small_forests):
-    return evaluate_forest(MIXED, FEATURES, ForestSettings(), culture="mixed")
+    return evaluate_forest(MIXED, FEATURES, ForestSettings(), TRAINING, culture="mixed")
 
 
 def test_cross_validation_predicts_every_cell_once_by_a_model_that_has_not_seen_its_well(result):
@@ -74,13 +77,14 @@ def test_cross_validation_predicts_every_cell_once_by_a_model_that_has_not_seen_
 
 def test_noise_gives_chance():
     noise = plate({f"D{i:02d}": BOTH for i in range(2, 8)}, separation=0, per_class=40)
-    metrics = evaluate_forest(noise, FEATURES, ForestSettings(), culture="mixed").metrics
+    metrics = evaluate_forest(noise, FEATURES, ForestSettings(), TRAINING, culture="mixed").metrics
     assert 0.4 < metrics["f1_macro"] < 0.6
 
 
 def test_split_evaluation_trains_on_train_and_tests_on_test():
-    settings = ForestSettings(evaluation="split", seeds=(1, 2))
-    result = evaluate_forest(MIXED, FEATURES, settings, culture="mixed")
+    settings = ForestSettings(evaluation="split")
+    seeds = training(seeds=[1, 2])
+    result = evaluate_forest(MIXED, FEATURES, settings, seeds, culture="mixed")
     for seed in (1, 2):
         split = result.split[result.split["seed"] == seed]
         tested = result.predictions[result.predictions["seed"] == seed]
@@ -96,8 +100,8 @@ def test_split_evaluation_trains_on_train_and_tests_on_test():
 @pytest.mark.parametrize(("sample", "n_train"), [(10, 20), ("oversampling", 90)])
 def test_only_the_training_part_is_sampled(sample, n_train):
     few = MIXED[(MIXED[TARGET] == "neuro") | (MIXED[CELL].str[-2:].astype(int) < 20)]
-    settings = ForestSettings(sample=sample, evaluation="split")
-    metrics = evaluate_forest(few, FEATURES, settings, culture="mixed").metrics
+    settings, sampled = ForestSettings(evaluation="split"), training(sample=sample)
+    metrics = evaluate_forest(few, FEATURES, settings, sampled, culture="mixed").metrics
     assert metrics["n_train"] == n_train
     # the published script multiplies the tested cells as well
     assert metrics["n_test"] == len(few) / 6 * 2
@@ -105,7 +109,7 @@ def test_only_the_training_part_is_sampled(sample, n_train):
 
 def test_same_seed_same_numbers_for_any_row_order(result):
     shuffled = MIXED.sample(frac=1, random_state=0)
-    again = evaluate_forest(shuffled, FEATURES, ForestSettings(), culture="mixed")
+    again = evaluate_forest(shuffled, FEATURES, ForestSettings(), TRAINING, culture="mixed")
     pd.testing.assert_frame_equal(result.predictions, again.predictions)
     pd.testing.assert_frame_equal(result.importances, again.importances)
 
@@ -114,7 +118,9 @@ def test_the_seed_matters_and_the_number_of_threads_does_not():
     values = MIXED[FEATURES].to_numpy()
     guesses = [
         predict_proba(
-            fit_forest(MIXED, FEATURES, ForestSettings(n_jobs=n), seed=s).forest, values, n
+            fit_forest(MIXED, FEATURES, ForestSettings(), TRAINING, seed=s, n_jobs=n).forest,
+            values,
+            n,
         )
         for n, s in ((1, 0), (2, 0), (1, 7))
     ]
@@ -123,7 +129,7 @@ def test_the_seed_matters_and_the_number_of_threads_does_not():
 
 
 def test_prediction_in_chunks_and_threads_equals_the_trees_mean(monkeypatch):
-    fitted = fit_forest(MIXED, FEATURES, ForestSettings(), seed=0)
+    fitted = fit_forest(MIXED, FEATURES, ForestSettings(), TRAINING, seed=0)
     values = MIXED[FEATURES].to_numpy()
     slow = np.mean([tree.predict_proba(values) for tree in fitted.forest.estimators_], axis=0)
     monkeypatch.setattr(forest_fit, "_PREDICT_ROWS", 7)
@@ -133,7 +139,7 @@ def test_prediction_in_chunks_and_threads_equals_the_trees_mean(monkeypatch):
 
 def test_the_searched_shape_is_the_one_used():
     # The published script searches the number of trees and then fits 100 trees of depth 2.
-    fitted = fit_forest(MIXED, FEATURES, ForestSettings(), seed=0)
+    fitted = fit_forest(MIXED, FEATURES, ForestSettings(), TRAINING, seed=0)
     assert len(fitted.forest.estimators_) == fitted.shape.trees
     assert fitted.forest.max_depth == fitted.shape.depth
     assert fitted.forest.min_samples_leaf == fitted.shape.min_leaf
@@ -150,7 +156,7 @@ def test_the_search_prefers_what_generalises_and_looks_at_no_other_well(monkeypa
         TARGET: np.where(values.prod(axis=1) > 0, "astro", "neuro"),
     })  # fmt: skip
     monkeypatch.setattr(forest_fit, "SHAPES", ((1, 1), (None, 1)))
-    shape, _ = search_shape(values, cells, ForestSettings(), seed=0)
+    shape, _ = search_shape(values, cells, "well", seed=0)
     assert shape.depth is None
 
 
@@ -158,7 +164,7 @@ def test_one_training_well_per_class_searches_out_of_bag(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (40, 50))
     monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
     cells = MONO[MONO[WELL].isin(["B02", "C02"])]
-    assert fit_forest(cells, FEATURES, ForestSettings(), seed=0).searched_on == "oob"
+    assert fit_forest(cells, FEATURES, ForestSettings(), TRAINING, seed=0).searched_on == "oob"
 
 
 def test_importance_finds_the_feature_that_matters(result):
@@ -170,32 +176,51 @@ def test_importance_finds_the_feature_that_matters(result):
     assert table["permutation"][1:].abs().max() < 0.1
 
 
+def test_only_the_leading_features_are_permuted_and_the_others_left_as_they_are(monkeypatch):
+    monkeypatch.setattr(importance, "FEATURES", 1)
+    settings = ForestSettings(evaluation="split")
+    table = evaluate_forest(MIXED, FEATURES, settings, TRAINING, culture="mixed").importances
+    assert table["permutation"].notna().tolist() == [True, False, False]
+    # what separates the classes almost without error is lost altogether: F1 falls to about a half
+    assert 0.3 < table["permutation"][0] < 0.65
+
+
 def test_train_on_mono_test_on_mixed_and_the_reverse():
-    result = evaluate_forest(MONO, FEATURES, ForestSettings(), culture="mono", test_cells=MIXED)
+    result = evaluate_forest(
+        MONO, FEATURES, ForestSettings(), TRAINING, culture="mono", test_cells=MIXED
+    )
     assert set(result.predictions["ROI_img_name"]) == set(MIXED[CELL])
     assert result.metrics["evaluation"] == "across"
     assert result.metrics["f1_macro"] > 0.85
     assert "split" not in result.metrics
-    back = evaluate_forest(MIXED, FEATURES, ForestSettings(), culture="mixed", test_cells=MONO)
+    back = evaluate_forest(
+        MIXED, FEATURES, ForestSettings(), TRAINING, culture="mixed", test_cells=MONO
+    )
     assert back.metrics["n_test"] == len(MONO)
 
 
 def test_testing_on_trained_wells_or_untrained_classes_is_refused():
     with pytest.raises(DataError, match="overlap"):
-        evaluate_forest(MIXED, FEATURES, ForestSettings(), culture="mixed", test_cells=MIXED)
+        evaluate_forest(
+            MIXED, FEATURES, ForestSettings(), TRAINING, culture="mixed", test_cells=MIXED
+        )
     other = MONO.assign(**{TARGET: "glia"})
     with pytest.raises(DataError, match="not trained: glia"):
-        evaluate_forest(MIXED, FEATURES, ForestSettings(), culture="mixed", test_cells=other)
+        evaluate_forest(
+            MIXED, FEATURES, ForestSettings(), TRAINING, culture="mixed", test_cells=other
+        )
 
 
 def test_too_few_wells_for_a_split_still_cross_validates_and_says_so(monkeypatch):
     monkeypatch.setattr(forest_fit, "TREES", (40, 50))
     monkeypatch.setattr(forest_fit, "SEARCH_TREES", 40)
-    result = evaluate_forest(MONO, FEATURES, ForestSettings(), culture="mono")
+    result = evaluate_forest(MONO, FEATURES, ForestSettings(), TRAINING, culture="mono")
     assert result.metrics["f1_macro"] > 0.85
     assert "astro 2, neuro 2" in result.metrics["split"]["not_done"]
     with pytest.raises(DataError, match="astro 2, neuro 2"):
-        evaluate_forest(MONO, FEATURES, ForestSettings(evaluation="split"), culture="mono")
+        evaluate_forest(
+            MONO, FEATURES, ForestSettings(evaluation="split"), TRAINING, culture="mono"
+        )
 
 
 def references(cells):
@@ -217,20 +242,20 @@ def test_scaling_by_plate_takes_out_a_plates_brightness(monkeypatch):
         return pd.concat(parts)
 
     cells, mono = on_plates(MIXED), on_plates(MONO).assign(**{REFERENCE: list(MONO[TARGET]) * 3})
-    plates = ForestSettings(split_unit="plate", scaling="plate")
-    scaled = evaluate_forest(cells, FEATURES, plates, culture="mixed", reference=mono)
+    plates, unseen = ForestSettings(scaling="plate"), training(split_unit="plate")
+    scaled = evaluate_forest(cells, FEATURES, plates, unseen, culture="mixed", reference=mono)
     assert scaled.metrics["f1_macro"] > 0.85
     assert scaled.model.cultures == list(BOTH)
-    unscaled = ForestSettings(split_unit="plate")
-    assert evaluate_forest(cells, FEATURES, unscaled, culture="mixed").metrics["f1_macro"] < 0.6
+    unscaled = evaluate_forest(cells, FEATURES, ForestSettings(), unseen, culture="mixed")
+    assert unscaled.metrics["f1_macro"] < 0.6
     with pytest.raises(DataError, match="plate rep1 has no reference well"):
-        evaluate_forest(cells, FEATURES, plates, culture="mixed")
+        evaluate_forest(cells, FEATURES, plates, unseen, culture="mixed")
 
 
 def test_a_plate_is_scaled_by_its_reference_wells_whatever_it_holds():
     settings = ForestSettings(scaling="plate")
     model = evaluate_forest(
-        MIXED, FEATURES, settings, culture="mixed", reference=references(MIXED)
+        MIXED, FEATURES, settings, TRAINING, culture="mixed", reference=references(MIXED)
     ).model
     mono = references(MIXED)
     # 98 of 100 cells are astro: scaled by all cells of its plate, half of them would look neuro
@@ -251,7 +276,7 @@ def test_features_of_channel_pairs_are_found_in_either_order():
     pair = "Nuclei_Correlation_Correlation_DNA_GFP"
     cells = MIXED.rename(columns={FEATURES[1]: pair})
     names = [FEATURES[0], pair, FEATURES[2]]
-    model = evaluate_forest(cells, names, ForestSettings(), culture="mixed").model
+    model = evaluate_forest(cells, names, ForestSettings(), TRAINING, culture="mixed").model
     other = cells.rename(columns={pair: "Nuclei_Correlation_Correlation_GFP_DNA"})
     np.testing.assert_array_equal(model.predict_proba(other), model.predict_proba(cells))
 
@@ -265,22 +290,25 @@ def test_the_wells_trained_on_are_kept_with_the_model(result):
 def test_scaling_by_well_takes_out_well_effects_in_mixed_cultures_only():
     cells = plate({f"D{i:02d}": BOTH for i in range(2, 8)}, well_effect=20)
     settings = ForestSettings(scaling="well")
-    assert evaluate_forest(cells, FEATURES, settings, culture="mixed").metrics["f1_macro"] > 0.85
+    result = evaluate_forest(cells, FEATURES, settings, TRAINING, culture="mixed")
+    assert result.metrics["f1_macro"] > 0.85
     with pytest.raises(DataError, match="erases"):
-        evaluate_forest(MONO, FEATURES, settings, culture="mono")
+        evaluate_forest(MONO, FEATURES, settings, TRAINING, culture="mono")
 
 
 def test_missing_values_are_no_error():
     holes = MIXED.copy()
     holes.loc[::5, FEATURES[2]] = np.nan
-    metrics = evaluate_forest(holes, FEATURES, ForestSettings(), culture="mixed").metrics
+    metrics = evaluate_forest(holes, FEATURES, ForestSettings(), TRAINING, culture="mixed").metrics
     assert metrics["f1_macro"] > 0.85
 
 
 def test_model_file_round_trip(tmp_path):
     settings = ForestSettings(scaling="plate")
     reference = references(MIXED)
-    model = evaluate_forest(MIXED, FEATURES, settings, culture="mixed", reference=reference).model
+    model = evaluate_forest(
+        MIXED, FEATURES, settings, TRAINING, culture="mixed", reference=reference
+    ).model
     model.save(tmp_path / "model.skops")
     again = load_forest(tmp_path / "model.skops")
     assert (again.features, again.classes, again.scaling) == (FEATURES, list(BOTH), "plate")
@@ -318,7 +346,7 @@ def test_nothing_but_a_forest_is_loaded(tmp_path):
 
 def test_trees_with_indices_out_of_range_are_refused(tmp_path):
     # scikit-learn follows such an index outside its memory when it predicts.
-    fitted = fit_forest(MIXED, FEATURES, ForestSettings(), seed=0)
+    fitted = fit_forest(MIXED, FEATURES, ForestSettings(), TRAINING, seed=0)
     model = ForestModel(fitted.forest, FEATURES, "none", list(BOTH))
     tree = model.forest.estimators_[3].tree_
     state = tree.__getstate__()

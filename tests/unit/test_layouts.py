@@ -274,7 +274,9 @@ def test_what_is_refused_shows_the_forms(tmp_path, content, told):
         assert FORMS in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "told"), [("l.xls", "save it as .xlsx"), ("l.csv", "not a text file")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("l.xls", "save it as .xlsx"), ("l.csv", "not a text file")]
+)
 def test_files_of_another_kind(tmp_path, name, told):
     (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\x00\x00")
     with pytest.raises(UserError, match=re.escape(told)):

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from trainings import training
 
 from nucprof.config.by_mode import CropKind
+from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError
 from nucprof.learn.cnn import studies
 from nucprof.learn.cnn.crop_data import CropsInMemory
-from nucprof.learn.cnn.evaluate import CnnSettings
 from nucprof.learn.cnn.studies import SomeChannels, channel_ablation, learning_curve
 
 KIND = CropKind(("DNA", "GFP", "Cy5"), "nucleocentric", 4, False)
@@ -25,8 +26,8 @@ def asked(monkeypatch):
             run = {"n_train": 8, "seed": 0, "repeat": 0, "f1_macro": f1, "accuracy": f1}
             self.metrics = {"seeds": [run, {**run, "seed": 1, "f1_macro": f1 + 0.2}]}
 
-    def evaluate(cells, crops, kind, settings, **more):
-        calls.append((crops, kind, settings, more))
+    def evaluate(cells, crops, kind, settings, training, **more):
+        calls.append((crops, kind, settings, training, more))
         return Result(len(kind.channels) / 10)
 
     monkeypatch.setattr(studies, "evaluate_cnn", evaluate)
@@ -36,11 +37,12 @@ def asked(monkeypatch):
 def test_learning_curve(asked):
     lines = []
     table = learning_curve(
-        pd.DataFrame(), CROPS, KIND, CnnSettings(seeds=(0, 1)), [100, 50, 100], report=lines.append
-    )
-    assert [call[2].per_class for call in asked] == [50, 100]
-    assert all(call[2].seeds == (0, 1) and call[2].repeats == 3 for call in asked)
-    assert all(call[2].sample == 2000 for call in asked)
+        pd.DataFrame(), CROPS, KIND, CnnSettings(sizes=[100, 50, 100]), training(seeds=[0, 1]),
+        report=lines.append,
+    )  # fmt: skip
+    assert [call[4]["per_class"] for call in asked] == [50, 100]
+    assert all(call[2].repeats == 3 for call in asked)
+    assert all(call[3] == training(seeds=[0, 1]) for call in asked)
     assert table["per_class"].tolist() == [50, 50, 100, 100]
     assert list(table.columns) == [
         "per_class", "n_train", "seed", "repeat", "f1_macro", "accuracy", "f1_macro_mean",
@@ -52,7 +54,7 @@ def test_learning_curve(asked):
 
 
 def test_channel_ablation_leaves_out_each_channel_in_turn(asked):
-    table = channel_ablation(pd.DataFrame(), CROPS, KIND, CnnSettings())
+    table = channel_ablation(pd.DataFrame(), CROPS, KIND, CnnSettings(), training())
     assert [call[1].channels for call in asked] == [
         ("DNA", "GFP", "Cy5"), ("GFP", "Cy5"), ("DNA", "Cy5"), ("DNA", "GFP"),
     ]  # fmt: skip
@@ -65,5 +67,5 @@ def test_channel_ablation_leaves_out_each_channel_in_turn(asked):
 def test_a_single_channel_cannot_be_left_out(asked):
     one = CropKind(("DNA",), "nucleocentric", 4, False)
     with pytest.raises(DataError, match="two channels"):
-        channel_ablation(pd.DataFrame(), SomeChannels(CROPS, [0]), one, CnnSettings())
+        channel_ablation(pd.DataFrame(), SomeChannels(CROPS, [0]), one, CnnSettings(), training())
     assert not asked

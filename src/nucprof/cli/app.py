@@ -32,7 +32,7 @@ def build_app() -> typer.Typer:
         owner = app
         for word in group:
             if word not in groups:
-                groups[word] = typer.Typer(help=GROUPS[word], no_args_is_help=True)
+                groups[word] = typer.Typer(help=GROUPS.get(word), no_args_is_help=True)
                 app.add_typer(groups[word], name=word)
             owner = groups[word]
         owner.command(name, help=_help(stage))(stage_command(stage))

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 
 from nucprof.config.project import Project
+from nucprof.config.segmenters import Declaration, own_settings, segmenters
 from nucprof.errors import ProjectError, UserError
 from nucprof.plate.keys import CP_ROUND, FieldSelector
 
@@ -22,10 +23,22 @@ def check_names(project: Project, path: Path) -> None:
         FieldSelector(tuple(project.project.exclude))
     except UserError as error:
         raise ProjectError(f"{path}: project.exclude: {error}") from None
-    if project.segment.pmin >= project.segment.pmax:
-        raise ProjectError(f"{path}: segment.pmin must be below segment.pmax.")
-    if project.segment.backend == "labels" and project.segment.path is None:
-        raise ProjectError(f"{path}: segment.path: the labels backend needs the folder of masks.")
+    for segmenter in _segmenters_in_question(project):
+        own = own_settings(project.segment, segmenter.settings)
+        wrong = segmenter.check(own) if segmenter.check else None
+        if wrong:
+            raise ProjectError(f"{path}: {wrong}.")
+
+
+def _segmenters_in_question(project: Project) -> list[Declaration]:
+    """The backend that is named, or those that the machine may choose from."""
+    settings = project.segment
+    return [
+        segmenter
+        for segmenter in segmenters().values()
+        if settings.backend == segmenter.name
+        or (settings.backend is None and segmenter.model and settings.mode in segmenter.finds)
+    ]
 
 
 def _check_plates(project: Project, path: Path) -> None:
@@ -101,9 +114,11 @@ def check_folders(project: Project, path: Path) -> None:
     output = project.project.output
     if output.exists() and not output.is_dir():
         raise ProjectError(f"{path}: project.output: {output} is a file; name a folder.")
-    masks = project.segment.path
-    if project.segment.backend == "labels" and masks is not None and not masks.is_dir():
-        raise ProjectError(f"{path}: segment.path: there is no folder {masks}.")
+    for segmenter in _segmenters_in_question(project):
+        own = own_settings(project.segment, segmenter.settings)
+        for folder in segmenter.folders(own) if segmenter.folders else ():
+            if not folder.is_dir():
+                raise ProjectError(f"{path}: segment.path: there is no folder {folder}.")
     # Results can be read without images; code that needs pixels checks for them.
     listed = (output / "images.csv").is_file()
     for plate in project.plates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,10 +94,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
 
 
+# How pydantic names the branches of a union, behind the key.
+_BRANCH = re.compile(r"(literal|constrained|function|list|dict|tuple)[\[-]|(int|float|str|bool)$")
+
+
 def _explain(
     error: dict[str, Any], path: Path, values: Mapping[str, Any], flags: Mapping[str, Any]
 ) -> str:
     loc = [part for part in error["loc"] if isinstance(part, str | int)]
+    while len(loc) > 1 and _BRANCH.match(str(loc[-1])):
+        loc.pop()
     key = _dotted(loc)
     if error["type"] == "extra_forbidden":
         known = _known_keys(loc[:-1])

@@ -6,10 +6,11 @@ all backends are in ``[segment]``, and each backend reads its own. See docs/back
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pydantic import create_model
@@ -29,6 +30,10 @@ class Declaration(Protocol):
 
     name: str
     settings: type[Section]
+    finds: Sequence[str]
+    model: str | None
+    check: Callable[[Any], str | None] | None
+    folders: Callable[[Any], Sequence[Path]] | None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from nucprof.config.models import Sample
 from nucprof.core.gating import UNDEFINED
 from nucprof.errors import DataError
 from nucprof.plate.columns import (
@@ -188,9 +189,7 @@ def attach(cells: pd.DataFrame, split: pd.DataFrame, column: str) -> pd.Series:
     return pd.Series(of_well.reindex(keys).to_numpy(), index=cells.index, name=column)
 
 
-def sample_cells(
-    train: pd.DataFrame, *, sample: int | Literal["max", "unequal", "oversampling"], seed: int
-) -> pd.DataFrame:
+def sample_cells(train: pd.DataFrame, *, sample: Sample, seed: int) -> pd.DataFrame:
     """Balance the classes of the *training* part; validation and test cells are never resampled.
 
     `N`: the same number of every class, at most N (fewer where the smallest class is smaller);

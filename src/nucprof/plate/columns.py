@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nucprof.errors import DataError
+from nucprof.plate.keys import FieldKey, cell_key
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 PLATE = "Metadata_Plate"
@@ -28,6 +30,29 @@ REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
 
 KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]
+
+
+def identity(plate: str, field: FieldKey, labels: np.ndarray) -> dict[str, Any]:
+    """The columns that name the cells of a field in every table, in their order.
+
+    Parameters
+    ----------
+    plate : str
+    field : FieldKey
+    labels : (N,) integer
+        The cells' labels in the mask.
+    """
+    import numpy as np
+    import pandas as pd
+
+    count = len(labels)
+    return {
+        PLATE: pd.Series([plate] * count, dtype="str"),
+        WELL: pd.Series([str(field.well)] * count, dtype="str"),
+        "Metadata_Site": np.full(count, field.site, dtype=np.int64),
+        "Metadata_ObjectNumber": labels.astype(np.int64),
+        CELL: pd.Series([cell_key(field, label) for label in labels.tolist()], dtype="str"),
+    }
 
 
 def in_key_order(cells: pd.DataFrame) -> pd.DataFrame:

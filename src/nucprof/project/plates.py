@@ -10,8 +10,6 @@ from nucprof.errors import UserError
 from nucprof.plate.keys import CP_ROUND
 from nucprof.project.names import safe_names
 
-_LAYOUTS = (".xlsx", ".xlsm", ".csv", ".tsv")
-
 
 @dataclass
 class PlateInput:

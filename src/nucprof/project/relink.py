@@ -12,8 +12,7 @@ from nucprof.io.files import Fingerprint
 from nucprof.plate.keys import CP_ROUND
 from nucprof.raw.rounds import some
 from nucprof.run.pipeline import Run
-
-_READ_IMAGES = ("segment", "align", "crop", "features")
+from nucprof.stages import STAGES
 
 Place = tuple[str, str]
 """Plate and round."""
@@ -88,7 +87,7 @@ def _fingerprints(run: Run) -> dict[Path, Fingerprint]:
     """The hash of every image when it was last read."""
     return {
         Path(path): Fingerprint(*known)
-        for stage in _READ_IMAGES
+        for stage in (s.name for s in STAGES if s.reads_images)
         for entry in run.entries(stage).values()
         for path, known in entry.inputs.items()
         if known is not None

@@ -10,7 +10,8 @@ import pandas as pd
 
 from nucprof.core.labels import decode_ids
 from nucprof.io.tables import write_table
-from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.plate.columns import identity
+from nucprof.plate.keys import FieldKey
 from nucprof.stages.base import WHOLE, Entry
 
 Journal = Mapping[tuple[str, str], Entry]
@@ -83,16 +84,9 @@ def _drops(key: tuple[str, str], journal: Journal) -> list[tuple[str, np.ndarray
 def _rows(
     key: tuple[str, str], labels: np.ndarray, stage: np.ndarray, reason: np.ndarray
 ) -> pd.DataFrame:
-    field = FieldKey.parse(key[1])
     return pd.DataFrame(
         {
-            "Metadata_Plate": pd.Series([key[0]] * len(labels), dtype="str"),
-            "Metadata_Well": pd.Series([str(field.well)] * len(labels), dtype="str"),
-            "Metadata_Site": np.full(len(labels), field.site, dtype=np.int64),
-            "Metadata_ObjectNumber": labels,
-            "Metadata_ROI_img_name": pd.Series(
-                [cell_key(field, label) for label in labels.tolist()], dtype="str"
-            ),
+            **identity(key[0], FieldKey.parse(key[1]), labels),
             "status": pd.Series(np.where(stage == "", "kept", "dropped"), dtype="str"),
             "stage": pd.Series(stage, dtype="str"),
             "reason": pd.Series(reason, dtype="str"),

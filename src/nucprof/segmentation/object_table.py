@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nucprof.core.evidence import Evidence
 from nucprof.io.tables import concatenate
-from nucprof.plate.keys import FieldKey, cell_key
+from nucprof.plate.columns import identity
+from nucprof.plate.keys import FieldKey
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,13 +50,7 @@ def object_rows(
     known = np.full(len(ids), np.nan) if probability is None else probability[ids - 1]
     return pd.DataFrame(
         {
-            "Metadata_Plate": pd.Series([plate] * len(ids), dtype="str"),
-            "Metadata_Well": pd.Series([str(field.well)] * len(ids), dtype="str"),
-            "Metadata_Site": np.full(len(ids), field.site, dtype=np.int64),
-            "Metadata_ObjectNumber": ids,
-            "Metadata_ROI_img_name": pd.Series(
-                [cell_key(field, label) for label in ids.tolist()], dtype="str"
-            ),
+            **identity(plate, field, ids),
             "Dropped": pd.Series(reasons, dtype="str"),
             "Area": evidence.areas,
             "Probability": np.asarray(known, dtype=np.float64),

@@ -41,6 +41,8 @@ STEPS = 3
 BELIEVED = 2.5
 #: Dim objects with less contrast are haze and are ignored.
 MIN_CONTRAST = 0.7
+#: Nothing wider than this share of the image is a nucleus: a glow.
+LARGEST = 1 / 3
 #: Structures larger than this (sigma, pixels) are removed for the second estimate of the diameter.
 FINE_BACKGROUND_PX = 15.0
 
@@ -204,6 +206,7 @@ class _Search:
         diameters = np.sqrt(4 / np.pi * found.areas)
         # Sizes far from the canonical one are measured wrongly at this scale.
         known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
+        known &= diameters < LARGEST * min(self.image.shape)
         known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
         cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
         typical = typical_diameter(diameters[known])

@@ -342,4 +342,5 @@ STAGE = Stage(
     record=AlignRecord,
     skip=without_ground_truth,
     version=2,
+    reads_images=True,
 )

@@ -251,6 +251,8 @@ class Stage:
         Options of its command beside the settings.
     ledger : bool
         Whether its jobs decide which cells there are.
+    reads_images : bool
+        Whether its jobs read the microscope's own files.
     version : int
         Increased when the same settings give another result.
     """
@@ -270,6 +272,7 @@ class Stage:
     named: bool = False
     options: tuple[StageOption, ...] = ()
     ledger: bool = True
+    reads_images: bool = False
     version: int = 1
 
     @property

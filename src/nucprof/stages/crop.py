@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucprof.config.by_mode import CropKind, crop_kind, fitting_patch, nuclear_diameters
-from nucprof.plate.keys import CP_ROUND, FieldKey, cell_key
+from nucprof.plate.columns import CELL, identity
+from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
@@ -103,19 +104,15 @@ def work(job: CropJob) -> Outcome[CropRecord]:
     real = real_boxes(objects.centroids, job.size, labels.shape)
     um = pixel_size(job.sources)
     write_stack(stack_path, crops, job.channels, um)
-    field = FieldKey.parse(job.field)
-    names = [cell_key(field, label) for label in objects.ids.tolist()]
+    cells = identity(job.plate, FieldKey.parse(job.field), objects.ids)
+    names = cells[CELL].tolist()
     if job.export:
         write_single_crops(stack_path.with_suffix(""), names, crops, job.channels, um)
     write_table(
         part,
         pd.DataFrame(
             {
-                "Metadata_Plate": pd.Series([job.plate] * len(names), dtype="str"),
-                "Metadata_Well": pd.Series([str(field.well)] * len(names), dtype="str"),
-                "Metadata_Site": np.full(len(names), field.site, dtype=np.int64),
-                "Metadata_ObjectNumber": objects.ids.astype(np.int64),
-                "Metadata_ROI_img_name": pd.Series(names, dtype="str"),
+                **cells,
                 "stack": pd.Series([f"{job.plate}/{job.field}.tif"] * len(names), dtype="str"),
                 "row": np.arange(len(names), dtype=np.int64),
                 "padded": np.asarray(padded, dtype=bool),
@@ -174,4 +171,5 @@ STAGE = Stage(
     finish=finish,
     record=CropRecord,
     version=2,
+    reads_images=True,
 )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from nucprof.config import Project
 from nucprof.config.by_mode import compartments
 from nucprof.config.models import FeatureSettings
-from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey, cell_key
+from nucprof.plate.columns import identity
+from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey
 from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
@@ -222,11 +223,7 @@ def field_table(plate: str, field: FieldKey, measured: dict[str, np.ndarray]) ->
     ids = measured["ObjectNumber"].astype(np.int64)
     count = len(ids)
     columns = {
-        "Metadata_Plate": pd.Series([plate] * count, dtype="str"),
-        "Metadata_Well": pd.Series([str(field.well)] * count, dtype="str"),
-        "Metadata_Site": np.full(count, field.site, dtype=np.int64),
-        "Metadata_ObjectNumber": ids,
-        "Metadata_ROI_img_name": pd.Series([cell_key(field, i) for i in ids.tolist()], dtype="str"),
+        **identity(plate, field, ids),
         "Metadata_Center_X": measured["Center_X"],
         "Metadata_Center_Y": measured["Center_Y"],
         "Metadata_FieldCellCount": np.full(count, count, dtype=np.int64),
@@ -309,4 +306,5 @@ STAGE = Stage(
     finish=finish,
     record=FeaturesRecord,
     version=2,
+    reads_images=True,
 )

@@ -72,6 +72,7 @@ class SegmentJob(Job):
     weights: str
     masks: dict[str, Path]
     scale: Path | None
+    backend_version: int = 1
     model: Path | None = dataclasses.field(metadata=WHERE_IT_RUNS)
     model_name: str = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
@@ -104,6 +105,7 @@ def plan(context: Context) -> Plan[SegmentJob]:
     selector = FieldSelector(tuple(project.project.exclude))
     common: dict[str, Any] = {
         "backend": segmenter.name,
+        "backend_version": segmenter.version,
         "settings": own,
         "mode": settings.mode,
         "clear_border": settings.clear_border,
@@ -142,18 +144,16 @@ def plan(context: Context) -> Plan[SegmentJob]:
                 **common,
             )
         )
-    return Plan(jobs, consulted=(*_files_of_model(model), *_folders_of_masks(own)))
+    return Plan(
+        jobs,
+        consulted=(*_files_of_model(model), *(segmenter.folders(own) if segmenter.folders else ())),
+    )
 
 
 def _files_of_model(model: Path | None) -> list[Path]:
     if model is None:
         return []
     return [model, *(model.iterdir() if model.is_dir() else [])]
-
-
-def _folders_of_masks(own: Section) -> list[Path]:
-    folder: Path | None = getattr(own, "path", None)
-    return [] if folder is None else [folder]
 
 
 def prepare(context: Context, plan: Plan[SegmentJob], jobs: Sequence[SegmentJob]) -> None:
@@ -415,4 +415,5 @@ STAGE = Stage(
             preview,
         ),
     ),
+    reads_images=True,
 )

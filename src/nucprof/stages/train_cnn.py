@@ -11,21 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import CnnSettings as CnnSection
+from nucprof.config.models import CnnSettings
 from nucprof.io.digest import WHERE_IT_RUNS, digest
-from nucprof.learn.cells import (
-    Training,
-    add_true_class,
-    choose_cells,
-    classifier_outputs,
-    describe_metrics,
-    few_wells,
-    gate_table,
-    training_of,
-    write_evaluation,
-)
+from nucprof.learn.cells import Training, add_true_class, choose_cells, gate_table, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
 from nucprof.learn.references import References, references_of
+from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -40,7 +31,7 @@ from nucprof.stages.base import (
 )
 
 if TYPE_CHECKING:
-    from nucprof.learn.cnn.evaluate import CnnResult, CnnSettings
+    from nucprof.learn.cnn.evaluate import CnnResult
 
 progress = logging.getLogger("nucprof.progress")
 
@@ -55,7 +46,7 @@ class NetworkJob(Job):
     reference wells.
     """
 
-    settings: CnnSection
+    settings: CnnSettings
     training: Training
     crops: CropKind
     features: Path
@@ -123,9 +114,9 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     from nucprof.machine import resolve_device
     from nucprof.plate.columns import in_key_order
 
-    section, folder = job.settings, job.folder
+    settings, training, folder = job.settings, job.training, job.folder
     train, test, culture = choose_cells(
-        add_true_class(read_table(job.features), job.gate), job.training
+        add_true_class(read_table(job.features), job.gate), training
     )
     cells = in_key_order(
         train if test is None else pd.concat([train.assign(test=False), test.assign(test=True)])
@@ -133,7 +124,6 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     kind, channels = _chosen_channels(job)
     crops = open_cells_crops(cells, job.index, channels, masked=kind.masked)
     device = resolve_device(job.device)
-    settings = _settings(job)
     common: dict[str, Any] = {
         "culture": culture,
         "device": device,
@@ -146,16 +136,17 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         crops,
         kind,
         settings,
+        training,
         checkpoints=folder / ".checkpoints",
         definition=_definition(job),
         **common,
     )
     _write(job, result)
-    if section.sizes:
-        curve = studies.learning_curve(cells, crops, kind, settings, section.sizes, **common)
+    if settings.sizes:
+        curve = studies.learning_curve(cells, crops, kind, settings, training, **common)
         _write_study(folder / "learning_curve", curve)
-    if section.ablate == "channels":
-        ablation = studies.channel_ablation(cells, crops, kind, settings, **common)
+    if settings.ablate == "channels":
+        ablation = studies.channel_ablation(cells, crops, kind, settings, training, **common)
         _write_study(folder / "ablation", ablation)
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
     record = NetworkRecord(culture, result.model.architecture, device)
@@ -165,33 +156,6 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
 def _chosen_channels(job: NetworkJob) -> tuple[CropKind, list[int]]:
     names = tuple(job.settings.channels) or job.crops.channels
     return replace(job.crops, channels=names), [job.crops.channels.index(name) for name in names]
-
-
-def _settings(job: NetworkJob) -> CnnSettings:
-    from nucprof.learn.cnn.evaluate import CnnSettings
-    from nucprof.learn.cnn.train import TrainingSettings
-
-    section, training = job.settings, job.training
-    return CnnSettings(
-        training=TrainingSettings(
-            epochs=section.epochs,
-            batch_size=section.batch_size,
-            learning_rate=section.learning_rate,
-            weight_decay=section.weight_decay,
-            schedule=section.schedule,
-            patience=section.patience,
-            compile=section.compile,
-        ),
-        architecture=section.architecture,
-        image_size=section.image_size,
-        normalise=section.normalise,
-        pretrained=section.pretrained,
-        sample=training.sample,
-        seeds=training.seeds,
-        split_unit=training.split_unit,
-        repeats=section.repeats,
-        density_strata=training.density_strata,
-    )
 
 
 def _definition(job: NetworkJob) -> str:

@@ -9,18 +9,9 @@ from pathlib import Path
 
 from nucprof.config.models import ForestSettings
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.learn.cells import (
-    Training,
-    add_true_class,
-    choose_cells,
-    classifier_outputs,
-    describe_metrics,
-    few_wells,
-    gate_table,
-    training_of,
-    write_evaluation,
-)
+from nucprof.learn.cells import Training, add_true_class, choose_cells, gate_table, training_of
 from nucprof.learn.references import References, reference_cells, references_of
+from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -92,7 +83,6 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     from nucprof.figures import classifiers
     from nucprof.io.files import atomic
     from nucprof.io.tables import read_table, write_table
-    from nucprof.learn.forest import fit
     from nucprof.learn.forest.evaluate import evaluate_forest
     from nucprof.learn.selection import choose_features
     from nucprof.machine import cores
@@ -107,17 +97,10 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     result = evaluate_forest(
         train,
         features,
-        fit.ForestSettings(
-            evaluation=settings.evaluation,
-            split_unit=training.split_unit,
-            sample=training.sample,
-            seeds=training.seeds,
-            scaling=settings.scaling,
-            drop_redundant=settings.drop_redundant,
-            density_strata=training.density_strata,
-            n_jobs=cores(),
-        ),
+        settings,
+        training,
         culture=culture,
+        n_jobs=cores(),
         test_cells=test,
         reference=reference_cells(table, job.references.wells) if job.references else None,
     )
@@ -188,5 +171,5 @@ STAGE = Stage(
     record=ForestRecord,
     skip=disabled("train.rf"),
     named=True,
-    version=2,
+    version=3,
 )

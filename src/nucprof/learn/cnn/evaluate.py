@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,19 @@ import torch
 from torch import nn
 
 from nucprof.config.by_mode import CropKind
+from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError
 from nucprof.learn.calibrate import calibrated, calibration_error, fit_prior, fit_temperature
+from nucprof.learn.cells import Training
 from nucprof.learn.chance import chance_of_predictions
-from nucprof.learn.cnn.augment import Normalise, crop_limits
+from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import Crops
 from nucprof.learn.cnn.device import predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.model import CnnModel
 from nucprof.learn.cnn.network import architecture_for, build_network, check_network
 from nucprof.learn.cnn.references import ReferenceCrops, reference_limits
-from nucprof.learn.cnn.train import Samples, Trained, TrainingSettings, train_network
+from nucprof.learn.cnn.train import Samples, Trained, train_network
 from nucprof.learn.evaluate import (
     combine_runs,
     confusion_per_well,
@@ -34,26 +36,13 @@ from nucprof.learn.evaluate import (
     run_metrics,
 )
 from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
-from nucprof.learn.split import Culture, Unit, attach, cv_folds, sample_cells, split_wells
+from nucprof.learn.split import Culture, attach, cv_folds, sample_cells, split_wells
 from nucprof.plate.columns import KEY, PLATE, TARGET, require
 
-
-@dataclass(frozen=True)
-class CnnSettings:
-    """What :func:`evaluate_cnn` needs to know beside cells and crops."""
-
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    architecture: str = "auto"
-    image_size: int = 128
-    normalise: Normalise = "crop"
-    pretrained: Path | None = None
-    sample: int | Literal["max", "unequal", "oversampling"] = 2000
-    seeds: tuple[int, ...] = (0,)
-    split_unit: Unit = "well"
-    repeats: int = 1
-    per_class: int | None = None
-    """Learn from so few cells of every class, in as many steps as from all that `sample` gives."""
-    density_strata: int = 0
+# The settings that the model's metadata records; the others are fields of the model.
+OPTIMISATION = {
+    "epochs", "batch_size", "learning_rate", "weight_decay", "schedule", "patience", "compile",
+}  # fmt: skip
 
 
 @dataclass
@@ -73,9 +62,11 @@ def evaluate_cnn(
     crops: Crops,
     kind: CropKind,
     settings: CnnSettings,
+    training: Training,
     *,
     culture: Culture,
     device: str,
+    per_class: int | None = None,
     tested: np.ndarray | None = None,
     reference: ReferenceCrops | None = None,
     checkpoints: Path | None = None,
@@ -96,11 +87,16 @@ def evaluate_cnn(
     kind
         What the crops show.
     settings
-        See :class:`CnnSettings`.
+        The network and how it is trained: `[train.cnn]`.
+    training
+        How the cells are sampled and split, and by which seeds: what `[train]` says.
     culture
         Of the cells to train on.
     device
         Torch's name of the device.
+    per_class
+        Learn from so few cells of every class, in as many steps as from all that `training.sample`
+        gives; None learns from all these.
     tested
         `(N,)` bool: cells of the other culture, to be tested only; None splits all cells.
     reference
@@ -121,10 +117,10 @@ def evaluate_cnn(
     if not cells.index.equals(pd.RangeIndex(crops.shape[0])) or cells.duplicated(KEY).any():
         raise ValueError("cells and crops must correspond row by row")
     job = _Job(
-        cells, crops, kind, settings, device, tested,
+        cells, crops, kind, settings, training, device, per_class, tested,
         sorted(cells[TARGET].unique()), reference, checkpoints, definition, report,
     )  # fmt: skip
-    runs = [job.run(seed, repeat) for seed in settings.seeds for repeat in range(settings.repeats)]
+    runs = [job.run(seed, repeat) for seed in training.seeds for repeat in range(settings.repeats)]
     predictions = pd.concat([run.predictions for run in runs], ignore_index=True)
     metrics = combine_runs([run.metrics for run in runs], predictions)
     first = runs[0]
@@ -134,14 +130,14 @@ def evaluate_cnn(
         settings.normalise, first.temperature, first.prior, first.cultures,
         {
             "culture": culture,
-            "seed": settings.seeds[0],
+            "seed": training.seeds[0],
             "metrics": metrics,
             "unseen_wells": confusion_per_well(first_of_each_cell(predictions), job.classes),
             "trained_wells": trained_wells(
                 learnt, lambda numbers: crops.rows(learnt.index.to_numpy()[numbers])
             ),
             "split": first.split.to_dict("records"),
-            "training": vars(settings.training),
+            "training": settings.model_dump(include=OPTIMISATION),
             "versions": {name: version(name) for name in ("torch", "torchvision")},
         },
     )  # fmt: skip
@@ -182,13 +178,13 @@ class _Job:
 
     def __init__(
         self, cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings,
-        device: str, tested: np.ndarray | None, classes: list[str],
-        reference: ReferenceCrops | None, checkpoints: Path | None, definition: str,
-        report: Callable[[str], None],
+        training: Training, device: str, per_class: int | None, tested: np.ndarray | None,
+        classes: list[str], reference: ReferenceCrops | None, checkpoints: Path | None,
+        definition: str, report: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.cells, self.crops, self.kind, self.settings = cells, crops, kind, settings
-        self.device, self.tested, self.classes = device, tested, classes
-        self.reference = reference
+        self.training, self.device, self.per_class = training, device, per_class
+        self.tested, self.classes, self.reference = tested, classes, reference
         self.checkpoints, self.definition, self.report = checkpoints, definition, report
         self.architecture = architecture_for(settings.architecture, device)
         if settings.architecture == "auto":
@@ -203,15 +199,15 @@ class _Job:
         split = self._split(seed)
         part = attach(self.cells, split, "part")
         rows = {name: self.cells[part == name] for name in ("train", "validation", "test")}
-        train = sample_cells(rows["train"], sample=self.settings.sample, seed=seed)
+        train = sample_cells(rows["train"], sample=self.training.sample, seed=seed)
         inputs, cultures = self._inputs(rows["test"])
         shown, n_train = train, len(train)
-        if self.settings.per_class is not None:
-            few = sample_cells(rows["train"], sample=self.settings.per_class, seed=draw)
+        if self.per_class is not None:
+            few = sample_cells(rows["train"], sample=self.per_class, seed=draw)
             shown, n_train = _repeated(few, len(train), draw), len(few)
         trained = train_network(
             self._network(draw), inputs, self._samples(shown), self._samples(rows["validation"]),
-            self.settings.training, seed=draw, n_classes=len(self.classes),
+            self.settings, seed=draw, n_classes=len(self.classes),
             checkpoint=self._checkpoint(seed, repeat), definition=self.definition,
             report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
         )  # fmt: skip
@@ -229,7 +225,7 @@ class _Job:
             self.classes,
             n_train=n_train,
             evaluation="split" if self.tested is None else "across",
-            split_unit=self.settings.split_unit,
+            split_unit=self.training.split_unit,
             chance=chance_of_predictions(frame, self.classes),
             device=self.device,
             fit_seconds=fit_seconds,
@@ -240,9 +236,9 @@ class _Job:
             temperature=temperature,
             calibration_error=calibration_error(likely, self._samples(rows["test"]).targets),
         )
-        if self.settings.density_strata:
+        if self.training.density_strata:
             metrics["density_strata"] = density_strata(
-                rows["test"], frame, self.classes, self.settings.density_strata
+                rows["test"], frame, self.classes, self.training.density_strata
             )
         history = pd.DataFrame([vars(epoch) for epoch in trained.history])
         history = history.assign(seed=seed, repeat=repeat)
@@ -251,7 +247,7 @@ class _Job:
         )
 
     def _split(self, seed: int) -> pd.DataFrame:
-        unit = self.settings.split_unit
+        unit = self.training.split_unit
         if self.tested is None:
             return split_wells(self.cells, unit=unit, seed=seed)
         # The other culture is the test part; of this one some wells choose the epoch.
@@ -297,6 +293,6 @@ class _Job:
         return self.checkpoints and self.checkpoints / f"seed-{seed}-{repeat}.safetensors"
 
     def _named(self, seed: int, repeat: int) -> str:
-        if len(self.settings.seeds) * self.settings.repeats == 1:
+        if len(self.training.seeds) * self.settings.repeats == 1:
             return ""
         return f"seed {seed}, " + (f"repeat {repeat + 1}, " if self.settings.repeats > 1 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from nucprof.config.by_mode import CropKind
+from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError
+from nucprof.learn.cells import Training
 from nucprof.learn.cnn.crop_data import Crops, RealPixels
-from nucprof.learn.cnn.evaluate import CnnSettings, evaluate_cnn
+from nucprof.learn.cnn.evaluate import evaluate_cnn
 from nucprof.learn.cnn.references import ReferenceCrops
 
 DRAWS = 3
@@ -47,7 +49,7 @@ def learning_curve(
     crops: Crops,
     kind: CropKind,
     settings: CnnSettings,
-    sizes: Sequence[int],
+    training: Training,
     **more: Any,
 ) -> pd.DataFrame:
     """Train with so many cells per class, on the same wells, and test on the same unseen cells.
@@ -59,10 +61,9 @@ def learning_curve(
 
     Parameters
     ----------
-    cells, crops, kind, settings, more
-        As for :func:`~nucprof.learn.cnn.evaluate.evaluate_cnn`.
-    sizes
-        Training cells per class.
+    cells, crops, kind, settings, training, more
+        As for :func:`~nucprof.learn.cnn.evaluate.evaluate_cnn`; `settings.sizes` are the numbers of
+        training cells per class.
 
     Returns
     -------
@@ -71,10 +72,11 @@ def learning_curve(
         there really was. `f1_macro_mean` and `f1_macro_std` (ddof 1) are those of the point.
     """
     tables = []
-    for size in sorted(set(sizes)):
+    drawn = settings.model_copy(update={"repeats": max(settings.repeats, DRAWS)})
+    for size in sorted(set(settings.sizes)):
         _tell(more, f"learning curve: {size} cells per class")
-        fewer = replace(settings, per_class=size, repeats=max(settings.repeats, DRAWS))
-        tables.append(_runs(cells, crops, kind, fewer, more).assign(per_class=size))
+        fewer = {**more, "per_class": size}
+        tables.append(_runs(cells, crops, kind, drawn, training, fewer).assign(per_class=size))
     table = _in_order(tables, "per_class")
     of_point = table.groupby("per_class")["f1_macro"]
     return table.assign(
@@ -83,7 +85,12 @@ def learning_curve(
 
 
 def channel_ablation(
-    cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings, **more: Any
+    cells: pd.DataFrame,
+    crops: Crops,
+    kind: CropKind,
+    settings: CnnSettings,
+    training: Training,
+    **more: Any,
 ) -> pd.DataFrame:
     """Train with all channels, then without each in turn; the loss of F1 is what it was worth.
 
@@ -100,12 +107,13 @@ def channel_ablation(
     if len(kind.channels) < 2:
         raise DataError("train.cnn.ablate = channels needs two channels or more")
     _tell(more, "ablation: all channels")
-    tables = [_runs(cells, crops, kind, settings, more).assign(without="")]
+    tables = [_runs(cells, crops, kind, settings, training, more).assign(without="")]
     for left_out in kind.channels:
         kept = [i for i, name in enumerate(kind.channels) if name != left_out]
         fewer = replace(kind, channels=tuple(kind.channels[i] for i in kept))
         _tell(more, f"ablation: without {left_out}")
-        found = _runs(cells, SomeChannels(crops, kept), fewer, settings, _without(more, kept))
+        seen = SomeChannels(crops, kept)
+        found = _runs(cells, seen, fewer, settings, training, _without(more, kept))
         tables.append(found.assign(without=left_out))
     return _in_order(tables, "without")
 
@@ -120,9 +128,14 @@ def _without(more: dict[str, Any], kept: list[int]) -> dict[str, Any]:
 
 
 def _runs(
-    cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings, more: dict[str, Any]
+    cells: pd.DataFrame,
+    crops: Crops,
+    kind: CropKind,
+    settings: CnnSettings,
+    training: Training,
+    more: dict[str, Any],
 ) -> pd.DataFrame:
-    metrics = evaluate_cnn(cells, crops, kind, settings, **more).metrics
+    metrics = evaluate_cnn(cells, crops, kind, settings, training, **more).metrics
     wanted = ("n_train", "seed", "repeat", "f1_macro", "accuracy")
     return pd.DataFrame([{key: run[key] for key in wanted} for run in metrics["seeds"]])
 

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError, ModelError, NucprofError
 from nucprof.learn.cnn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from nucprof.learn.cnn.device import autocast, memory_format, predict_logits
@@ -28,21 +29,6 @@ from nucprof.learn.evaluate import score
 
 PLATEAU_PATIENCE = 5
 PLATEAU_FACTOR = 0.3
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a network is trained; the keys of `train.cnn`."""
-
-    epochs: int = 50
-    batch_size: int = 100
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
-    schedule: Literal["plateau", "one-cycle"] = "plateau"
-    patience: int = 15
-    compile: bool = False
-    augment: bool = True
-    keep: Literal["best", "last"] = "best"
 
 
 @dataclass
@@ -85,7 +71,7 @@ def train_network(
     inputs: InputPath,
     train: Samples,
     validation: Samples,
-    settings: TrainingSettings,
+    settings: CnnSettings,
     *,
     seed: int,
     n_classes: int,
@@ -106,7 +92,7 @@ def train_network(
     validation
         Crops of other wells, which choose the epoch; never resampled, never augmented.
     settings
-        See :class:`TrainingSettings`.
+        `[train.cnn]`: epochs, batches, learning rate and its schedule, patience.
     seed
         Of order and augmentation (the network's initial weights are the caller's).
     n_classes
@@ -154,7 +140,7 @@ class _Run:
         inputs: InputPath,
         train: Samples,
         validation: Samples,
-        settings: TrainingSettings,
+        settings: CnnSettings,
         seed: int,
         n_classes: int,
         report: Callable[[str], None],
@@ -199,8 +185,9 @@ class _Run:
         done = len(self.history)
         if done >= self.settings.epochs:
             return True
-        waits = self.settings.schedule == "one-cycle" or self.settings.keep == "last"
-        return bool(done) and not waits and done - 1 - self.best_epoch >= self.settings.patience
+        if not done or self.settings.schedule == "one-cycle":
+            return False
+        return done - 1 - self.best_epoch >= self.settings.patience
 
     # ---------------------------------------------------------------- one epoch
 
@@ -225,7 +212,7 @@ class _Run:
         improved = (
             self.best_epoch < 0 or validation_loss < self.history[self.best_epoch].validation_loss
         )
-        if improved or self.settings.keep == "last":
+        if improved:
             self.best_epoch = number
             # A copy: the state dict itself holds the live tensors, which go on changing.
             self.best = {
@@ -254,10 +241,9 @@ class _Run:
             order = order[:-1]
         numbers, targets = self.train.numbers[order], torch.from_numpy(self.train.targets[order])
         size = self.batch_size
-        augmented = generator if self.settings.augment else None
         # Summed on the device: asking for a number in every step would make the GPU wait.
         total = torch.zeros((), device=self.inputs.device)
-        crops_in_turn = self.inputs.batches(numbers, size, augmented)
+        crops_in_turn = self.inputs.batches(numbers, size, generator)
         for (_, crops), wanted in zip(crops_in_turn, targets.split(size), strict=True):
             total += self._steps(crops, wanted.to(crops.device))
         return float(total) / len(numbers)

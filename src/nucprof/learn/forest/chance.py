@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from nucprof.config.models import ForestSettings
+from nucprof.learn.cells import Training
 from nucprof.learn.chance import Chance, Codes, Exchange, permutation_test
-from nucprof.learn.forest.fit import ForestSettings, Shape, fit_forest, predict_proba
+from nucprof.learn.forest.fit import Shape, fit_forest, predict_proba
 from nucprof.learn.scaling import Scaler
 from nucprof.learn.scores import macro_f1, table_of
 from nucprof.learn.split import attach, cv_folds
@@ -26,6 +27,7 @@ def forest_chance(
     cells: pd.DataFrame,
     features: Sequence[str],
     settings: ForestSettings,
+    training: Training,
     seed: int,
     *,
     reference: pd.DataFrame | None = None,
@@ -41,7 +43,7 @@ def forest_chance(
     ----------
     cells
         All labelled cells, as for :func:`~nucprof.learn.forest.evaluate.evaluate_forest`.
-    features, settings, seed, reference
+    features, settings, training, seed, reference
         Likewise. Features are scaled once, the same for all arrangements.
     """
     wells = cells[WELL_KEY].drop_duplicates()
@@ -52,28 +54,32 @@ def forest_chance(
     few = shuffled.groupby(WELL_KEY).head(max(CELLS // len(wells), 1)).sort_index()
     few = few.reset_index(drop=True)
     classes, truth = np.unique(few[TARGET].to_numpy(dtype=str), return_inverse=True)
-    # Forests this small lose more by threads than they gain.
-    alone = replace(settings, n_jobs=1, scaling="none")
+    unscaled = settings.model_copy(update={"scaling": "none"})
 
     def figure(labels: Codes) -> float:
         named = few.assign(**{TARGET: classes[labels]})
-        return float(macro_f1(_tested(named, features, alone, seed)))
+        return float(macro_f1(_tested(named, features, unscaled, training, seed)))
 
     exchange = Exchange.of(few[PLATE].to_numpy(), few[WELL].to_numpy(), truth)
     return permutation_test(figure, exchange, renamed=True, draws=ARRANGEMENTS, seed=seed)
 
 
 def _tested(
-    cells: pd.DataFrame, features: Sequence[str], settings: ForestSettings, seed: int
+    cells: pd.DataFrame,
+    features: Sequence[str],
+    settings: ForestSettings,
+    training: Training,
+    seed: int,
 ) -> np.ndarray:
     """Confusion table `(K, K)` of all cells, by forests that have not seen their wells."""
-    split = cv_folds(cells, unit=settings.split_unit, seed=seed, folds=FOLDS)
+    split = cv_folds(cells, unit=training.split_unit, seed=seed, folds=FOLDS)
     fold = attach(cells, split, "fold").to_numpy()
     classes, truth = np.unique(cells[TARGET].to_numpy(dtype=str), return_inverse=True)
     table = np.zeros((len(classes), len(classes)))
     for number in np.unique(fold):
         test = cells[fold == number]
-        fitted = fit_forest(cells[fold != number], features, settings, seed, shape=SHAPE)
+        # Forests this small lose more by threads than they gain: one thread.
+        fitted = fit_forest(cells[fold != number], features, settings, training, seed, shape=SHAPE)
         likely = predict_proba(fitted.forest, fitted.scaler.transform(test), 1)
         table += table_of(truth[fold == number], likely.argmax(axis=1), len(classes))
     return table

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nucprof.config.models import ForestSettings
 from nucprof.errors import DataError
 from nucprof.learn.calibrate import calibrated, fit_prior, fit_temperature, logits_of
+from nucprof.learn.cells import Training
 from nucprof.learn.chance import chance_of_predictions
 from nucprof.learn.evaluate import (
     chance_metrics,
@@ -20,24 +22,15 @@ from nucprof.learn.evaluate import (
     density_strata,
     predictions_frame,
     run_metrics,
-    score,
 )
 from nucprof.learn.forest.chance import forest_chance
-from nucprof.learn.forest.fit import (
-    FittedForest,
-    ForestSettings,
-    fit_forest,
-    predict_proba,
-)
+from nucprof.learn.forest.fit import FittedForest, fit_forest, predict_proba
+from nucprof.learn.forest.importance import f1_lost, importance_table
 from nucprof.learn.forest.model import ForestModel
 from nucprof.learn.out_of_fold import first_of_each_cell, trained_wells
 from nucprof.learn.scaling import refuse_erasing_scaling, without_wells
 from nucprof.learn.split import Culture, attach, cv_folds, split_wells
 from nucprof.plate.columns import PLATE, TARGET, WELL_KEY, in_key_order, require
-
-IMPORTANCE_CELLS = 500
-IMPORTANCE_REPEATS = 3
-IMPORTANCE_FEATURES = 30
 
 
 @dataclass
@@ -55,8 +48,10 @@ def evaluate_forest(
     cells: pd.DataFrame,
     features: Sequence[str],
     settings: ForestSettings,
+    training: Training,
     *,
     culture: Culture,
+    n_jobs: int = 1,
     test_cells: pd.DataFrame | None = None,
     reference: pd.DataFrame | None = None,
     report: Callable[[str], None] = lambda message: None,
@@ -73,9 +68,13 @@ def evaluate_forest(
     features
         The columns used (see :func:`selection.choose_features`).
     settings
-        How to evaluate.
+        How to evaluate, and what to fit: `[train.rf]`.
+    training
+        How the cells are sampled and split, and by which seeds: what `[train]` says.
     culture
         What `cells` are from.
+    n_jobs
+        Number of threads; no figure depends on it.
     test_cells
         Cells of the other culture, to train on `cells` and test on these; their wells are others.
     reference
@@ -97,8 +96,18 @@ def evaluate_forest(
         tested = [] if test_cells is None else test_cells[PLATE].unique()
         reference = reference[reference[PLATE].isin({*cells[PLATE].unique(), *tested})]
     jobs = [
-        _Job(list(features), classes, settings, seed, reference, report, first=number == 0)
-        for number, seed in enumerate(settings.seeds)
+        _Job(
+            list(features),
+            classes,
+            settings,
+            training,
+            seed,
+            n_jobs,
+            reference,
+            report,
+            first=number == 0,
+        )
+        for number, seed in enumerate(training.seeds)
     ]
     if test_cells is not None:
         others = in_key_order(test_cells)
@@ -113,7 +122,7 @@ def evaluate_forest(
         metrics["split"] = (
             dict(metrics) if settings.evaluation == "split" else _on_the_networks_split(jobs, cells)
         )
-    model, importance = _ship(cells, list(features), classes, settings, reference)
+    model, importance = _ship(jobs[0], cells)
     likely = every[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
     truth = np.searchsorted(classes, every["true_condition"].to_numpy(dtype=str))
     temperature = fit_temperature(logits_of(likely), truth)
@@ -127,11 +136,11 @@ def evaluate_forest(
         "trained_wells": trained_wells(cells, lambda numbers: model.values(cells.iloc[numbers])),
     }
     split = pd.concat(
-        [wells.assign(seed=seed) for (_, _, wells), seed in zip(done, settings.seeds, strict=True)],
+        [wells.assign(seed=seed) for (_, _, wells), seed in zip(done, training.seeds, strict=True)],
         ignore_index=True,
     )
     measured = [measure for job in jobs for measure in job.importances]
-    return ForestResult(metrics, every, split, _importance_table(importance, measured), model)
+    return ForestResult(metrics, every, split, importance_table(importance, measured), model)
 
 
 Run = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]
@@ -144,14 +153,16 @@ class _Job:
     features: list[str]
     classes: list[str]
     settings: ForestSettings
+    training: Training
     seed: int
+    n_jobs: int
     reference: pd.DataFrame | None
     report: Callable[[str], None]
     first: bool
     importances: list[pd.Series] = field(default_factory=list)
 
     def cross_validate(self, cells: pd.DataFrame) -> Run:
-        unit = self.settings.split_unit
+        unit = self.training.split_unit
         split = cv_folds(cells, unit=unit, seed=self.seed)
         fold_of = attach(cells, split, "fold")
         folds = sorted(split["fold"].unique())
@@ -161,13 +172,18 @@ class _Job:
         if self.first:
             self.report("forests on labels exchanged between wells")
             chance = forest_chance(
-                cells, self.features, self.settings, self.seed, reference=self.reference
+                cells,
+                self.features,
+                self.settings,
+                self.training,
+                self.seed,
+                reference=self.reference,
             )
             run |= chance_metrics(chance)
         return run, frame, split
 
     def on_split(self, cells: pd.DataFrame) -> Run:
-        split = split_wells(cells, unit=self.settings.split_unit, seed=self.seed)
+        split = split_wells(cells, unit=self.training.split_unit, seed=self.seed)
         part = attach(cells, split, "part")
         # The validation wells are the CNN's, for early stopping; leaving them unused here keeps
         # both trained on the same cells.
@@ -193,6 +209,17 @@ class _Job:
         split = pd.concat(wells, ignore_index=True).set_axis(["plate", "well", "part"], axis=1)
         return self._run("across", [(cells, test_cells, {"part": "test"})], split)
 
+    def fit(self, train: pd.DataFrame, reference: pd.DataFrame | None) -> FittedForest:
+        return fit_forest(
+            train,
+            self.features,
+            self.settings,
+            self.training,
+            self.seed,
+            n_jobs=self.n_jobs,
+            reference=reference,
+        )
+
     def _run(
         self,
         evaluation: str,
@@ -202,18 +229,11 @@ class _Job:
         started = time.perf_counter()
         frames, fits = [], []
         for number, (train, test, where) in enumerate(trials, 1):
-            fitted = fit_forest(
-                train,
-                self.features,
-                self.settings,
-                self.seed,
-                reference=without_wells(self.reference, test),
-            )
-            jobs, scaled = self.settings.n_jobs, fitted.scaler.transform(test)
-            likely = predict_proba(fitted.forest, scaled, jobs)
+            fitted = self.fit(train, without_wells(self.reference, test))
+            likely = predict_proba(fitted.forest, fitted.scaler.transform(test), self.n_jobs)
             frames.append(predictions_frame(test, likely, self.classes, seed=self.seed, **where))
             if self.first:
-                self.importances.append(_permutation_importance(fitted, test, self.seed))
+                self.importances.append(f1_lost(fitted, test, self.seed))
             fits.append(fitted)
             self.report(f"seed {self.seed}, {evaluation}: {number} of {len(trials)} fits done")
         frame = pd.concat(frames, ignore_index=True)
@@ -222,16 +242,16 @@ class _Job:
             self.classes,
             n_train=round(float(np.mean([fit.n_train for fit in fits]))),
             evaluation=evaluation,
-            split_unit=self.settings.split_unit,
+            split_unit=self.training.split_unit,
             chance=None if evaluation == "cv" else chance_of_predictions(frame, self.classes),
             device="cpu",
             fit_seconds=time.perf_counter() - started,
             shapes=[{**vars(fit.shape), "searched_on": fit.searched_on} for fit in fits],
         )
-        if self.settings.density_strata:
+        if self.training.density_strata:
             tested = pd.concat([test for _, test, _ in trials], ignore_index=True)
             metrics["density_strata"] = density_strata(
-                tested, frame, self.classes, self.settings.density_strata
+                tested, frame, self.classes, self.training.density_strata
             )
         return metrics, frame, split
 
@@ -240,67 +260,24 @@ def _on_the_networks_split(jobs: list[_Job], cells: pd.DataFrame) -> dict[str, A
     """The same figures on the wells that the network is trained and tested on, or why not."""
     try:
         for job in jobs:
-            split_wells(cells, unit=job.settings.split_unit, seed=job.seed)
+            split_wells(cells, unit=job.training.split_unit, seed=job.seed)
     except DataError as error:
         return {"not_done": str(error)}
     done = [job.on_split(cells) for job in jobs]
     return combine_runs([run for run, _, _ in done], pd.concat([frame for _, frame, _ in done]))
 
 
-def _permutation_importance(fitted: FittedForest, test: pd.DataFrame, seed: int) -> pd.Series:
-    """Macro-F1 lost on unseen cells when one feature's values are shuffled among them.
-
-    Measured for the 30 features of largest impurity decrease, on at most 500 cells.
-    """
-    rng = np.random.default_rng(seed)
-    values = fitted.scaler.transform(test)
-    rows = rng.permutation(len(test))[:IMPORTANCE_CELLS]
-    values, truth = values[rows], test[TARGET].to_numpy(dtype=str)[rows]
-    names = fitted.forest.classes_
-
-    def f1(table: np.ndarray) -> float:
-        guess = names[predict_proba(fitted.forest, table, 1).argmax(axis=1)]
-        return float(score(truth, guess, list(names))["f1_macro"])
-
-    whole = f1(values)
-    lost = {}
-    leading = np.argsort(-fitted.forest.feature_importances_, kind="stable")
-    for column in np.sort(leading[:IMPORTANCE_FEATURES]):
-        shuffled = values.copy()
-        drops = []
-        for _ in range(IMPORTANCE_REPEATS):
-            shuffled[:, column] = rng.permutation(values[:, column])
-            drops.append(whole - f1(shuffled))
-        lost[fitted.scaler.features[column]] = float(np.mean(drops))
-    return pd.Series(lost, dtype=float)
-
-
-def _ship(
-    cells: pd.DataFrame,
-    features: list[str],
-    classes: list[str],
-    settings: ForestSettings,
-    reference: pd.DataFrame | None,
-) -> tuple[ForestModel, pd.Series]:
+def _ship(job: _Job, cells: pd.DataFrame) -> tuple[ForestModel, pd.Series]:
     """The model fitted on all labelled cells, with the first seed, and its impurity importance."""
-    seed = settings.seeds[0]
-    fitted = fit_forest(cells, features, settings, seed, reference=reference)
-    metadata = {"seed": seed, "n_train": fitted.n_train, "shape": vars(fitted.shape)}
+    fitted = job.fit(cells, job.reference)
+    metadata = {"seed": job.seed, "n_train": fitted.n_train, "shape": vars(fitted.shape)}
     model = ForestModel(
         fitted.forest,
         fitted.scaler.features,
-        settings.scaling,
-        classes,
+        job.settings.scaling,
+        job.classes,
         fitted.scaler.cultures,
         metadata,
     )
     impurity = pd.Series(fitted.forest.feature_importances_, index=fitted.scaler.features)
     return model, impurity
-
-
-def _importance_table(impurity: pd.Series, permutation: list[pd.Series]) -> pd.DataFrame:
-    """`feature, impurity, permutation`, the most important first; missing where not measured."""
-    table = pd.DataFrame({"impurity": impurity})
-    table["permutation"] = pd.concat(permutation, axis=1).mean(axis=1) if permutation else np.nan
-    table = table.rename_axis("feature").reset_index()
-    return table.sort_values(["impurity", "feature"], ascending=[False, True], ignore_index=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from nucprof.learn.scaling import Scaler, Scaling
+from nucprof.config.models import ForestSettings
+from nucprof.learn.cells import Training
+from nucprof.learn.scaling import Scaler
 from nucprof.learn.selection import informative
 from nucprof.learn.split import Unit, attach, cv_folds, sample_cells
 from nucprof.plate.columns import PLATE, TARGET, WELL_KEY
@@ -22,20 +24,6 @@ TREES = (50, 150)
 SEARCH_TREES = 30
 SEARCH_CELLS_PER_CLASS = 500
 _PREDICT_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class ForestSettings:
-    """How a forest is evaluated and fitted; the keys of `train` and `train.rf`."""
-
-    evaluation: Literal["cv", "split"] = "cv"
-    split_unit: Unit = "well"
-    sample: int | Literal["max", "unequal", "oversampling"] = 2000
-    seeds: tuple[int, ...] = (0,)
-    scaling: Scaling = "none"
-    drop_redundant: bool = False
-    density_strata: int = 0
-    n_jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,8 +50,10 @@ def fit_forest(
     train: pd.DataFrame,
     features: Sequence[str],
     settings: ForestSettings,
+    training: Training,
     seed: int,
     *,
+    n_jobs: int = 1,
     reference: pd.DataFrame | None = None,
     shape: Shape | None = None,
 ) -> FittedForest:
@@ -78,9 +68,13 @@ def fit_forest(
     features
         Candidate columns.
     settings
-        See :class:`ForestSettings`.
+        Give the scaling, and whether redundant features are dropped.
+    training
+        Gives the sample, and the unit that the search never divides.
     seed
-        Of the sample, the search and the trees; the result does not depend on `n_jobs`.
+        Of the sample, the search and the trees.
+    n_jobs
+        Number of threads; the result does not depend on it.
     reference
         Cells of the reference wells of all plates, where features are scaled by plate.
     shape
@@ -89,22 +83,24 @@ def fit_forest(
     chosen = informative(train, features, drop_redundant=settings.drop_redundant)
     plates = {*train[PLATE], *([] if reference is None else reference[PLATE])}
     scaler = Scaler(settings.scaling, chosen).fit(reference, sorted(plates))
-    sampled = sample_cells(train, sample=settings.sample, seed=seed)
+    sampled = sample_cells(train, sample=training.sample, seed=seed)
     # Wells are scaled by all their cells, so scaling comes before the rows are picked.
     values = scaler.transform(train)[train.index.get_indexer(sampled.index)]
     labels = sampled[TARGET].to_numpy(dtype=str)
     searched_on = "given"
     if shape is None:
-        shape, searched_on = search_shape(values, sampled, settings, seed)
-    forest = new_forest(shape, seed, settings.n_jobs).fit(values, labels)
+        shape, searched_on = search_shape(values, sampled, training.split_unit, seed, n_jobs=n_jobs)
+    forest = new_forest(shape, seed, n_jobs).fit(values, labels)
     return FittedForest(forest, scaler, len(sampled), shape, searched_on)
 
 
 def search_shape(
     values: np.ndarray,
     cells: pd.DataFrame,
-    settings: ForestSettings,
+    unit: Unit,
     seed: int,
+    *,
+    n_jobs: int = 1,
 ) -> tuple[Shape, str]:
     """Depth, leaf size and number of trees that do best on wells held out of the training part.
 
@@ -118,10 +114,12 @@ def search_shape(
         `(n_cells, n_features)`, the training cells, in the order of `cells`.
     cells
         Their keys and `target`.
-    settings
-        Gives the unit that is never divided, and the number of threads.
+    unit
+        What a fold never divides.
     seed
         Of the folds and the forests.
+    n_jobs
+        Number of threads.
 
     Returns
     -------
@@ -133,8 +131,8 @@ def search_shape(
     shuffled = rows.sample(frac=1, random_state=seed)
     picked = np.sort(shuffled.groupby(TARGET).head(SEARCH_CELLS_PER_CLASS).index.to_numpy())
     values, rows = values[picked], rows.iloc[picked].reset_index(drop=True)
-    trials = _inner_trials(rows, settings.split_unit, seed)
-    on = "oob" if trials is None else f"{settings.split_unit}s"
+    trials = _inner_trials(rows, unit, seed)
+    on = "oob" if trials is None else f"{unit}s"
     labels = rows[TARGET].to_numpy(dtype=str)
     truth = labels[:, None] == np.unique(labels)
 
@@ -143,16 +141,12 @@ def search_shape(
         votes = np.empty((len(sizes), *truth.shape))
         if trials is None:
             for row, size in zip(votes, sizes, strict=True):
-                forest = new_forest(
-                    replace(shape, trees=size), seed, settings.n_jobs, oob_score=True
-                )
+                forest = new_forest(replace(shape, trees=size), seed, n_jobs, oob_score=True)
                 row[:] = np.nan_to_num(forest.fit(values, labels).oob_decision_function_)
         for held_out in trials or ():
-            forest = new_forest(shape, seed, settings.n_jobs).fit(
-                values[~held_out], labels[~held_out]
-            )
+            forest = new_forest(shape, seed, n_jobs).fit(values[~held_out], labels[~held_out])
             for row, size in zip(votes, sizes, strict=True):
-                row[held_out] = predict_proba(forest, values[held_out], settings.n_jobs, trees=size)
+                row[held_out] = predict_proba(forest, values[held_out], n_jobs, trees=size)
         return [float(((row - truth) ** 2).sum(axis=1).mean()) for row in votes]
 
     shapes = [Shape(SEARCH_TREES, depth, leaf) for depth, leaf in SHAPES]

@@ -137,8 +137,14 @@ class Segmenter:
     judged : bool
         Whether objects that do not stand out from their surroundings are dropped; not where the
         masks were made elsewhere.
+    check : callable or None
+        ``(settings) -> text or None``: the error in settings that are valid one by one.
+    folders : callable or None
+        ``(settings) -> paths``: folders that it reads files from; they must exist.
     note : str
         Added to the command's output if nucprof chose this backend.
+    version : int
+        Increased when the same settings give other masks.
     """
 
     name: str
@@ -152,7 +158,10 @@ class Segmenter:
     precision: Callable[[Any, str], str] | None = None
     files: Callable[[Any, str, str, str], Mapping[str, Path]] | None = None
     judged: bool = True
+    check: Callable[[Any], str | None] | None = None
+    folders: Callable[[Any], Sequence[Path]] | None = None
     note: str = ""
+    version: int = 1
 
 
 class Percentiles(Section):
@@ -160,6 +169,11 @@ class Percentiles(Section):
 
     pmin: float = setting(1.0, "lower percentile of the normalisation", unit="%", ge=0, lt=100)
     pmax: float = setting(99.0, "upper percentile of the normalisation", unit="%", gt=0, le=100)
+
+
+def check_percentiles(settings: Percentiles) -> str | None:
+    """Say where the percentiles leave nothing between them."""
+    return "segment.pmin must be below segment.pmax" if settings.pmin >= settings.pmax else None
 
 
 class Weights(Section):

@@ -16,6 +16,7 @@ from nucprof.segmentation.backends.base import (
     Segmentation,
     Segmenter,
     Weights,
+    check_percentiles,
 )
 
 if TYPE_CHECKING:
@@ -85,4 +86,5 @@ SEGMENTER = Segmenter(
     model="cpsam",
     family="cellpose",
     isolated=True,
+    check=check_percentiles,
 )

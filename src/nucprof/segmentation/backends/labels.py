@@ -85,6 +85,23 @@ def find_masks(settings: LabelsSettings, plate: str, field: str, mode: str) -> d
     return found
 
 
+def check(settings: LabelsSettings) -> str | None:
+    """Say where the folder of masks is not given."""
+    return None if settings.path else "segment.path: the labels backend needs the folder of masks"
+
+
+def folders(settings: LabelsSettings) -> list[Path]:
+    """The folder of masks."""
+    return [settings.path] if settings.path else []
+
+
 SEGMENTER = Segmenter(
-    "labels", LabelsSettings, ("nuclei", "cells"), load, files=find_masks, judged=False
+    "labels",
+    LabelsSettings,
+    ("nuclei", "cells"),
+    load,
+    files=find_masks,
+    judged=False,
+    check=check,
+    folders=folders,
 )

@@ -7,7 +7,13 @@ from typing import Literal
 
 from nucprof.config.setting import setting
 from nucprof.segmentation.backends import stardist
-from nucprof.segmentation.backends.base import Planes, Request, Segmentation, Segmenter
+from nucprof.segmentation.backends.base import (
+    Planes,
+    Request,
+    Segmentation,
+    Segmenter,
+    check_percentiles,
+)
 
 
 class PropagateSettings(stardist.StarDistSettings):
@@ -79,4 +85,5 @@ SEGMENTER = Segmenter(
     measures_scale=True,
     precision=stardist.precision,
     note="without a GPU, cells are grown from their nuclei (with a GPU, cellpose finds them)",
+    check=check_percentiles,
 )

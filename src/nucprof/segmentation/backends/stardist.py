@@ -16,6 +16,7 @@ from nucprof.segmentation.backends.base import (
     Segmentation,
     Segmenter,
     Weights,
+    check_percentiles,
 )
 
 if TYPE_CHECKING:
@@ -105,4 +106,5 @@ SEGMENTER = Segmenter(
     isolated=True,
     measures_scale=True,
     precision=precision,
+    check=check_percentiles,
 )

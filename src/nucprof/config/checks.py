@@ -31,7 +31,7 @@ def check_names(project: Project, path: Path) -> None:
 
 
 def _segmenters_in_question(project: Project) -> list[Declaration]:
-    """The backend that is named, or those that the machine may choose from."""
+    """The selected backend, or those that may be chosen by default."""
     settings = project.segment
     return [
         segmenter

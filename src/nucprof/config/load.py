@@ -94,7 +94,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
 
 
-# How pydantic names the branches of a union, behind the key.
+# The names that pydantic gives to the branches of a union, after the key.
 _BRANCH = re.compile(r"(literal|constrained|function|list|dict|tuple)[\[-]|(int|float|str|bool)$")
 
 

@@ -248,7 +248,7 @@ class GateSettings(Section):
     @field_validator("filters", mode="before")
     @classmethod
     def _read_flag(cls, value: Any) -> Any:
-        """Accept ``low:high`` (either may be empty) beside ``[low, high]``, for the flag."""
+        """Accept ``low:high`` (either may be empty) as well as ``[low, high]``, for the flag."""
         if not isinstance(value, dict):
             return value
         read = {}
@@ -275,7 +275,7 @@ class ReferenceSettings(Section):
     @field_validator("culture", mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:
-        """Accept one name beside a list of names."""
+        """Accept one name as well as a list of names."""
         return [value] if isinstance(value, str) else value
 
 

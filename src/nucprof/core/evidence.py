@@ -52,7 +52,7 @@ class Evidence:
     significance : (N,) float64
         `step` in standard errors: `noise` over the root of the pixels compared.
     edge_share : (N,) float64
-        Share of the outline, where no other object is beside it, across which brightness falls.
+        Share of the outline, where it touches no other object, across which brightness falls.
     touching : (N,) float64
         Share of the outline that lies against another object.
     level : float

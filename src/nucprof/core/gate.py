@@ -110,12 +110,12 @@ def _or_none(value: float) -> float | None:
 
 def describe_cutoff(cutoff: float, quality: CutoffQuality) -> dict[str, Any]:
     """A cutoff and its quality, by their names in ``cutoffs.json``."""
-    told: dict[str, Any] = {"cutoff": _or_none(cutoff)}
+    entry: dict[str, Any] = {"cutoff": _or_none(cutoff)}
     for name, share in (
         ("sensitivity", quality.sensitivity),
         ("specificity", quality.specificity),
     ):
-        told |= {
+        entry |= {
             name: _or_none(share.value),
             f"{name}_low": _or_none(share.low),
             f"{name}_high": _or_none(share.high),
@@ -125,8 +125,8 @@ def describe_cutoff(cutoff: float, quality: CutoffQuality) -> dict[str, Any]:
         ("negative", quality.specificity),
     )
     for name, share in sides:
-        told |= {f"n_{name}": share.cells, f"wells_{name}": share.wells}
-    return told | {"held_out": quality.held_out}
+        entry |= {f"n_{name}": share.cells, f"wells_{name}": share.wells}
+    return entry | {"held_out": quality.held_out}
 
 
 def decide(

@@ -20,7 +20,7 @@ LEAST_YOUDEN = 0.5
 
 def cutoff_lines(gate: Gate) -> list[str]:
     """The cutoff of each class, and how well it separates the monocultures."""
-    told = []
+    lines = []
     for name, rule in gate.rules.items():
         found = gate.cutoffs.values[rule.marker].items()
         values = {plate: value for plate, value in found if value == value}  # not NaN
@@ -39,30 +39,30 @@ def cutoff_lines(gate: Gate) -> list[str]:
             if share.cells and gate.class_of(rule.marker) == name
         ]
         judged = f" on held-out {quality.held_out}" if quality.held_out else ""
-        told.append(
+        lines.append(
             f"{name}: {rule.marker} {sign} {number}"
             + (f"; {', '.join(words)}{judged}" if words else "")
         )
-    return told
+    return lines
 
 
 def certainty_lines(gate: Gate) -> list[str]:
     """Label noise, and contamination of the monocultures."""
-    told = []
+    lines = []
     if gate.label_noise == gate.label_noise:
-        told.append(f"label noise: {gate.label_noise:.1%} of the decided cells, by the mixture")
+        lines.append(f"label noise: {gate.label_noise:.1%} of the decided cells, by the mixture")
     foreign = [
         c for c in gate.identity.contents if c.culture in gate.rules and c.is_class != c.culture
     ]
     if len(gate.cells.plate_names) > MOST_PLATES:
         foreign = sorted(foreign, key=lambda c: -c.share.value)[:1]
-    told += [
+    lines += [
         f"plate {c.plate}: {c.share.value:.1%} [{c.share.low:.1%}-{c.share.high:.1%}] of the "
         f"monoculture {c.culture} {_are(c.is_class)}"
         for c in foreign
         if c.share.value > LEAST_TOLD
     ]
-    return told
+    return lines
 
 
 def _are(content: str) -> str:
@@ -72,9 +72,9 @@ def _are(content: str) -> str:
 def warnings(gate: Gate) -> list[str]:
     """What the user must know before trusting the classes."""
     cells, markers = gate.cells, markers_of(gate.rules)
-    told = []
+    lines = []
     if len(cells.plate_names) > 1 and not gate.per_plate:
-        told += [
+        lines += [
             f"{line}, and one cutoff is used for all plates. Give each plate its own cutoff "
             "(gate.per = plate); every plate then needs the monocultures"
             for line in uneven_plates(cells, markers)
@@ -82,7 +82,7 @@ def warnings(gate: Gate) -> list[str]:
     lacking: set[str] = set()
     for marker in markers:
         without = [p for p in cells.plate_names if not cells.plate(p).has(marker)]
-        told += [
+        lines += [
             f"plate {plate} has no values of {marker}, so its cells get no class"
             for plate in without
         ]
@@ -90,14 +90,14 @@ def warnings(gate: Gate) -> list[str]:
         for plate, quality in gate.cutoffs.quality[marker].items():
             if marker in gate.given or (plate == "") == gate.per_plate or plate in without:
                 continue
-            told += _weak(marker, quality, f" on plate {plate}" if plate else "")
-    told += [
+            lines += _weak(marker, quality, f" on plate {plate}" if plate else "")
+    lines += [
         f"plate {plate}: the probabilities of the classes are left empty, as the cells with and "
         "without a marker are too few or too similar to fit the mixture"
         for plate in gate.identity.unfitted
         if plate not in lacking
     ]
-    return told
+    return lines
 
 
 def _weak(marker: str, quality: CutoffQuality, where: str) -> list[str]:

@@ -65,20 +65,20 @@ def _light(
 
 def bleed_through(cells: MarkerCells, rules: Mapping[str, Rule], mixed: str) -> list[str]:
     """Describe bleed-through that is large enough to matter."""
-    told = []
+    lines = []
     for plate in cells.plate_names:
         shares, _, own = _light(cells.plate(plate), rules, mixed)
         for i, marker in enumerate(cells.values):
             for j, channel in enumerate(cells.values):
                 # a comparison with NaN is false
                 if i != j and own[j] > 0 and shares[i, j] * own[i] / own[j] > MATTERS:
-                    told.append(
+                    lines.append(
                         f"plate {plate}: {shares[i, j]:.0%} of the light of {marker} is seen in "
                         f"the channel of {channel}, where it reaches "
                         f"{shares[i, j] * own[i] / own[j]:.0%} of the light of {channel}; "
                         "--unmix removes it"
                     )
-    return told
+    return lines
 
 
 def uneven_background(
@@ -99,7 +99,7 @@ def uneven_background(
     rules, mixed
         See :func:`unmix_cells`.
     """
-    told = []
+    lines = []
     for plate in cells.plate_names:
         here = cells.plates == plate
         _, _, own = _light(cells.where(here), rules, mixed)
@@ -109,12 +109,12 @@ def uneven_background(
                 continue
             spread = float(np.nanmax(levels) - np.nanmin(levels))
             if spread > MATTERS * light > 0:
-                told.append(
+                lines.append(
                     f"plate {plate}: the background of {marker} differs by {spread:.0f} grey "
                     f"levels between fields, which is {spread / light:.0%} of the marker's own "
                     "light; --background field subtracts it"
                 )
-    return told
+    return lines
 
 
 def uneven_plates(cells: MarkerCells, markers: list[str]) -> list[str]:
@@ -124,7 +124,7 @@ def uneven_plates(cells: MarkerCells, markers: list[str]) -> list[str]:
     """
     shared = set.intersection(*({*cells.plate(p).cultures} for p in cells.plate_names)) - {""}
     chosen = np.isin(cells.cultures, sorted(shared)) if shared else np.full(len(cells), True)
-    told = []
+    lines = []
     for marker in markers:
         values = cells.values[marker]
         known = chosen & ~np.isnan(values)
@@ -138,10 +138,10 @@ def uneven_plates(cells: MarkerCells, markers: list[str]) -> list[str]:
             step = found[high][end] - found[low][end]
             factor = found[high][end] > UNEVEN * max(found[low][end], 0)
             if factor and step > MATTERS * np.ptp(found[low]):
-                told.append(
+                lines.append(
                     f"{marker} is brighter on plate {high} than on plate {low} (its "
                     f"{('10th', '90th')[end]} percentiles are {found[high][end]:.0f} and "
                     f"{found[low][end]:.0f})"
                 )
                 break
-    return told
+    return lines

@@ -142,7 +142,7 @@ def attention_panels(
 def mean_maps(
     target: Target, maps: dict[str, tuple[np.ndarray, np.ndarray, int]], *, title: str
 ) -> None:
-    """The mean map of every class beside its mean crop: name -> (map, mean composite, n)."""
+    """The mean map of every class next to its mean crop: name -> (map, mean composite, n)."""
     if not maps:
         gallery(target, {}, title=f"{title}: no map shows evidence")
         return

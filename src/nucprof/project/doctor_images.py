@@ -65,8 +65,8 @@ def examine_images(project: Project) -> Images:
                 f"{info.planes} x {info.height} x {info.width} {info.dtype}{um}",
             )
         )
-        told = [*found.warnings, *left_out, *incomplete(r, sources)]
-        images.checks += [Check("warn", text) for text in told]
+        warnings = [*found.warnings, *left_out, *incomplete(r, sources)]
+        images.checks += [Check("warn", text) for text in warnings]
         images.checks += _pixels(r, project, list(sources.values()))
     images.checks += [Check("warn", text) for text in unpaired(read)]
     images.checks += _compare(read)
@@ -118,8 +118,8 @@ def _compare(read: list[RoundFiles]) -> Iterator[Check]:
         sizes = {(info.height, info.width) for info in found.infos.values()}
         kinds = {info.dtype for info in found.infos.values()}
         if len(sizes) > 1:
-            told = ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
-            yield Check("warn", f"{own.text}: images of different sizes: {told}")
+            shapes = ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
+            yield Check("warn", f"{own.text}: images of different sizes: {shapes}")
         if len(kinds) > 1:
             yield Check(
                 "warn", f"{own.text}: images of different depths: {', '.join(sorted(kinds))}"

@@ -110,8 +110,8 @@ def rename_settings(**given: Any) -> RenameSettings:
     try:
         return RenameSettings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        told = "; ".join(f"--{e['loc'][0]} {e['input']}: {e['msg']}" for e in error.errors())
-        raise UserError(told) from None
+        errors = "; ".join(f"--{e['loc'][0]} {e['input']}: {e['msg']}" for e in error.errors())
+        raise UserError(errors) from None
 
 
 def _check_names(name: str, plates: Sequence[PlateInput]) -> None:

@@ -135,9 +135,9 @@ def look_at_channels(files: RoundFiles) -> Channels:
 
 
 def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
-    beside = files.harmony.channels if files.harmony is not None else {}
-    if beside and all(str(int(t)) in beside for t in tokens if t.isdigit()):
-        names = safe_names([beside[str(int(t))] if t.isdigit() else t for t in tokens])
+    by_number = files.harmony.channels if files.harmony is not None else {}
+    if by_number and all(str(int(t)) in by_number for t in tokens if t.isdigit()):
+        names = safe_names([by_number[str(int(t))] if t.isdigit() else t for t in tokens])
         return Channels(names, "from Index.idx.xml", dict(zip(tokens, names, strict=True)))
     if not any(token.isdigit() for token in tokens):
         names = safe_names(tokens)

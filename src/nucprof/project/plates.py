@@ -128,8 +128,8 @@ def _owner(plates: Sequence[PlateInput], name: str, path: Path) -> PlateInput | 
     if name:
         return next((plate for plate in plates if plate.name == name), None)
     parent = path.resolve().parent
-    beside = [p for p in plates if p.folders[CP_ROUND].resolve().parent == parent]
-    return (beside or list(plates) or [None])[0]  # type: ignore[list-item]
+    siblings = [p for p in plates if p.folders[CP_ROUND].resolve().parent == parent]
+    return (siblings or list(plates) or [None])[0]  # type: ignore[list-item]
 
 
 def _add_layouts(plates: Sequence[PlateInput], layouts: Sequence[str]) -> None:

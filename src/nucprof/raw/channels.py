@@ -149,12 +149,14 @@ def _refuse_sizes(
     found: RoundFiles, key: FieldKey, files: Sequence[RoundFile], usual: tuple[int, int] | None
 ) -> None:
     sizes = {_size(found, file): file.path.name for file in files}
-    told = ", ".join(f"{name} is {h} x {w}" for (h, w), name in sizes.items())
+    shapes = ", ".join(f"{name} is {h} x {w}" for (h, w), name in sizes.items())
     if len(sizes) > 1:
-        raise ProjectError(f"{found.round.text}: the files of field {key} differ in size: {told}.")
+        raise ProjectError(
+            f"{found.round.text}: the files of field {key} differ in size: {shapes}."
+        )
     if usual is not None and usual not in sizes:
         raise ProjectError(
-            f"{found.round.text}: {told}, while most fields are {usual[0]} x {usual[1]}."
+            f"{found.round.text}: {shapes}, while most fields are {usual[0]} x {usual[1]}."
         )
 
 
@@ -185,8 +187,8 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
         if alias in settings.channel_map:
             return settings.channel_map[alias]
     listed = {plain(channel): channel for channel in r.channels}
-    beside = found.harmony.channels if found.harmony is not None and token.isdigit() else {}
-    for alias in (beside.get(token.lstrip("0"), ""), *aliases):
+    by_number = found.harmony.channels if found.harmony is not None and token.isdigit() else {}
+    for alias in (by_number.get(token.lstrip("0"), ""), *aliases):
         if plain(alias) in listed:
             return listed[plain(alias)]
     if token.isdigit() and not settings.channel_map and 1 <= int(token) <= len(r.channels):

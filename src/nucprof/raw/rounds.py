@@ -160,13 +160,13 @@ class _Sorted:
 
     def warnings(self, r: Round, pattern: NamePattern) -> list[str]:
         """What was left out."""
-        told = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
+        lines = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
         if self.strange:
-            told.append(
+            lines.append(
                 f"{r.text}: {len(self.strange)} files left out: their names do not match "
                 f"pattern '{pattern.name}': {some(self.strange)}"
             )
-        return told
+        return lines
 
 
 def _sort(

@@ -97,7 +97,7 @@ class CellposeBackend:
         plane
             ``(H, W)`` of any real dtype: the cytoplasm, or the nuclei where these are segmented.
         nuclei
-            ``(H, W)``: the nuclear plane beside the cytoplasm.
+            ``(H, W)``: the nuclear plane, in addition to the cytoplasm.
 
         Returns
         -------

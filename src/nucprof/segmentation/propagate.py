@@ -172,13 +172,13 @@ def cell_thresholds(
     rim = (away > 0) & (away <= max(2.0, RIM * diameter))
     count = int(owner.max()) + 1
     pixels = np.maximum(np.bincount(owner[rim], minlength=count), 1)
-    beside = np.bincount(owner[rim], smooth[rim], minlength=count) / pixels
+    rims = np.bincount(owner[rim], smooth[rim], minlength=count) / pixels
     outside = smooth[away > 0]
     far = smooth[away > FAR * diameter]
     # The darkest few per cent, in case cells leave little background.
     ground = far if far.size > 0.02 * smooth.size else outside
     background = float(np.percentile(ground, 5)) if ground.size else 0.0
-    step = beside - background
+    step = rims - background
     sure = max(SURE * noise, 1e-3 * abs(background))
     levels = background + np.maximum(LEVEL * step, sure)
     levels[step <= 2 * sure] = np.inf

@@ -109,7 +109,7 @@ def _some(keys: Sequence[Key], most: int = 3) -> str:
 
 
 def quality_rows(measured: Mapping[Key, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rows of ``qc.csv`` for one plate; ``field`` and ``flags`` beside the columns."""
+    """Rows of ``qc.csv`` for one plate; with ``field`` and ``flags`` in addition to the columns."""
     from nucprof.core.quality import RULES, flag_fields
 
     figures = {

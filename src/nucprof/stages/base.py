@@ -248,7 +248,7 @@ class Stage:
     named : bool
         Whether results are stored under a name (``--name``).
     options : tuple of StageOption
-        Options of its command beside the settings.
+        Options of its command in addition to the settings.
     ledger : bool
         Whether its jobs decide which cells there are.
     reads_images : bool

@@ -16,7 +16,7 @@ def compiled(function: F) -> F:
     """Compile a kernel with numba when it is first called.
 
     No ``fastmath``: results must equal the references, and not depend on the processor. The
-    compiled code is cached beside the source, or, where that is read-only, in the user's cache
+    compiled code is cached next to the source, or, if that is read-only, in the user's cache
     folder. The cache notices changes only in the file of the kernel, so a kernel calls
     compiled functions of its own file only.
     """

@@ -1,4 +1,4 @@
-"""``Index.idx.xml``, which Harmony (Opera, Operetta) writes beside its images."""
+"""``Index.idx.xml``, which Harmony (Opera, Operetta) writes next to its images."""
 
 from __future__ import annotations
 

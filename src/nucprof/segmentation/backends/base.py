@@ -172,7 +172,7 @@ class Percentiles(Section):
 
 
 def check_percentiles(settings: Percentiles) -> str | None:
-    """Say where the percentiles leave nothing between them."""
+    """Return what is wrong with the percentiles, or None."""
     return "segment.pmin must be below segment.pmax" if settings.pmin >= settings.pmax else None
 
 

@@ -86,7 +86,7 @@ def find_masks(settings: LabelsSettings, plate: str, field: str, mode: str) -> d
 
 
 def check(settings: LabelsSettings) -> str | None:
-    """Say where the folder of masks is not given."""
+    """Return an error message if the folder of masks is not given, else None."""
     return None if settings.path else "segment.path: the labels backend needs the folder of masks"
 
 

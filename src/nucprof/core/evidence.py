@@ -34,7 +34,7 @@ LEVELS = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Figures of all objects of a field, in ascending order of their labels.
+    """Measurements of all objects of a field, in ascending order of their labels.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ def move_image(
 ) -> tuple[NDArray, NDArray[np.bool_]]:
     """Resample a round onto the Cell Painting frame: ``out(p) = image(similarity(p))``.
 
-    One linear interpolation, whatever the similarity is; a translation is `shift_image`'s.
+    Uses one linear interpolation for any similarity; a translation is done by `shift_image`.
 
     Parameters
     ----------

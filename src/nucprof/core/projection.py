@@ -22,7 +22,7 @@ def project(planes: Iterable[NDArray], method: str) -> NDArray:
     method : str
         ``max``: brightest value of every pixel. ``mean``: mean, rounded to the dtype of whole
         numbers. ``best_focus``: of every channel the plane with the highest :func:`sharpness`,
-        the first of equals.
+        the first one if several are equal.
 
     Returns
     -------

@@ -53,7 +53,7 @@ class Rule:
     advice
         What may be wrong, and what to try.
     limit
-        Values above it are flagged whatever the plate's are; None: there is no such value.
+        Values above it are always flagged; None: no such limit.
     """
 
     name: str

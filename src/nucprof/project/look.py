@@ -148,7 +148,7 @@ def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
 
 
 def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:
-    """Guess the nuclear channel of a round; returns its name and why.
+    """Guess the nuclear channel of a round; returns its name and the reason.
 
     A channel with a nuclear name is taken, unless it is empty; else the channel that looks most
     like nuclei.

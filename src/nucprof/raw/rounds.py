@@ -116,7 +116,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
     listing = list_folder(r.folder, r.text, settings)
     infos, broken = _headers(listing.images)
     if not infos:
-        raise ProjectError(f"{r.text}: not one file can be read. {next(iter(broken.values()))}")
+        raise ProjectError(f"{r.text}: no file can be read. {next(iter(broken.values()))}")
     names = {
         path: _name(path, r, settings)
         for path in listing.images

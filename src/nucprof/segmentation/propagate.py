@@ -145,7 +145,7 @@ def cell_thresholds(
 ) -> NDArray[np.float64]:
     """Grey level at which each cell ends, from the positions of the nuclei.
 
-    The rim of a nucleus is cell, whatever the confluence; what is far from all nuclei and dark is
+    The rim of a nucleus belongs to its cell at any confluence; dark pixels far from all nuclei are
     background. A cell's threshold lies :data:`LEVEL` of the way from the background to its own rim,
     so that the thin parts of dim and bright cells are both included, and :data:`SURE` standard
     deviations of the noise above the background. Debris affects neither.

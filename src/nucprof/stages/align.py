@@ -156,7 +156,7 @@ def pattern_path(results: Results, plate: str, name: str) -> Path:
 
 
 def _pairs(context: Context, plate: str, name: str) -> dict[str, Pair]:
-    """All fields of a plate with the channels used for registration, whatever has been run."""
+    """All fields of a plate with the channels used for registration, processed or not."""
     project, held = context.project, context.images.channels
     fixed = tuple(project.align.cp_channels or [project.channels.nuclei])
     register = channels_of(project, name).register

@@ -105,7 +105,7 @@ def measure_objects(
         Which pairs of pixels count for the published textures.
     patch_size : int
         Side of the masked crop of ``texture_background="include"``, pixels. ``"exclude"`` takes
-        the whole object, whatever its size.
+        the whole object, of any size.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Correlation of channels within objects: whether two stains lie in the same places.
+"""Correlation of channels within objects: whether two stains are at the same places.
 
 A protein that moves between nucleus and cytoplasm changes its correlation with the nuclear stain in
-the patch around a nucleus, whatever its brightness: CellProfiler's ``Correlation_Correlation``.
+the patch around a nucleus, at any brightness: CellProfiler's ``Correlation_Correlation``.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ pixel into 256 levels. So a brighter background, a shorter exposure or one hot p
 value, and 500 pixels in 65,536 possible pairs of levels make energy a measure of size. Here every
 object, or patch, is prepared by itself before its pairs are counted:
 
-1. A pixel brighter than all its neighbours takes the brightest one's value, and a pixel darker than
-   all of them the darkest one's (conservative smoothing): a hot or dead pixel is gone.
-2. A binomial filter of variance 1 pixel (1, 4, 6, 4, 1 in both directions) takes out most of the
+1. A pixel brighter than all its neighbours takes the value of the brightest one, and a pixel darker
+   than all of them that of the darkest one (conservative smoothing): no hot or dead pixels remain.
+2. A binomial filter of variance 1 pixel (1, 4, 6, 4, 1 in both directions) removes most of the
    noise. Pixels outside the object have no weight.
 3. The range of the object is divided into 1024 steps, and that from its 1st to its 99th percentile,
    in steps, into 32 levels; what lies outside gets the first or the last level.

@@ -97,7 +97,6 @@ def test_probabilities_are_calibrated_and_sum_to_one(result):
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
     run = result.metrics["seeds"][0]
     assert run["temperature"] == result.model.temperature
-    assert 0 <= run["calibration_error"] <= 1
 
 
 def test_only_the_training_part_is_sampled_and_seeds_differ():

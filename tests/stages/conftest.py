@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from nucprof.config import load_project
 from nucprof.demo.plate import write_demo
@@ -115,17 +116,26 @@ NETWORK = '[train.cnn]\narchitecture = "resnet18"\nimage_size = 32\nepochs = 1\n
 def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project file of a small co-culture plate that every stage has run on; do not change it.
 
-    A test that changes files takes a copy (:func:`copied`).
+    A test that changes files takes a copy (:func:`copied`). The workers of a test run share it.
     """
+    shared = tmp_path_factory.getbasetemp().parent / "processed"
+    with FileLock(f"{shared}.lock"):
+        project = shared / "plate" / "project.toml"
+        if not (shared / "done").is_file():
+            make_processed(shared / "plate")
+            (shared / "done").touch()
+    return project
+
+
+def make_processed(folder: Path) -> None:
+    """Write a plate and run every stage on it."""
     wells = {"astro": ("B02", "B03"), "neuro": ("C02", "C03"), "co-culture": ("D02", "D03", "D04")}
-    folder = tmp_path_factory.mktemp("processed") / "plate"
     plate = write_demo(folder, wells=wells, shape=(150, 160), cells=14, max_shift_px=6)
     text = plate.project.read_text(encoding="utf-8")
     text = re.sub(r"\[train\.cnn\][^\[]*", NETWORK, text) + EVERY_STAGE
     plate.project.write_text(text, encoding="utf-8")
     results = Run(load_project(plate.project)).run_all()
     assert {result.status for result in results} == {"done"}
-    return plate.project
 
 
 @pytest.fixture

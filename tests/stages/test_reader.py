@@ -13,8 +13,6 @@ import tifffile
 import nucprof
 from nucprof.errors import ProjectError, UserError
 
-pytestmark = pytest.mark.xdist_group("processed")
-
 
 @pytest.fixture
 def opened(processed):

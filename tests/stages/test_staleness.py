@@ -26,8 +26,6 @@ from nucprof.segmentation.backends import stardist
 from nucprof.stages import STAGES, stage
 from nucprof.stages.base import Stage
 
-pytestmark = pytest.mark.xdist_group("processed")
-
 NONE: frozenset[str] = frozenset()
 CROPS = {"crop", "train-cnn", "embed", "gradcam"}  # what is made from crops of another kind
 TRAINED = {"train-rf", "train-cnn"}

@@ -26,7 +26,7 @@ labels[((yy - 25) / 9) ** 2 + ((xx - 30) / 14) ** 2 < 1] = 1
 labels[((yy - 45) / 6) ** 2 + ((xx - 18) / 5) ** 2 < 1] = 2
 image = np.random.default_rng(0).random((65, 65)).astype(np.float32)
 field = t.make_field("f", image, labels)
-sampler = t.Sampler([field], 64, 32, 2, 0)
+sampler = t.Sampler([field], 64, 32, 2, 0, hard=0.0)
 patch = image, *sampler.targets(labels[1:, 1:])
 for how in itertools.product((False, True), repeat=3):
     turned = labels.T if how[0] else labels

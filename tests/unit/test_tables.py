@@ -108,7 +108,7 @@ class TestConcatenate:
         assert target.tolist()[1:] == ["astro", "astro"]
 
     def test_no_part_at_all(self, tmp_path):
-        with pytest.raises(UserError, match=r"No field is left to write all\.parquet from"):
+        with pytest.raises(UserError, match=r"No field is left from which to write all\.parquet"):
             concatenate([], tmp_path / "all.parquet")
         assert list(tmp_path.iterdir()) == []
 

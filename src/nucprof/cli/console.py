@@ -109,8 +109,7 @@ class ConsoleReporter:
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], advance=1, rate=f"{rate:.2f}/s")
-        elif not self.quiet and time.monotonic() - self._last > _PLAIN_EVERY_S:
-            self._last = time.monotonic()
+        elif not self.quiet and self._total > 1 and self._is_time_for_a_line():
             left = (self._total - self._done) / rate
             self.console.print(
                 f"  {self._done}/{self._total}, {rate:.2f}/s, {left:.0f} s left", markup=False
@@ -120,6 +119,13 @@ class ConsoleReporter:
             self.fail(f"  failed {name}: {_first_line(entry.message)}")
         elif entry.status == "excluded":
             self.warn(f"  left out {name}: {entry.message}")
+
+    def _is_time_for_a_line(self) -> bool:
+        now = time.monotonic()
+        if now - self._last <= _PLAIN_EVERY_S:
+            return False
+        self._last = now
+        return True
 
     def finished(self, result: StageResult) -> None:
         """Print what a stage wrote and left out."""

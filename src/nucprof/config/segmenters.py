@@ -52,7 +52,7 @@ def _installed() -> _Installed:
     broken: dict[str, str] = {}
     # Built-in backends first: a package that uses one of their names or keys is refused.
     points = set(entry_points(group=GROUP))
-    for point in sorted(points, key=lambda p: (_package(p) != "nucprof", p.name)):
+    for point in sorted(points, key=lambda p: (not p.value.startswith("nucprof."), p.name)):
         try:
             segmenter: Declaration = point.load()
             _refuse_other_meanings(segmenter, found, keys)

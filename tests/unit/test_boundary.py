@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from nucprof.cli.app import build_app
-from nucprof.cli.boundary import run_app
+from nucprof.cli.boundary import run_app, show_error
 from nucprof.errors import (
     DataError,
     FieldError,
@@ -137,3 +137,8 @@ class TestCommands:
         status, out, err = self.call(capsys)
         assert status in (0, 2)
         assert "run-all" in out + err
+
+
+def test_a_name_between_colons_is_no_picture(capsys):
+    show_error("D:car:1.tif is damaged")
+    assert "D:car:1.tif is damaged" in capsys.readouterr().err

@@ -47,5 +47,5 @@ def show_error(message: str) -> None:
     """Print an error in red, without wrapping paths."""
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     console.print(f"Error: {message}", style="bold red", markup=False)

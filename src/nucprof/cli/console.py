@@ -46,8 +46,8 @@ class ConsoleReporter:
     def __init__(
         self, *, quiet: bool = False, json_log: Path | None = None, logs: Path | None = None
     ) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
-        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False)
+        self.errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         self.quiet = quiet
         self._logs: list[IO[str]] = []
         self._folder = logs

@@ -263,7 +263,7 @@ def curve(args: argparse.Namespace) -> None:
     from nucprof.config import load_project
     from nucprof.io.results import Results
     from nucprof.io.tables import read_table
-    from nucprof.learn.cells import add_true_class, choose_cells, gate_table, training_of
+    from nucprof.learn.cells import add_true_class, choose_cells, training_of
     from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops
     from nucprof.learn.cnn.evaluate import evaluate_cnn
     from nucprof.learn.cnn.studies import learning_curve
@@ -271,7 +271,7 @@ def curve(args: argparse.Namespace) -> None:
 
     project = load_project(args.project)
     results, training = Results(project.project.output), training_of(project)
-    table = add_true_class(read_table(results.features(CP_ROUND)), gate_table(results))
+    table = add_true_class(read_table(results.features(CP_ROUND)), results.classes)
     cells, _, culture = choose_cells(table, training)
     kind = crop_kind(project)
     crops = open_cells_crops(

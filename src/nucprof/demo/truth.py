@@ -21,7 +21,7 @@ def compare(demo: Demo, results: Results) -> list[str]:
     ]
     true = shifts.loc[fields, ["shift_y", "shift_x"]].to_numpy()
     error = np.hypot(*(registered[["shift_y", "shift_x"]].to_numpy() - true).T)
-    gated = read_table(results.folder("gate", "GT_data.csv"))
+    gated = read_table(results.classes)
     kinds = demo.cells.set_index(["field", "label"])["class"]
     right = decided = matched = 0
     for field, rows in gated.groupby(gated["Metadata_ROI_img_name"].str.rsplit("_", n=1).str[0]):

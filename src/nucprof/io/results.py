@@ -83,6 +83,11 @@ class Results:
         """One field's part of a table, stored so that a changed field is computed alone."""
         return self.root / "parts" / stage / kind / plate / f"{field}.parquet"
 
+    @property
+    def classes(self) -> Path:
+        """The true class of every cell, as the gate writes it."""
+        return self.root / "gate" / "GT_data.csv"
+
     def folder(self, *names: str) -> Path:
         """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""
         return self.root.joinpath(*names)

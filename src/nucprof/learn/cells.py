@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nucprof.config import Project
 from nucprof.config.models import Sample, TrainSettings
-from nucprof.io.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Culture = Literal["mixed", "mono"]
 Unit = Literal["well", "plate"]
-
-
-def gate_table(results: Results) -> Path:
-    """The true classes, as the gate writes them."""
-    return results.folder("gate", "GT_data.csv")
 
 
 def add_true_class(cells: pd.DataFrame, gate: Path | None) -> pd.DataFrame:

@@ -101,12 +101,9 @@ def _pixels(r: Round, project: Project, fields: list[dict[str, Source]]) -> Iter
 
 def saturated(plane: np.ndarray) -> float:
     """Share of pixels ``(H, W)`` at the highest value of an 8-, 10-, 12-, 14- or 16-bit camera."""
-    if plane.dtype.kind != "u" or not plane.size:
-        return 0.0
-    highest = int(plane.max())
-    if highest not in {2**bits - 1 for bits in (8, 10, 12, 14, 16)}:
-        return 0.0
-    return float((plane == highest).mean())
+    from nucprof.core.quality import saturated_share
+
+    return saturated_share(plane) if plane.dtype.kind == "u" else 0.0
 
 
 def _compare(read: list[RoundFiles]) -> Iterator[Check]:

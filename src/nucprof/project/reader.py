@@ -80,7 +80,7 @@ class ProjectResults:
     @property
     def classes(self) -> pd.DataFrame:
         """The true class of every cell, from the gate."""
-        return self._table(self.files.folder("gate", "GT_data.csv"), "gate")
+        return self._table(self.files.classes, "gate")
 
     @property
     def embeddings(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import EmbedSettings
 from nucprof.io.digest import WHERE_IT_RUNS, sha256
-from nucprof.learn.cells import add_true_class, gate_table
+from nucprof.learn.cells import add_true_class
 from nucprof.learn.cnn.crop_table import (
     crop_files,
     open_cells_crops,
@@ -90,7 +90,7 @@ def plan(context: Context) -> Plan[EmbedJob]:
     settings = project.embed
     folder = results.folder("embed")
     features = results.features(CP_ROUND)
-    gate = gate_table(results) if project.has_ground_truth else None
+    gate = results.classes if project.has_ground_truth else None
     inputs = [features, *([gate] if gate else [])]
     network = None
     if settings.source == "cnn":

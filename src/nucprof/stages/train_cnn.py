@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import CnnSettings
 from nucprof.io.digest import WHERE_IT_RUNS, digest
-from nucprof.learn.cells import Training, add_true_class, choose_cells, gate_table, training_of
+from nucprof.learn.cells import Training, add_true_class, choose_cells, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
 from nucprof.learn.references import References, references_of
 from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
@@ -72,7 +72,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
     folder = results.folder("train", "cnn", context.name)
     settings = project.train.cnn
     features = results.features(CP_ROUND)
-    gate = gate_table(results) if project.has_ground_truth else None
+    gate = results.classes if project.has_ground_truth else None
     crops = crop_files(project, results)
     references = references_of(project) if settings.normalise == "plate" else None
     names = ["model.json", "history.csv", "history.png"]

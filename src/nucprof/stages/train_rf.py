@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nucprof.config.models import ForestSettings
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.learn.cells import Training, add_true_class, choose_cells, gate_table, training_of
+from nucprof.learn.cells import Training, add_true_class, choose_cells, training_of
 from nucprof.learn.references import References, reference_cells, references_of
 from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
 from nucprof.plate.keys import CP_ROUND
@@ -56,7 +56,7 @@ def plan(context: Context) -> Plan[ForestJob]:
     project, results = context.project, context.results
     folder = results.folder("train", "rf", context.name)
     features = results.features(CP_ROUND)
-    gate = gate_table(results) if project.has_ground_truth else None
+    gate = results.classes if project.has_ground_truth else None
     references = references_of(project) if project.train.rf.scaling == "plate" else None
     training = training_of(project)
     outputs = classifier_outputs(folder, MODEL, strata=training.density_strata)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
+from nucprof.config.models import Precision
 from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
@@ -43,6 +44,7 @@ class PredictJob(Job):
     model: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def plan(context: Context) -> Plan[PredictJob]:
         model=project.predict.model,
         folder=folder,
         device=project.execution.device,
+        precision=project.execution.precision,
     )
     return Plan([job])
 
@@ -140,13 +143,17 @@ def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
         return with_evaluation(
             model, own, cells, lambda numbers: model.values(cells.iloc[numbers]), evaluated
         )
+    from nucprof.learn.cnn.device import uses_bfloat16
+
     channels, masked = model.check_fits(job.crops), job.crops.masked
     crops = open_cells_crops(cells, job.table, channels, masked=masked)
     plates = cells[PLATE].to_numpy(dtype=str)
     reference = None
     if model.normalise == "plate":
         reference = open_reference_crops(job.references, job.table, channels, masked=masked)
-    inputs = model.inputs(crops, plates, resolve_device(job.device), reference)
+    device = resolve_device(job.device)
+    bfloat16 = uses_bfloat16(device, job.precision)
+    inputs = model.inputs(crops, plates, device, reference, bfloat16=bfloat16)
     return with_evaluation(model, model.probabilities(inputs), cells, crops.rows, evaluated)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import CnnSettings
+from nucprof.config.models import CnnSettings, Precision
 from nucprof.io.digest import WHERE_IT_RUNS, digest
 from nucprof.learn.cells import Training, add_true_class, choose_cells, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
@@ -55,15 +55,17 @@ class NetworkJob(Job):
     references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """The training culture, the network, and the device."""
+    """The training culture, the network, the device, and the precision of multiplications."""
 
     culture: str
     architecture: str
     device: str
+    precision: str = "float32"
 
 
 def plan(context: Context) -> Plan[NetworkJob]:
@@ -100,6 +102,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         references=references,
         folder=folder,
         device=project.execution.device,
+        precision=project.execution.precision,
     )
     return Plan([job])
 
@@ -110,6 +113,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
 
     from nucprof.io.tables import read_table
     from nucprof.learn.cnn import studies
+    from nucprof.learn.cnn.device import precision_name, uses_bfloat16
     from nucprof.learn.cnn.evaluate import evaluate_cnn
     from nucprof.machine import resolve_device
     from nucprof.plate.columns import in_key_order
@@ -124,9 +128,11 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     kind, channels = _chosen_channels(job)
     crops = open_cells_crops(cells, job.index, channels, masked=kind.masked)
     device = resolve_device(job.device)
+    bfloat16 = uses_bfloat16(device, job.precision)
     common: dict[str, Any] = {
         "culture": culture,
         "device": device,
+        "bfloat16": bfloat16,
         "tested": None if test is None else cells["test"].to_numpy(dtype=bool),
         "reference": open_reference_crops(job.references, job.index, channels, masked=kind.masked),
         "report": progress.info,
@@ -149,7 +155,8 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         ablation = studies.channel_ablation(cells, crops, kind, settings, training, **common)
         _write_study(folder / "ablation", ablation)
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
-    record = NetworkRecord(culture, result.model.architecture, device)
+    architecture, precision = result.model.architecture, precision_name(bfloat16)
+    record = NetworkRecord(culture, architecture, device, precision)
     return Outcome(record, warnings=[*result.warnings, *few_wells(result.metrics)])
 
 
@@ -205,7 +212,8 @@ def finish(
         [folder / "metrics.json"],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"{record.architecture} on {record.device} ({record.culture} culture): {quality}",
+            f"{record.architecture} on {record.device} in {record.precision} "
+            f"({record.culture} culture): {quality}",
             chance,
             f"look at {folder / 'confusion.png'} and {folder / 'history.png'}",
         ],

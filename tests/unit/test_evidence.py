@@ -117,3 +117,17 @@ def test_an_object_that_fills_the_image():
     found = measure_evidence(np.ones((6, 6)), np.ones((6, 6), np.int32))
     assert np.isfinite(found.contrast).all()
     assert not found.stands_out(0.7).any()
+
+
+def test_the_brightest_spots_of_pure_noise_do_not_stand_out():
+    # What a network picks in an enlarged image of noise: bright pixels on a ring that is even by
+    # chance. The truth is that nothing is there.
+    shape = (512, 512)
+    image = np.random.default_rng(1).normal(1000, 10, shape)
+    bright = ndi.uniform_filter(image, 2)
+    peaks = np.argwhere((bright == ndi.maximum_filter(bright, 15)) & (bright > 1015))
+    labels = np.zeros(shape, np.int32)
+    for label, (y, x) in enumerate(peaks, start=1):
+        labels[y - 1 : y + 1, x - 1 : x + 1] = label
+    assert len(peaks) > 250
+    assert measure_evidence(image, labels).stands_out(0.7).sum() <= 1

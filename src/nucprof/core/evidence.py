@@ -19,6 +19,8 @@ from nucprof.core.labels import FloatArray, IntArray, ObjectIndex
 RING_WIDTH, RING_MIN_PX, RING_MAX_PX = 0.2, 2, 12
 #: A ring with fewer pixels than this is not used: the object is enclosed by others.
 RING_PIXELS = 8
+#: Background with fewer pixels than this does not show the camera's noise.
+BACKGROUND_PIXELS = 500
 #: An outline lies on an edge where brightness falls across it by this share of the object's step.
 EDGE_SHARE = 0.25
 #: A step of this many standard errors is not explained by the camera's noise.
@@ -48,7 +50,9 @@ class Evidence:
         background, near 0 for a part of a larger bright area. 0 where the object is not above
         the background.
     noise : (N,) float64
-        Standard deviation of the ring's pixels, grey levels; at least 1 in an image of integers.
+        Standard deviation of the ring's pixels, grey levels; at least that of the camera's noise
+        in the whole field (a ring of few pixels may be even by chance), and at least 1 in an image
+        of integers.
     significance : (N,) float64
         `step` in standard errors: `noise` over the root of the pixels compared.
     edge_share : (N,) float64
@@ -116,6 +120,7 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     level = 1.0 if plane.dtype.kind in "iu" else 0.0
     least = max(level, float(np.finfo(np.float32).tiny))
     usual = float(np.median(variance[~enclosed])) if not enclosed.all() else least
+    least = max(least, _camera_variance(image, labels))
     noise = np.sqrt(np.maximum(np.where(enclosed, usual, variance), least))
     error = noise * np.sqrt(1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS))
     step = inside - ring
@@ -125,6 +130,16 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     return Evidence(
         index.ids, index.areas, step, contrast, noise, step / error, falling, beside, level
     )
+
+
+def _camera_variance(image: NDArray[np.float32], labels: NDArray) -> float:
+    """Variance of the camera's noise, from the differences of neighbours in the background."""
+    differences = np.abs(np.diff(image, axis=1))
+    outside = (labels[:, 1:] == 0) & (labels[:, :-1] == 0)
+    if outside.sum() < BACKGROUND_PIXELS:
+        return 0.0
+    # The median of |x - y| of normal numbers is 0.6745 standard deviations of x - y.
+    return float(np.median(differences[outside]) / 0.6745) ** 2 / 2
 
 
 @compiled

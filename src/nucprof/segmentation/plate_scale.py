@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from nucprof.core.evidence import measure_evidence
+from nucprof.core.evidence import DIM, measure_evidence
 from nucprof.core.labels import clear_border
 from nucprof.core.normalize import percentile_normalize
 from nucprof.core.scale import (
@@ -150,7 +150,8 @@ def measure_field(
 
     A classical estimate gives a first diameter. At its scale the network segments a part of the
     image, and the diameters of the objects found give the next estimate. Only objects that stand
-    out from their rings count: in an enlarged image the network finds nuclei in the camera's noise.
+    out from their rings, and are not much dimmer than the others, count: in an enlarged image the
+    network finds nuclei in the camera's noise and in specks.
     If no estimate leads to such objects, small, middle and large nuclei are tried in turn. Of
     several diameters, the one whose objects cover most is used, weighted by their contrast.
     """
@@ -208,11 +209,24 @@ class _Search:
         known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
         known &= diameters < LARGEST * min(self.image.shape)
         known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
+        known &= found.step >= DIM * usual_step(found.step[known], found.areas[known])
         cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
         typical = typical_diameter(diameters[known])
         if cover > self.most:
             self.most, self.diameter, self.nuclei = cover, typical, int(known.sum())
         return typical
+
+
+def usual_step(steps: npt.NDArray[np.float64], areas: npt.NDArray[np.int64]) -> float:
+    """Step at which half of the light above the surroundings is reached; 0 without objects.
+
+    A few nuclei give more light than many dim specks, so their step is the usual one.
+    """
+    if not len(steps):
+        return 0.0
+    order = np.argsort(steps)
+    light = np.cumsum((steps * areas)[order])
+    return float(steps[order][np.searchsorted(light, light[-1] / 2)])
 
 
 def busiest_window(

@@ -29,6 +29,6 @@ def draw_rounds(target: Target, rounds: Mapping[str, Sequence[Any]], *, title: s
             axes.annotate(str(number), place, (6, 5), textcoords="offset points", fontsize=8)
         axes.set(xlabel="cells reviewed", ylabel="macro-F1 on unseen wells")
         axes.set_ylim(max(0.0, min(np.nanmin([*f1, *low]) - 0.05, 0.9)), 1.01)
-        axes.set_title(f"{title}: {len(f1)} trainings, numbered in order; bars: 95% over wells")
+        axes.set_title(f"{title}: {len(f1)} trainings in order\nbars: 95% intervals over wells")
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         save(figure, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -64,6 +65,10 @@ class FakeImage:
         self.scene = name
 
     @property
+    def metadata(self):
+        return ElementTree.fromstring("<ImageDocument/>")
+
+    @property
     def dims(self):
         shape = self.shape if self.scene == "A1" else self.other
         return types.SimpleNamespace(**dict(zip("TCZYX", shape, strict=True)))
@@ -102,6 +107,36 @@ class TestBioio:
         monkeypatch.setattr(foreign, "installed", lambda: False)
         with pytest.raises(FieldError, match=r'pip install "nucprof\[formats\]"'):
             read_image(path)
+
+
+class TestCzi:
+    """Files of the real writer, read by the real reader."""
+
+    PIXELS = np.arange(2 * 3 * 2 * H * W).reshape(2, 3, 2, H, W).astype(np.uint16)
+
+    @pytest.fixture
+    def write(self, tmp_path):
+        pytest.importorskip("bioio_czi", reason="the extra 'formats' is not installed")
+        pytest.importorskip("pylibCZIrw", reason="pylibCZIrw, which writes .czi, is not installed")
+        from czi_writer import write_czi
+
+        def write(scenes, **how):
+            path = tmp_path / "a.czi"
+            write_czi(path, self.PIXELS, channels=("GFP", "DNA"), um=0.5, scenes=scenes, **how)
+            return path
+
+        return write
+
+    def test_scenes_of_a_plate(self, write):
+        path = write(["P1-B2", "P1-AA12"])
+        info = describe(path)
+        assert info.positions == (Position("P1-B2", "B2"), Position("P1-AA12", "AA12"))
+        assert (info.planes, info.z, info.names) == (2, 3, ("GFP", "DNA"))
+        np.testing.assert_array_equal(read_image(path, 1, projection=2), self.PIXELS[1, 1])
+
+    def test_scenes_that_the_metadata_do_not_list_are_not_lost(self, write):
+        with pytest.raises(FieldError, match="holds 2 scenes, but its metadata name 1"):
+            describe(write(["B2", "B3"], listed=False))
 
 
 class TestHarmonyIndex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from importlib import util
 from pathlib import Path
@@ -13,6 +14,7 @@ from nucprof.errors import FieldError
 from nucprof.io.formats.base import ImageInfo, Position, complete_names
 
 SUFFIXES = (".czi", ".lif", ".ims", ".lsm", ".oib", ".oif", ".oir", ".sld", ".vsi", ".zvi", ".dv")
+_SCENE_OF_PLATE = re.compile(r"P\d+-(?P<well>[A-Z]{1,2}\d{1,2})")
 INSTALL = 'pip install "nucprof[formats]"'
 
 
@@ -27,6 +29,7 @@ class BioioReader:
     def info(self, path: Path) -> ImageInfo:
         """Read what a file holds; all scenes must have the first one's size."""
         image = _open(path)
+        _refuse_unlisted_scenes(image, path)
         sizes = {name: _dims(image, name) for name in image.scenes}
         first = sizes[image.scenes[0]]
         strange = [name for name, size in sizes.items() if size != first]
@@ -46,7 +49,7 @@ class BioioReader:
             pixel_size_um=image.physical_pixel_sizes.X or None,
             z=z,
             times=times,
-            positions=tuple(Position(str(name)) for name in image.scenes),
+            positions=tuple(_position(str(name)) for name in image.scenes),
         )
 
     def planes(
@@ -65,6 +68,24 @@ def _open(path: Path) -> Any:
     from bioio import BioImage
 
     return BioImage(path)
+
+
+def _position(name: str) -> Position:
+    """A scene: ZEN names those of a plate by position and well, e.g. ``P1-B2``."""
+    zen = _SCENE_OF_PLATE.fullmatch(name)
+    return Position(name, zen["well"] if zen else "")
+
+
+def _refuse_unlisted_scenes(image: Any, path: Path) -> None:
+    """bioio reads one scene of a .czi file whose metadata do not list its scenes."""
+    if path.suffix.lower() != ".czi":
+        return
+    count = int(image.metadata.findtext("./Metadata/Information/Image/SizeS") or 1)
+    if count > len(image.scenes):
+        raise FieldError(
+            f"{path} holds {count} scenes, but its metadata name {len(image.scenes)}; the others "
+            "cannot be read. Export one file per scene, or an OME-TIFF."
+        )
 
 
 def _dims(image: Any, scene: str) -> tuple[int, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import types
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from lif_writer import write_lif
 from PIL import Image
 
 from nucprof.errors import FieldError
@@ -82,8 +82,7 @@ class FakeImage:
 class TestBioio:
     @pytest.fixture
     def path(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(foreign, "installed", lambda: True)
-        monkeypatch.setitem(sys.modules, "bioio", types.SimpleNamespace(BioImage=FakeImage))
+        monkeypatch.setattr(foreign, "_open", FakeImage)
         (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE")
         return tmp_path / "a.czi"
 
@@ -102,11 +101,6 @@ class TestBioio:
         monkeypatch.setattr(FakeImage, "other", (2, 3, 4, H, W + 1))
         with pytest.raises(FieldError, match=r"scene B2 is .* Export one file per field"):
             describe(path)
-
-    def test_without_it_the_message_names_the_extra(self, path, monkeypatch):
-        monkeypatch.setattr(foreign, "installed", lambda: False)
-        with pytest.raises(FieldError, match=r'pip install "nucprof\[formats\]"'):
-            read_image(path)
 
 
 class TestCzi:
@@ -137,6 +131,37 @@ class TestCzi:
     def test_scenes_that_the_metadata_do_not_list_are_not_lost(self, write):
         with pytest.raises(FieldError, match="holds 2 scenes, but its metadata name 1"):
             describe(write(["B2", "B3"], listed=False))
+
+
+class TestForeign:
+    def test_without_bioio_the_message_names_the_extra(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(foreign, "installed", lambda: False)
+        (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE")
+        with pytest.raises(FieldError, match=r'pip install "nucprof\[formats\]"'):
+            describe(tmp_path / "a.czi")
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("a.czi", "bioio-czi cannot read it. Is the file complete"),
+            ("a.lif", "bioio-lif cannot read it. Is the file complete"),
+            ("a.oib", "bioio reads this format with bioio-bioformats; install it"),
+        ],
+    )
+    def test_what_cannot_be_read(self, tmp_path, name, told):
+        pytest.importorskip("bioio_czi", reason="the extra 'formats' is not installed")
+        (tmp_path / name).write_bytes(b"something else" * 100)
+        with pytest.raises(FieldError, match=told):
+            describe(tmp_path / name)
+
+    def test_cut_short(self, tmp_path):
+        pytest.importorskip("bioio_lif", reason="the extra 'formats' is not installed")
+        path = tmp_path / "a.lif"
+        image = np.zeros((1, 1, 60, 70), np.uint16)
+        write_lif(path, {"B2": image}, channels=["GFP"], um=0.5)
+        path.write_bytes(path.read_bytes()[:-5000])
+        with pytest.raises(FieldError, match=r"a\.lif cannot be read"):
+            read_image(path)
 
 
 class TestHarmonyIndex:

@@ -146,7 +146,9 @@ def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source
         projection,
         zoom=float(row["zoom"]),
         pixel_size_um=float(row["pixel_size_um"]) if row["pixel_size_um"] else None,
-        parts=tuple(path.with_name(name) for name in (row.get("parts") or "").split(_BETWEEN) if name),
+        parts=tuple(
+            path.with_name(name) for name in (row.get("parts") or "").split(_BETWEEN) if name
+        ),
     )
 
 

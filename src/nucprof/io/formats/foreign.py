@@ -16,6 +16,8 @@ from nucprof.io.formats.base import ImageInfo, Position, complete_names
 SUFFIXES = (".czi", ".lif", ".ims", ".lsm", ".oib", ".oif", ".oir", ".sld", ".vsi", ".zvi", ".dv")
 _SCENE_OF_PLATE = re.compile(r"P\d+-(?P<well>[A-Z]{1,2}\d{1,2})")
 INSTALL = 'pip install "nucprof[formats]"'
+_PLUGINS = {".czi": "bioio-czi", ".lif": "bioio-lif", ".dv": "bioio-dv", ".sld": "bioio-sldy"}
+_OTHERS = "bioio-bioformats"  # it needs Java
 
 
 def installed() -> bool:
@@ -66,8 +68,18 @@ def _open(path: Path) -> Any:
     if not installed():
         raise FieldError(f"{path}: this format is read through bioio; install it: {INSTALL}")
     from bioio import BioImage
+    from bioio_base.exceptions import UnsupportedFileFormatError
 
-    return BioImage(path)
+    plugin = _PLUGINS.get(path.suffix.lower(), _OTHERS)
+    if util.find_spec(plugin.replace("-", "_")) is None:
+        raise FieldError(
+            f"{path}: bioio reads this format with {plugin}; install it: pip install {plugin}. Or "
+            "export OME-TIFF."
+        )
+    try:
+        return BioImage(path)
+    except UnsupportedFileFormatError:
+        raise FieldError(f"{path}: {plugin} cannot read it. Is the file complete?") from None
 
 
 def _position(name: str) -> Position:

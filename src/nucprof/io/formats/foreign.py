@@ -89,7 +89,9 @@ def _position(name: str) -> Position:
 
 
 def _refuse_unlisted_scenes(image: Any, path: Path) -> None:
-    """bioio reads one scene of a .czi file whose metadata do not list its scenes."""
+    """Refuse scenes that would be lost: bioio reads one scene of a .czi file
+    whose metadata do not list its scenes.
+    """
     if path.suffix.lower() != ".czi":
         return
     count = int(image.metadata.findtext("./Metadata/Information/Image/SizeS") or 1)

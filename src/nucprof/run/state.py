@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.results import Results
+from nucprof.plate.names import check_name
 from nucprof.report.records import StageRun
 from nucprof.run import journal
 from nucprof.run.manifest import Manifest
@@ -29,9 +30,15 @@ class RunState:
     project : Project
     name : str
         Name under which a classifier is trained or applied (``--name``).
+
+    Raises
+    ------
+    UserError
+        The name cannot be a folder, or a state file is damaged.
     """
 
     def __init__(self, project: Project, *, name: str = "default") -> None:
+        check_name(name, "--name")
         self.project = project
         self.name = name
         self.results = Results(project.project.output)

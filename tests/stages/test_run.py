@@ -50,7 +50,12 @@ def call(plate, capsys):
 
 
 def states(out):
-    return dict(line.split(maxsplit=1) for line in out.splitlines())
+    """Stage -> state, of `status` (whose first line names the columns) and of a dry run."""
+    lines = out.splitlines()
+    if lines[0].startswith("stage "):
+        place = lines[0].index("state")
+        return {line.split()[0]: line[place:] for line in lines[1:]}
+    return dict(line.split(maxsplit=1) for line in lines)
 
 
 class TestRunAll:

@@ -1,4 +1,4 @@
-"""Commands about the project as a whole: init, demo, doctor, status."""
+"""Commands about the project as a whole: init, demo, doctor, relink."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-_PROJECT = typer.Argument(Path("project.toml"), help="the project file")
+from nucprof.cli.call import PROJECT_ARGUMENT
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,7 +16,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
     app.command()(doctor)
     app.command()(relink)
-    app.command()(status)
 
 
 def init(
@@ -124,7 +123,7 @@ def doctor(
 
 
 def relink(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     cp: list[str] = typer.Option(
         [], "--cp", metavar="[PLATE=]DIR", help="where the Cell Painting images are now"
     ),
@@ -138,23 +137,3 @@ def relink(
     for line in relink_images(project, cp, gt):
         print(line)
     print(f"Wrote {project}. Next: nucprof status {project}")
-
-
-def status(project: Path = _PROJECT) -> None:
-    """Show what is done, what is stale, and why."""
-    from nucprof.cli.console import ConsoleReporter
-    from nucprof.config import load_project
-    from nucprof.io.results import Results
-    from nucprof.project.status import recall, remember
-    from nucprof.stages import STAGES
-
-    settings = load_project(project)
-    known = recall(settings, Results(settings.project.output))
-    if any(stage.name not in known for stage in STAGES):
-        from nucprof.run.pipeline import Run
-
-        known = {stage.name: state for stage, state in remember(Run(settings))}
-    reporter = ConsoleReporter()
-    for stage in STAGES:
-        reporter.say(f"{stage.name:<12} {known[stage.name]}")
-    reporter.close()

@@ -16,7 +16,6 @@ from nucprof.core.normalize import percentile_normalize
 from nucprof.core.scale import (
     ENOUGH_PX,
     LIMITS,
-    MIN_DIAMETER_PX,
     FieldSize,
     agree,
     choose_scale,
@@ -32,7 +31,9 @@ from nucprof.segmentation.stardist_model import Precision
 from nucprof.segmentation.weights import canonical_diameter
 
 #: Diameters to try if no estimate leads to nuclei, in units of the network's canonical diameter.
-TRIED = (1.0, 3.0, 0.35)
+TRIED = (3.0, 0.35)
+#: Objects that are smaller (pixels) or less significant do not count when the scale is measured.
+SMALLEST_PX, SIGNIFICANT = 5.0, 8.0
 #: Diameters within this factor of one that was tried are not tried again.
 SAME = 1.2
 #: Number of times that a measured diameter is used as the next one to try.
@@ -152,8 +153,9 @@ def measure_field(
     image, and the diameters of the objects found give the next estimate. Only objects that stand
     out from their rings, and are not much dimmer than the others, count: in an enlarged image the
     network finds nuclei in the camera's noise and in specks.
-    If no estimate leads to such objects, small, middle and large nuclei are tried in turn. Of
-    several diameters, the one whose objects cover most is used, weighted by their contrast.
+    The network's own size is always tried, and if no estimate leads to such objects, small and
+    large nuclei too. Of several diameters, the one whose objects cover most, weighted by their
+    contrast, is used.
     """
     canonical = canonical_diameter(Path(folder))
     if canonical is None:
@@ -167,6 +169,8 @@ def measure_field(
     search = _Search(network, image, percentile_normalize(image, pmin, pmax), canonical)
     for background in (None, FINE_BACKGROUND_PX):
         search.follow(estimate_nuclear_diameter(image, background_px=background))
+    # What noise or specks suggested is compared with the network's own size.
+    search.follow(canonical)
     if not search.nuclei:
         for factor in TRIED:
             search.follow(canonical * factor)
@@ -208,7 +212,8 @@ class _Search:
         # Sizes far from the canonical one are measured wrongly at this scale.
         known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
         known &= diameters < LARGEST * min(self.image.shape)
-        known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
+        known &= found.stands_out(MIN_CONTRAST) & (diameters >= SMALLEST_PX)
+        known &= found.significance >= SIGNIFICANT
         known &= found.step >= DIM * usual_step(found.step[known], found.areas[known])
         cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
         typical = typical_diameter(diameters[known])

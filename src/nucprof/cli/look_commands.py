@@ -12,6 +12,7 @@ _PROJECT = typer.Argument(Path("project.toml"), help="the project file")
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(review)
+    app.command()(view)
 
 
 def review(
@@ -36,3 +37,16 @@ def review(
     opened = open_project(project)
     for line in write_review(opened, project, queue=queue, count=n, who=who, output=output):
         print(line)
+
+
+def view(
+    project: Path = _PROJECT,
+    field: str = typer.Argument(..., metavar="FIELD", help="the field, e.g. B-02-01"),
+    plate: str = typer.Option(None, "--plate", help="its plate, if several have such a field"),
+    cell: int = typer.Option(None, "--cell", help="label of a cell to look at, e.g. 12"),
+) -> None:
+    """Open a field in napari: all rounds, masks, classes, attention and registration."""
+    from nucprof.project.reader import open_project
+    from nucprof.project.view import field_view, show
+
+    show(field_view(open_project(project), field, plate, cell))

@@ -116,19 +116,22 @@ class ProjectResults:
             return read_labels(self.require(self.files.aligned_mask(plate, chosen, name), "align"))
         return read_labels(self.require(self.files.mask(plate, chosen, name), "segment"))
 
-    def image(self, plate: str, field: str, round_name: str = CP_ROUND) -> np.ndarray:
+    def image(
+        self, plate: str, field: str, round_name: str = CP_ROUND, *, aligned: bool = True
+    ) -> np.ndarray:
         """The channels of a field in the order of the project file, ``(C, H, W)``.
 
-        Ground-truth rounds are read as aligned to the Cell Painting frame.
+        Ground-truth rounds are read as aligned to the Cell Painting frame, or, if not ``aligned``,
+        as they were imaged.
         """
         from nucprof.io.images import read_channels, read_image
 
         name = str(FieldKey.parse(field))
-        if round_name != CP_ROUND:
+        if round_name != CP_ROUND and aligned:
             path = self.files.aligned_image(plate, round_name, name)
             return read_image(self.require(path, "align"))
-        channels = self.project.round_channels(CP_ROUND)
-        return read_channels(self._state.images.sources(plate, name, CP_ROUND, channels))
+        channels = self.project.round_channels(round_name)
+        return read_channels(self._state.images.sources(plate, name, round_name, channels))
 
     @cached_property
     def crop_kind(self) -> CropKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -118,7 +119,9 @@ def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     A test that changes files takes a copy (:func:`copied`). The workers of a test run share it.
     """
-    shared = tmp_path_factory.getbasetemp().parent / "processed"
+    base = tmp_path_factory.getbasetemp()
+    # workers have folders of their own in the run's folder; without workers, base is that folder
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "processed"
     with FileLock(f"{shared}.lock"):
         project = shared / "plate" / "project.toml"
         if not (shared / "done").is_file():

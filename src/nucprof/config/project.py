@@ -27,6 +27,7 @@ class Project(BaseModel):
     plates: list[m.PlateSection] = Field(description="the plates", min_length=1)
     channels: m.ChannelsSection = Field(description="the channels")
     rename: m.RenameSettings = Field(default_factory=m.RenameSettings)
+    illumination: m.IlluminationSettings = Field(default_factory=m.IlluminationSettings)
     segment: SegmentSettings = Field(default_factory=SegmentSettings)
     align: m.AlignSettings = Field(default_factory=m.AlignSettings)
     crop: m.CropSettings = Field(default_factory=m.CropSettings)

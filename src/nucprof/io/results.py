@@ -43,6 +43,14 @@ class Results:
         """The ledger of cells."""
         return self.root / "cells.parquet"
 
+    def illumination(self, plate: str, round_name: str, channel: str) -> Path:
+        """Gain and floor of a channel, by which its images are corrected on reading."""
+        return self.root / "illumination" / plate / round_name / f"{channel}.tif"
+
+    def illumination_picture(self, plate: str, round_name: str) -> Path:
+        """Picture of gain and floor of all channels of a round."""
+        return self.root / "illumination" / plate / f"{round_name}.png"
+
     def mask(self, plate: str, kind: str, field: str) -> Path:
         """Label image as segmented; ``kind`` is ``nuclei`` or ``cells``."""
         return self.root / "masks" / plate / kind / f"{field}.tif"

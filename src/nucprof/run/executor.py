@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from nucprof.core.labels import encode_ids
 from nucprof.errors import FieldExcluded, NucprofError, UserError
 from nucprof.io.files import Fingerprint
 from nucprof.machine import available_memory, cores
+from nucprof.refusals import explain
 from nucprof.stages.base import Entry, Job, Outcome
 
 T = TypeVar("T")
@@ -181,11 +183,21 @@ Work = Callable[[Any], Outcome[Any]]
 def perform(work: Work, job: Job, definition: str) -> Entry:
     """Do one job and return its entry. Runs in a worker.
 
-    A :class:`UserError` does not concern only this field and is raised; after any other error the
-    job has failed.
+    A :class:`UserError` does not concern only this field and is raised, as is a refusal to write
+    into the results; after any other error the job has failed.
     """
     started = time.perf_counter()
     entry = functools.partial(Entry, job.plate, job.field, definition=definition)
+
+    def failed(error: Exception, known: NucprofError | None) -> Entry:
+        trace = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        return entry(
+            status="failed",
+            reason=type(known or error).__name__,
+            message=trace if known is None else str(known),
+            seconds=_since(started),
+        )
+
     try:
         inputs = {
             str(path): Fingerprint.of(path).to_json() if path.is_file() else None
@@ -197,6 +209,11 @@ def perform(work: Work, job: Job, definition: str) -> Entry:
         }
     except UserError:
         raise
+    except OSError as error:
+        refusal = explain(error)
+        if isinstance(refusal, UserError) and not _is_input(error, job):
+            raise refusal from error  # of the results folder: it concerns all fields
+        return failed(error, refusal)
     except FieldExcluded as error:
         return entry(
             status="excluded",
@@ -207,19 +224,9 @@ def perform(work: Work, job: Job, definition: str) -> Entry:
             seconds=_since(started),
         )
     except NucprofError as error:
-        return entry(
-            status="failed",
-            reason=type(error).__name__,
-            message=str(error),
-            seconds=_since(started),
-        )
+        return failed(error, error)
     except Exception as error:  # noqa: BLE001 - recorded, with its traceback, as the field's failure
-        return entry(
-            status="failed",
-            reason=type(error).__name__,
-            message=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
-            seconds=_since(started),
-        )
+        return failed(error, explain(error))
     return entry(
         status="done",
         record=outcome.record,
@@ -230,6 +237,10 @@ def perform(work: Work, job: Job, definition: str) -> Entry:
         outputs=outputs,
         seconds=_since(started),
     )
+
+
+def _is_input(error: OSError, job: Job) -> bool:
+    return error.filename is not None and Path(os.fsdecode(error.filename)) in job.inputs
 
 
 def _since(started: float) -> float:

@@ -16,8 +16,7 @@ from nucprof.errors import NucprofError
 from nucprof.refusals import explain
 
 BUG = 3
-_STOPPED = 128
-_TYPER_INTERRUPTED = _STOPPED + signal.SIGINT
+_TYPER_INTERRUPTED = signals.STOPPED + signal.SIGINT
 _KEPT = "Finished work is kept; run the command again to continue."
 
 
@@ -61,10 +60,10 @@ def _failed(error: Exception) -> int:
 
 
 def _interrupted() -> int:
-    number = signals.received() or signal.SIGINT
+    number = signals.received()
     what = "Interrupted" if number == signal.SIGINT else f"Stopped by {number.name}"
     show_error(f"{what}. {_KEPT}")
-    return _STOPPED + number
+    return signals.status()
 
 
 def _discard_output() -> None:

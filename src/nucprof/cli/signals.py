@@ -14,6 +14,9 @@ import threading
 import time
 import types
 
+STOPPED = 128
+"""The exit status of a command that a signal ended is this and the signal's number."""
+
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _PATIENCE_S = 8.0
 _received: list[signal.Signals] = []
@@ -28,9 +31,14 @@ def install() -> None:
     _watch()
 
 
-def received() -> signal.Signals | None:
+def received() -> signal.Signals:
     """The first signal that has asked this command to end."""
-    return _received[0] if _received else None
+    return _received[0] if _received else signal.SIGINT
+
+
+def status() -> int:
+    """The exit status of a command that a signal has ended."""
+    return STOPPED + received()
 
 
 def _stop(number: int, frame: types.FrameType | None) -> None:
@@ -55,6 +63,6 @@ def _watch() -> None:
         while not (asked := known & set(os.read(reading, 64))):
             pass
         time.sleep(_PATIENCE_S)
-        os._exit(128 + min(asked))
+        os._exit(STOPPED + min(asked))
 
     threading.Thread(target=wait, name="signals", daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import re
 import socket
 import time
@@ -104,6 +105,8 @@ def dask_workers(address: str, timeout: float, shared: Sequence[Path] = ()) -> I
         raise UserError(
             "execution.scheduler needs Dask; install it with: pip install 'nucprof[cluster]'"
         ) from None
+    for name in ("distributed", "distributed.client"):  # what they log is in our errors
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _check_address(address)
     end = time.monotonic() + timeout
     _await_workers(address, timeout)
@@ -113,7 +116,7 @@ def dask_workers(address: str, timeout: float, shared: Sequence[Path] = ()) -> I
         raise UserError(_no_answer(address, timeout, str(error))) from None
     workers = DaskWorkers(client, address, timeout)
     try:
-        _check_workers(client, max(5.0, end - time.monotonic()), shared)
+        _check_workers(client, end, shared)
         yield workers
     finally:
         workers.cancel()
@@ -178,24 +181,22 @@ def _no_answer(address: str, timeout: float, reason: str) -> str:
     )
 
 
-def _check_workers(client: Any, timeout: float, shared: Sequence[Path]) -> None:
+def _check_workers(client: Any, end: float, shared: Sequence[Path]) -> None:
     """Ask every worker for its version of nucprof, and whether it sees the same files."""
-    from distributed import wait
-
     wanted = {str(path): sha256(path) for path in shared}
     asked = {
         worker: client.submit(what_is_seen, list(wanted), workers=[worker], pure=False)
         for worker in client.scheduler_info()["workers"]
     }
-    with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-        wait(list(asked.values()), timeout=timeout)
     for worker, future in asked.items():
-        _check_worker(worker, future, wanted)
+        _check_worker(worker, future, wanted, max(1.0, end - time.monotonic()))
 
 
-def _check_worker(worker: str, future: Any, wanted: Mapping[str, str]) -> None:
-    if future.status == "error":
-        error = future.exception()
+def _check_worker(worker: str, future: Any, wanted: Mapping[str, str], timeout: float) -> None:
+    error = None
+    with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+        error = future.exception(timeout=timeout)
+    if error is not None:
         raise UserError(
             f"The Dask worker {worker} cannot run nucprof ({type(error).__name__}: {error}). "
             f"Install nucprof {__version__} there, in the environment of the worker."

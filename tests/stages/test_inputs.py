@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import tifffile
+from lif_writer import write_lif
 from nd2_writer import write_nd2
 from ome_set_writer import write_set
 from PIL import Image
@@ -277,6 +278,22 @@ def subfolders(folder):
         )
 
 
+def czi(folder):
+    pytest.importorskip("bioio_czi", reason="the extra 'formats' is not installed")
+    pytest.importorskip("pylibCZIrw", reason="pylibCZIrw, which writes .czi, is not installed")
+    from czi_writer import write_czi
+
+    data = np.stack([depth(image) for image in SCENES.values()])
+    scenes = ["P1-B2", "P2-B2", "P1-C11", "P2-C11"]
+    write_czi(folder / "plate.czi", data, channels=BOTH, um=UM, scenes=scenes)
+
+
+def lif(folder):
+    pytest.importorskip("bioio_lif", reason="the extra 'formats' is not installed")
+    images = {"{well}_{site:04d}".format(**split(k)): depth(i) for k, i in SCENES.items()}
+    write_lif(folder / "plate.lif", images, channels=BOTH, um=UM)
+
+
 def litter(folder):
     per_field("{row}-{column:02d}-{site:02d}.tif", photometric="minisblack")(folder)
     (folder / "Thumbs.db").write_bytes(b"x")
@@ -361,6 +378,8 @@ KINDS = {
         per_channel("Zelle {row}{column} Bild{site} {name}"), None, ("DAPI", "GFP")
     ),
     "subfolders": Kind(subfolders, None, STACK, ("--recursive",)),
+    "Zeiss .czi, a plate by scenes": Kind(czi, UM, BOTH),
+    "Leica .lif, several images": Kind(lif, UM, BOTH),
     "litter among them": Kind(litter, None, STACK),
 }  # fmt: skip
 

@@ -110,7 +110,7 @@ class TestIndex:
         table = read_table(plate.root / "results" / "images.csv")
         assert table.to_dict("split")["columns"] == [
             "plate", "well", "row", "column", "site", "round", "channel", "path", "plane",
-            "position", "time", "projection", "zoom", "pixel_size_um",
+            "position", "time", "projection", "zoom", "pixel_size_um", "parts",
         ]  # fmt: skip
         rows = [
             (*tuple(row)[:7], Path(row.path).name, row.plane)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from nd2_writer import write_nd2
+from ome_set_writer import write_set
 
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
@@ -134,6 +135,33 @@ class TestFocalPlanes:
         ome(plate.cp / "B02.ome.tif", np.stack([stack(2), stack(3)]), axes="TZCYX")
         plate.rename = choice
         with pytest.raises(ProjectError, match=told):
+            plate.run()
+
+
+class TestSetsOfFiles:
+    """One image in several files: each of them decides what the channels hold."""
+
+    PIXELS = {(0, c): plane for c, plane in enumerate(field(2))}  # noqa: RUF012
+
+    def write(self, plate, pixels, master=None):
+        files, places = ["B02_c0.ome.tif", "B02_c1.ome.tif"], {(0, 0): (0, 0), (0, 1): (1, 0)}
+        write_set(plate.cp, files, places, pixels, names_of_channels=CHANNELS, master=master)
+
+    @pytest.mark.parametrize("master", [None, "plate.companion.ome"])
+    def test_a_changed_part_is_an_input_of_later_stages(self, plate, master):
+        self.write(plate, self.PIXELS, master)
+        plate.run()
+        run = Run(load_project(plate.write()))
+        (job,) = stage("segment").plan(run).jobs
+        names = {"B02_c0.ome.tif", "B02_c1.ome.tif"} | ({master} - {None})
+        assert {path.name for path in job.inputs if path.parent == plate.cp} == names
+        assert plate.values() == {"B-02-01": [20, 21]}
+
+    @pytest.mark.parametrize("mode", ["link", "move"])
+    def test_they_keep_their_names(self, plate, mode):
+        self.write(plate, self.PIXELS)
+        plate.rename = f'mode = "{mode}"'
+        with pytest.raises(ProjectError, match="belongs to a set of files"):
             plate.run()
 
 

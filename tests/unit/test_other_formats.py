@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import types
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from lif_writer import write_lif
 from PIL import Image
 
 from nucprof.errors import FieldError
@@ -64,6 +65,10 @@ class FakeImage:
         self.scene = name
 
     @property
+    def metadata(self):
+        return ElementTree.fromstring("<ImageDocument/>")
+
+    @property
     def dims(self):
         shape = self.shape if self.scene == "A1" else self.other
         return types.SimpleNamespace(**dict(zip("TCZYX", shape, strict=True)))
@@ -77,8 +82,7 @@ class FakeImage:
 class TestBioio:
     @pytest.fixture
     def path(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(foreign, "installed", lambda: True)
-        monkeypatch.setitem(sys.modules, "bioio", types.SimpleNamespace(BioImage=FakeImage))
+        monkeypatch.setattr(foreign, "_open", FakeImage)
         (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE")
         return tmp_path / "a.czi"
 
@@ -98,9 +102,65 @@ class TestBioio:
         with pytest.raises(FieldError, match=r"scene B2 is .* Export one file per field"):
             describe(path)
 
-    def test_without_it_the_message_names_the_extra(self, path, monkeypatch):
+
+class TestCzi:
+    """Files of the real writer, read by the real reader."""
+
+    PIXELS = np.arange(2 * 3 * 2 * H * W).reshape(2, 3, 2, H, W).astype(np.uint16)
+
+    @pytest.fixture
+    def write(self, tmp_path):
+        pytest.importorskip("bioio_czi", reason="the extra 'formats' is not installed")
+        pytest.importorskip("pylibCZIrw", reason="pylibCZIrw, which writes .czi, is not installed")
+        from czi_writer import write_czi
+
+        def write(scenes, **how):
+            path = tmp_path / "a.czi"
+            write_czi(path, self.PIXELS, channels=("GFP", "DNA"), um=0.5, scenes=scenes, **how)
+            return path
+
+        return write
+
+    def test_scenes_of_a_plate(self, write):
+        path = write(["P1-B2", "P1-AA12"])
+        info = describe(path)
+        assert info.positions == (Position("P1-B2", "B2"), Position("P1-AA12", "AA12"))
+        assert (info.planes, info.z, info.names) == (2, 3, ("GFP", "DNA"))
+        np.testing.assert_array_equal(read_image(path, 1, projection=2), self.PIXELS[1, 1])
+
+    def test_scenes_that_the_metadata_do_not_list_are_not_lost(self, write):
+        with pytest.raises(FieldError, match="holds 2 scenes, but its metadata name 1"):
+            describe(write(["B2", "B3"], listed=False))
+
+
+class TestForeign:
+    def test_without_bioio_the_message_names_the_extra(self, tmp_path, monkeypatch):
         monkeypatch.setattr(foreign, "installed", lambda: False)
+        (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE")
         with pytest.raises(FieldError, match=r'pip install "nucprof\[formats\]"'):
+            describe(tmp_path / "a.czi")
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("a.czi", "bioio-czi cannot read it. Is the file complete"),
+            ("a.lif", "bioio-lif cannot read it. Is the file complete"),
+            ("a.oib", "bioio reads this format with bioio-bioformats; install it"),
+        ],
+    )
+    def test_what_cannot_be_read(self, tmp_path, name, told):
+        pytest.importorskip("bioio_czi", reason="the extra 'formats' is not installed")
+        (tmp_path / name).write_bytes(b"something else" * 100)
+        with pytest.raises(FieldError, match=told):
+            describe(tmp_path / name)
+
+    def test_cut_short(self, tmp_path):
+        pytest.importorskip("bioio_lif", reason="the extra 'formats' is not installed")
+        path = tmp_path / "a.lif"
+        image = np.zeros((1, 1, 60, 70), np.uint16)
+        write_lif(path, {"B2": image}, channels=["GFP"], um=0.5)
+        path.write_bytes(path.read_bytes()[:-5000])
+        with pytest.raises(FieldError, match=r"a\.lif cannot be read"):
             read_image(path)
 
 

@@ -26,6 +26,8 @@ class Source:
         How focal planes become one image; None if there is only one.
     stack : tuple of Path
         The files of all focal planes, ``path`` first, if every plane is a separate file.
+    parts : tuple of Path
+        Other files of an OME-TIFF set that hold planes of this image, or describe them.
     zoom : float
         Zoom factor on reading, which brings a round to the pixel size of Cell Painting.
     pixel_size_um : float or None
@@ -40,11 +42,17 @@ class Source:
     stack: tuple[Path, ...] = ()
     zoom: float = 1.0
     pixel_size_um: float | None = None
+    parts: tuple[Path, ...] = ()
+
+    @property
+    def planes(self) -> tuple[Path, ...]:
+        """The file of every focal plane, or the one file."""
+        return self.stack or (self.path,)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read."""
-        return self.stack or (self.path,)
+        """Every file that decides the pixels."""
+        return (*self.planes, *self.parts)
 
 
 def pixel_size(sources: Mapping[str, Source]) -> float | None:

@@ -111,7 +111,7 @@ def _states(stages: Iterable[Stage], run: Run, *, force: bool = False) -> list[t
     running: set[str] = set()
     for stage in stages:
         reason = stage.skip(run.project)
-        before = [name for name in stage.needs(run.project) if name in running]
+        before = [n for n in (*stage.needs(run.project), *stage.uses) if n in running]
         if reason:
             state = State(f"not needed ({reason})", set())
         elif before:

@@ -129,7 +129,9 @@ def _source(
     """The source of one channel in one file, or in one file per focal plane."""
     first = files[0]
     info = infos[first.path]
-    source = Source(first.path, plane, first.position, choice.time if info.times > 1 else 0)
+    parts = tuple(first.path.with_name(name) for name in info.positions[first.position].parts)
+    time = choice.time if info.times > 1 else 0
+    source = Source(first.path, plane, first.position, time, parts=parts)
     if len(files) == 1:
         return replace(source, projection=choice.projection if info.z > 1 else None)
     if isinstance(choice.projection, int):

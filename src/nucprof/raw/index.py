@@ -36,7 +36,10 @@ COLUMNS = [
     "projection",
     "zoom",
     "pixel_size_um",
+    "parts",
 ]
+
+_BETWEEN = "/"  # no file name has one
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
 def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source:
     """A row as a source; or a further focal plane, added to the source of earlier rows."""
     if before is not None:
-        return replace(before, stack=(*before.files, path))
+        return replace(before, stack=(*before.planes, path))
     projection: Projection | None = row["projection"] or None
     if projection is not None and str(projection).isdecimal():
         projection = int(projection)
@@ -143,6 +146,9 @@ def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source
         projection,
         zoom=float(row["zoom"]),
         pixel_size_um=float(row["pixel_size_um"]) if row["pixel_size_um"] else None,
+        parts=tuple(
+            path.with_name(name) for name in (row.get("parts") or "").split(_BETWEEN) if name
+        ),
     )
 
 
@@ -164,10 +170,11 @@ def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
             "projection": source.projection,
             "zoom": source.zoom,
             "pixel_size_um": source.pixel_size_um,
+            "parts": _BETWEEN.join(part.name for part in source.parts),
         }
         for key, held in sources.items()
         for channel, source in held.items()
-        for path in source.files
+        for path in source.planes
     ]
 
 

@@ -34,12 +34,13 @@ def rename_targets(
         below = results.folder("raw", r.plate, r.name)
         for key, files in found.fields.items():
             tokens = Counter(file.parsed.channel for file in files)
-            several = len(found.infos[files[0].path].positions) > 1 or max(tokens.values()) > 1
-            if several:
+            positions = found.infos[files[0].path].positions
+            if len(positions) > 1 or max(tokens.values()) > 1 or positions[0].parts:
                 raise ProjectError(
                     f"{r.text}: rename.mode = {settings.mode} gives every file the name of its "
-                    f"field, but {files[0].path.name} holds several fields, or one of several "
-                    "focal planes or times. Use rename.mode = index, which touches no file."
+                    f"field, but {files[0].path.name} holds several fields, one of several focal "
+                    "planes or times, or belongs to a set of files. Use rename.mode = index, which "
+                    "touches no file."
                 )
             for file in files:
                 token = file.parsed.channel

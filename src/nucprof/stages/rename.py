@@ -167,5 +167,6 @@ STAGE = Stage(
     finish=finish,
     record=RenameRecord,
     ledger=False,
+    version=2,
     options=(StageOption("--undo", bool, "restore the old names of moved files", undo),),
 )

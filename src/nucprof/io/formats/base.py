@@ -21,13 +21,15 @@ MOST_CHANNELS = 16
 class Position:
     """One field of view in a file: its name, and well and site if the metadata contain them.
 
-    ``complete``: whether all its planes were taken.
+    ``complete``: whether all its planes were taken. ``parts``: names of other files in the folder
+    that hold planes of it, or describe them.
     """
 
     name: str = ""
     well: str = ""
     site: int | None = None
     complete: bool = True
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,16 +51,23 @@ class TiffImages:
 
 @dataclass(frozen=True)
 class SetImage:
-    """An image of an OME-TIFF set, whose planes are pages of one or several files."""
+    """An image of an OME-TIFF set, whose planes are pages of one or several files.
+
+    ``files``: by UUID. ``described_in``: the file with the OME-XML, unless every file has it.
+    """
 
     image: OmeImage
     files: Mapping[str, Path]
     dtype: str
+    described_in: str = ""
 
     @property
     def position(self) -> Position:
-        """The field of view."""
-        return self.image.position
+        """The field of view, with the files that belong to it."""
+        own = self.image.pages[0, 0, 0][0]
+        others = {self.files[u].name for u, _ in self.image.pages.values() if u != own}
+        others |= {self.described_in} - {""}
+        return replace(self.image.position, parts=tuple(sorted(others)))
 
     @property
     def axes(self) -> Axes:
@@ -89,7 +96,7 @@ def images_of_set(file: Any, path: Path, ome: OmeSet) -> TiffImages:
 
     Every file of a set describes the whole set: an image is read through its first file, once.
     """
-    own = ome.uuid
+    own, described_in = ome.uuid, ome.master
     if ome.master:
         master = path.parent / ome.master
         if not master.is_file():
@@ -105,7 +112,7 @@ def images_of_set(file: Any, path: Path, ome: OmeSet) -> TiffImages:
         _refuse_missing(path, image, files)
     if mine:
         dtype = str(file.pages[0].dtype)
-        images = [SetImage(image, files, dtype) for image in mine]
+        images = [SetImage(image, files, dtype, described_in) for image in mine]
         return TiffImages(images, mine[0].names, mine[0].pixel_size_um)
     for image in ome.images:
         if any(files.get(uuid) == path for uuid, _ in image.pages.values()):

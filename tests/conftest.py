@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -38,3 +40,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real images (../shared/data) are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project file of a small co-culture plate that every stage has run on; do not change it.
+
+    A test that changes files takes a copy (:func:`copied`). The workers of a test run share it.
+    """
+    from plates import make_processed
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "processed"
+    with FileLock(f"{shared}.lock"):
+        project = shared / "plate" / "project.toml"
+        if not (shared / "done").is_file():
+            make_processed(shared / "plate")
+            (shared / "done").touch()
+    return project
+
+
+@pytest.fixture
+def copied(processed: Path, tmp_path: Path) -> Path:
+    """The project file of a copy of :func:`processed`, in another place."""
+    shutil.copytree(processed.parent, tmp_path / "copy")
+    return tmp_path / "copy" / processed.name

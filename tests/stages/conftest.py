@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from nucprof.config import load_project
-from nucprof.demo.plate import write_demo
 from nucprof.io.images import write_image, write_labels
 from nucprof.io.tables import read_table
 from nucprof.run.pipeline import Options, Run
@@ -93,56 +88,3 @@ def paint():
         return labels
 
     return draw
-
-
-EVERY_STAGE = """
-[segment]
-backend = "watershed"
-[crop]
-patch_size = 24
-[gradcam]
-per_class = 2
-[embed]
-method = "pca"
-[predict]
-model = "results/train/rf/default"
-[execution]
-workers = 1
-device = "cpu"
-"""
-NETWORK = '[train.cnn]\narchitecture = "resnet18"\nimage_size = 32\nepochs = 1\nbatch_size = 16\n'
-
-
-@pytest.fixture(scope="session")
-def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project file of a small co-culture plate that every stage has run on; do not change it.
-
-    A test that changes files takes a copy (:func:`copied`). The workers of a test run share it.
-    """
-    base = tmp_path_factory.getbasetemp()
-    # workers have folders of their own in the run's folder; without workers, base is that folder
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "processed"
-    with FileLock(f"{shared}.lock"):
-        project = shared / "plate" / "project.toml"
-        if not (shared / "done").is_file():
-            make_processed(shared / "plate")
-            (shared / "done").touch()
-    return project
-
-
-def make_processed(folder: Path) -> None:
-    """Write a plate and run every stage on it."""
-    wells = {"astro": ("B02", "B03"), "neuro": ("C02", "C03"), "co-culture": ("D02", "D03", "D04")}
-    plate = write_demo(folder, wells=wells, shape=(150, 160), cells=14, max_shift_px=6)
-    text = plate.project.read_text(encoding="utf-8")
-    text = re.sub(r"\[train\.cnn\][^\[]*", NETWORK, text) + EVERY_STAGE
-    plate.project.write_text(text, encoding="utf-8")
-    results = Run(load_project(plate.project)).run_all()
-    assert {result.status for result in results} == {"done"}
-
-
-@pytest.fixture
-def copied(processed: Path, tmp_path: Path) -> Path:
-    """The project file of a copy of :func:`processed`, in another place."""
-    shutil.copytree(processed.parent, tmp_path / "copy")
-    return tmp_path / "copy" / processed.name

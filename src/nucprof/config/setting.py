@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from nucprof.plate.names import fault_of_name
 
 Auto = Literal["auto"]
-# Names are used as folder and file names, on any operating system.
-SafeName = Annotated[
-    str, StringConstraints(pattern=r"^[^\W_](?:[\w.\-+() ]*[\w\-+)])?$", max_length=80)
-]
+
+
+def _safe(name: str) -> str:
+    fault = fault_of_name(name)
+    if fault:
+        raise ValueError(fault)
+    return name
+
+
+SafeName = Annotated[str, AfterValidator(_safe)]
+"""A name that becomes a folder or file, on any operating system."""
 
 
 def setting(

@@ -96,6 +96,11 @@ class Results:
         """The true class of every cell, as the gate writes it."""
         return self.root / "gate" / "GT_data.csv"
 
+    @property
+    def report(self) -> Path:
+        """The report, one HTML page."""
+        return self.root / "report.html"
+
     def folder(self, *names: str) -> Path:
         """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""
         return self.root.joinpath(*names)

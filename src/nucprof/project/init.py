@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from nucprof.config.models import GateSettings, RenameSettings
-from nucprof.config.setting import SafeName
 from nucprof.errors import UserError
 from nucprof.io.files import write_text
 from nucprof.io.layouts import read_layout
 from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import Layout, draw_plate
+from nucprof.plate.names import check_name
 from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclear, look_at_round
 from nucprof.project.plates import PlateInput
 from nucprof.project.project_text import project_text
@@ -115,16 +115,9 @@ def rename_settings(**given: Any) -> RenameSettings:
 
 
 def _check_names(name: str, plates: Sequence[PlateInput]) -> None:
-    safe = TypeAdapter(SafeName)
     rounds = [("--gt", r) for plate in plates for r in plate.folders if r != CP_ROUND]
     for flag, text in (("--name", name), *(("--plate", p.name) for p in plates), *rounds):
-        try:
-            safe.validate_python(text)
-        except ValidationError:
-            raise UserError(
-                f"{flag} {text}: a name is made of letters, digits, spaces and . _ - + ( ), and "
-                "begins with a letter or digit."
-            ) from None
+        check_name(text, flag)
 
 
 def _rounds(looks: Mapping[str, Mapping[str, RoundLook]]) -> dict[str, Channels]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.results import Results
+from nucprof.plate.names import check_name
+from nucprof.report.records import StageRun
 from nucprof.run import journal
 from nucprof.run.manifest import Manifest
 from nucprof.run.places import Places
@@ -28,9 +30,15 @@ class RunState:
     project : Project
     name : str
         Name under which a classifier is trained or applied (``--name``).
+
+    Raises
+    ------
+    UserError
+        The name cannot be a folder, or a state file is damaged.
     """
 
     def __init__(self, project: Project, *, name: str = "default") -> None:
+        check_name(name, "--name")
         self.project = project
         self.name = name
         self.results = Results(project.project.output)
@@ -56,6 +64,14 @@ class RunState:
             path = self.results.journal(self.record_name(declared))
             self._journals[stage] = journal.read(path, declared.record, self.places)
         return self._journals[stage]
+
+    @property
+    def runs(self) -> list[StageRun]:
+        """What the manifest records of every stage, in the order of the stages."""
+        known = {stage.name: number for number, stage in enumerate(STAGES)}
+        names = [n for n in self.manifest.stages if n.partition("@")[0] in known]
+        names.sort(key=lambda name: (known[name.partition("@")[0]], name))
+        return [self.manifest.stages[name].as_run(name) for name in names]
 
     def record_name(self, stage: Stage) -> str:
         """The name of a stage's record; results stored under a name have a separate record."""

@@ -32,17 +32,17 @@ TRAINED = {"train-rf", "train-cnn"}
 #: Setting -> another value, and the stages that must then do something. Only what a stage itself
 #: depends on counts: what follows from a file that it will write again is asked by file, below.
 ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
-    "project.name": ("other", NONE),
+    "project.name": ("other", {"report"}),
     "project.seed": (1, {"embed", "gradcam", "predict"}),
     "project.exclude": (["B02"], {"rename", "segment", "align", "crop", "features", "gradcam"}),
     "channels.cell_painting": (
         ["DAPI", "Cy3", "FITC", "Cy5"],
-        {"rename", "features", *CROPS},
+        {"rename", "features", "report", *CROPS},
     ),
-    "channels.nuclei": ("FITC", {"segment", "align", "gate"}),
+    "channels.nuclei": ("FITC", {"segment", "align", "gate", "report"}),
     "channels.ground_truth": (
         {"EdU_BrdU": ["DAPI", "BrdU", "EdU"]},
-        {"rename", "align", "features"},
+        {"rename", "align", "features", "report"},
     ),
     "rename.pattern": ("nis-jobs", {"rename"}),
     "rename.extension": ("tif", {"rename"}),
@@ -73,10 +73,11 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "gate.classes": ({"astro": "EdU", "neuro": "BrdU"}, {"gate"}),
     "gate.cutoffs": ({"EdU": 500}, {"gate"}),
     "gate.filters": ({"Nuclei_AreaShape_Area": [10, 1000]}, {"gate"}),
-    "gate.mixed_culture": ("mixed", {"gate", "predict", *TRAINED}),
+    "gate.mixed_culture": ("mixed", {"gate", "predict", "report", *TRAINED}),
     "gate.per": ("project", {"gate"}),
     "gate.background": ("field", {"gate"}),
     "gate.unmix": (True, {"gate"}),
+    "gate.corrections": (["corrections.csv"], {"gate", *TRAINED}),
     "reference.wells": (["B02"], {"predict"}),
     "reference.culture": (["astro"], {"predict"}),
     "train.targets": (["astro", "neuro"], TRAINED),
@@ -313,6 +314,7 @@ FILES: dict[str, set[str] | frozenset[str]] = {
     "results/gradcam/index.csv": {"gradcam"},
     "results/predict/default/composition.csv": {"predict"},
     "results/cells.parquet": NONE,
+    "results/report.html": {"report"},
 }
 
 
@@ -344,7 +346,7 @@ def test_a_renamed_raw_folder_measures_nothing_again(copied: Path) -> None:
     copied.write_text(text, encoding="utf-8")
     assert "rename" in stale(load_project(copied))
     assert Run(load_project(copied)).run_stage(stage("rename")).status == "done"
-    assert stale(load_project(copied)) == set()
+    assert stale(load_project(copied)) == {"report"}  # it says when each stage ran
 
 
 def test_results_of_an_earlier_form_are_made_again_with_a_line_that_says_why(copied: Path) -> None:

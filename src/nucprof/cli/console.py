@@ -153,6 +153,11 @@ class ConsoleReporter:
             self.warn(f"  and {len(summary.warnings) - _SHOWN} more warnings, in manifest.json")
         self.say(f"  {result.status} in {result.seconds:.1f} s")
 
+    def note(self, text: str) -> None:
+        """Print what was found damaged and is made again."""
+        self._event("note", message=text)
+        self.warn(text)
+
     def progress(self, message: str) -> None:
         """Print a progress message of a long job, e.g. the epochs of a training."""
         self._event("progress", message=message)

@@ -52,8 +52,8 @@ def load_project(
     except SettingsError as error:
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
-    root = path.resolve().parent
-    project = _absolute(project, root).at(root)
+    file = path.resolve()
+    project = _absolute(project, file.parent).at(file)
     checks.check_names(project, path)
     if check_folders:
         checks.check_folders(project, path)
@@ -174,12 +174,14 @@ def _absolute(project: Project, root: Path) -> Project:
     def sect(section: BaseModel, *keys: str) -> BaseModel:
         return section.model_copy(update={key: full(getattr(section, key)) for key in keys})
 
+    corrections = [full(path) for path in project.gate.corrections]
     train = project.train.model_copy(update={"cnn": sect(project.train.cnn, "pretrained")})
     return project.model_copy(
         update={
             "plates": plates,
             "project": sect(project.project, "output"),
             "segment": sect(project.segment, "path"),
+            "gate": project.gate.model_copy(update={"corrections": corrections}),
             "train": train,
             "embed": sect(project.embed, "map"),
             "predict": sect(project.predict, "model"),

@@ -20,6 +20,11 @@ class Results:
         return self.root / "manifest.json"
 
     @property
+    def owner(self) -> Path:
+        """The file that names the project whose results these are."""
+        return self.root / "project.json"
+
+    @property
     def lock(self) -> Path:
         """The lock file that names the process that writes here."""
         return self.root / ".lock"
@@ -87,6 +92,11 @@ class Results:
     def classes(self) -> Path:
         """The true class of every cell, as the gate writes it."""
         return self.root / "gate" / "GT_data.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML page."""
+        return self.root / "report.html"
 
     def folder(self, *names: str) -> Path:
         """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""

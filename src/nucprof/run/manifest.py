@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 
 from nucprof.errors import UserError
 from nucprof.io.files import is_fingerprint, write_json
+from nucprof.report.records import StageRun
 from nucprof.stages.base import Entry, Summary
 from nucprof.version import __version__
 
@@ -103,6 +104,23 @@ class StageRecord:
             ),
         ]
         self.finished = now()
+
+    def as_run(self, name: str) -> StageRun:
+        """The record as the report is given it."""
+        return StageRun(
+            name=name,
+            status=self.status,
+            parameters=self.parameters,
+            overrides=self.overrides,
+            versions=self.versions,
+            models=self.models,
+            counts=self.counts,
+            failures=tuple(self.failures),
+            excluded=tuple(self.excluded),
+            warnings=tuple(self.warnings),
+            finished=self.finished,
+            seconds=self.seconds,
+        )
 
 
 class _Content(BaseModel):

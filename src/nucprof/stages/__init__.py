@@ -12,6 +12,7 @@ from nucprof.stages import (
     gradcam,
     predict,
     rename,
+    report,
     segment,
     train_cnn,
     train_rf,
@@ -30,6 +31,7 @@ STAGES: tuple[Stage, ...] = (
     embed.STAGE,
     gradcam.STAGE,
     predict.STAGE,
+    report.STAGE,
 )
 
 __all__ = ["STAGES", "Stage", "chosen_stages", "stage"]

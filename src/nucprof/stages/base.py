@@ -32,6 +32,7 @@ from nucprof.io.results import Results
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.plate.layout import Layout
 from nucprof.plate.sources import Source
+from nucprof.report.records import StageRun
 
 if TYPE_CHECKING:  # numpy and pandas would slow `nucprof --help`
     import numpy as np
@@ -186,6 +187,11 @@ class Context(Protocol):
         """Which file holds which channel."""
         ...
 
+    @property
+    def runs(self) -> Sequence[StageRun]:
+        """What is recorded of every stage that has run, in the order of the stages."""
+        ...
+
 
 @dataclass(frozen=True)
 class ActionResult:
@@ -235,6 +241,8 @@ class Stage:
         Dotted names of its settings in the project file.
     needs : callable
         Names the stages whose results it reads; declared only here.
+    uses : tuple of str
+        Further stages whose results it reads if there are any.
     makes : tuple of str
         What it writes, for the help text.
     plan, work, finish, prepare : callable
@@ -271,6 +279,7 @@ class Stage:
     isolated: Callable[[Project], bool] = lambda project: False
     named: bool = False
     options: tuple[StageOption, ...] = ()
+    uses: tuple[str, ...] = ()
     ledger: bool = True
     reads_images: bool = False
     version: int = 1

@@ -13,6 +13,7 @@ from nucprof.config import Project
 from nucprof.config.models import GateSettings
 from nucprof.errors import ProjectError
 from nucprof.io.digest import WHERE_IT_RUNS
+from nucprof.plate.columns import CORRECTED, TRUE
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -74,7 +75,7 @@ def plan(context: Context) -> Plan[GateJob]:
     tables = {name: results.features(name) for name in (CP_ROUND, *project.rounds)}
     names = ("GT_data.csv", "cutoffs.json", "counts.csv", "contamination.csv", "scatter.png")
     job = GateJob(
-        inputs=tuple(tables.values()),
+        inputs=(*tables.values(), *project.gate.corrections),
         outputs=tuple(folder / name for name in names),
         settings=project.gate,
         markers=markers_of(project),
@@ -108,13 +109,15 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     cells = cells.drop(removed.index).reset_index(drop=True)
     gate = decided(cells, job)
     table = true_classes(cells, gate)
+    table, lines = _corrected(table, gate, job)
     write_table(job.folder / "GT_data.csv", table)
     write_table(job.folder / "counts.csv", counts(table))
     write_table(job.folder / "contamination.csv", contents(gate))
     write_json(job.folder / "cutoffs.json", gate.report())
     draw_gate(gate, job.folder)
-    tally = {name: int((gate.called == name).sum()) for name in (*gate.rules, UNDEFINED)}
-    record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes])
+    called = table[TRUE]
+    tally = {name: int((called == name).sum()) for name in (*gate.rules, UNDEFINED)}
+    record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes, *lines])
     return Outcome(record, dropped=_drops(removed), warnings=warnings(gate))
 
 
@@ -220,6 +223,29 @@ def true_classes(cells: pd.DataFrame, gate: Gate) -> pd.DataFrame:
         table[f"p_{name}"] = chance.round(4)
     table["confidence"] = gate.identity.confidence(gate.called).round(4)
     return table
+
+
+def _corrected(table: pd.DataFrame, gate: Gate, job: GateJob) -> tuple[pd.DataFrame, list[str]]:
+    """Replace the gate's classes by people's answers; also say how well the two agree.
+
+    ``gate_condition`` keeps the gate's own class. The confidence in a class that people gave is 1.
+    """
+    from nucprof.core.markers import UNDEFINED
+    from nucprof.io.tables import read_table
+    from nucprof.learn import corrections
+
+    paths = job.settings.corrections
+    if not paths:
+        return table, []
+    every = read_table(job.tables[CP_ROUND], KEYS)
+    answers = corrections.checked_corrections(paths, every, list(gate.rules))
+    agreement = corrections.compare(answers, table, TRUE)
+    table = corrections.add_corrections(table, answers)
+    given = table.pop(CORRECTED)
+    called = given.fillna(table[TRUE])
+    sure = table["confidence"].mask(given.notna(), 1.0).mask(given == UNDEFINED)
+    table = table.assign(**{"gate_condition": table[TRUE], TRUE: called, "confidence": sure})
+    return table, corrections.agreement_lines(agreement)
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:

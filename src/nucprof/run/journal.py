@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from nucprof.io.files import is_fingerprint, write_text
+from nucprof.io.state import fault_of
 from nucprof.plate.keys import is_field
 from nucprof.plate.names import fault_of_name
 from nucprof.run.places import Places
@@ -63,7 +64,7 @@ def read(path: Path, record: type, places: Places) -> Journal:
             entry = _read_line(line, records, places)
         except (UnicodeDecodeError, TypeError, ValueError) as error:
             if not (isinstance(error, json.JSONDecodeError) and line.startswith(_BEGIN)):
-                found.faults.append(f"line {number}: {_reason(error)}")
+                found.faults.append(f"line {number}: {fault_of(error)}")
             continue
         found.entries[entry.key] = entry
     return found
@@ -101,13 +102,6 @@ def _refuse_misfit(entry: Entry, places: Places) -> None:
         for path, known in files.items():
             if known is not None and not is_fingerprint(known):
                 raise ValueError(f"{key}: {path} has no size, time and hash")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"
-    return str(error)
 
 
 def rewrite(path: Path, entries: Iterable[Entry], places: Places) -> None:

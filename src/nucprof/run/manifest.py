@@ -11,10 +11,11 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field
 
 from nucprof.errors import UserError
 from nucprof.io.files import is_fingerprint, write_json
+from nucprof.io.state import fault_of
 from nucprof.report.records import StageRun
 from nucprof.stages.base import Entry, Summary
 from nucprof.version import __version__
@@ -132,9 +133,6 @@ class _Content(BaseModel):
     cells: Annotated[list[Any], AfterValidator(_known)] | None = None
 
 
-_CONTENT = TypeAdapter(_Content)
-
-
 @dataclass
 class Manifest:
     """The manifest of a results folder."""
@@ -169,13 +167,9 @@ class Manifest:
                     f"{path} was written by a newer version of nucprof (schema {schema}, this one "
                     f"reads {SCHEMA}). Use that version, or choose another project.output."
                 )
-            held = _CONTENT.validate_python(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            return cls(path, fault=f"{key}: {first['msg']}")
-        except ValueError as error:  # no JSON, or no text
-            return cls(path, fault=str(error))
+            held = _Content.model_validate(data)
+        except ValueError as error:
+            return cls(path, fault=fault_of(error))
         return cls(path, held.project, held.stages, held.cells)
 
     def write(self) -> None:

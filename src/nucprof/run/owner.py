@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from nucprof.config import Project
 from nucprof.errors import UserError
@@ -15,8 +14,9 @@ from nucprof.io.digest import sha256
 from nucprof.io.files import write_json
 from nucprof.io.images import IMAGE_SUFFIXES
 from nucprof.io.results import Results
+from nucprof.io.state import find_state
 
-SCHEMA = 1
+SCHEMA: Final = 1
 
 
 class Owner(BaseModel):
@@ -26,7 +26,7 @@ class Owner(BaseModel):
     ``images``: by plate, the hash of the first Cell Painting image.
     """
 
-    schema_: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(alias="schema")
     project: str
     file: Path
     beside: str
@@ -48,20 +48,18 @@ def claim(project: Project, results: Results) -> None:
     path = results.owner
     if project.file is None:  # a project that was not read from a file
         return
-    try:
-        held = Owner.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError, ValueError, ValidationError):
-        held = None  # the results are new, of an earlier version, or the file is damaged
-    if held is not None:
-        if _same(results.root / held.beside, project.file):
-            return
-        if _is_another(held, project):
-            raise UserError(
-                f"{results.root} holds the results of project '{held.project}' ({held.file}), "
-                f"which '{project.project.name}' ({project.file}) would overwrite. Choose another "
-                f"project.output; or, if that project is gone for good, delete {path}."
-            )
+    held = find_state(path, Owner)  # None also for results of an earlier version
+    beside = held is not None and _same(results.root / held.beside, project.file)
+    if held is not None and beside and _same(held.file, project.file):
+        return
+    if held is not None and not beside and _is_another(held, project):
+        raise UserError(
+            f"{results.root} holds the results of project '{held.project}' ({held.file}), which "
+            f"'{project.project.name}' ({project.file}) would overwrite. Choose another "
+            f"project.output; or, if that project is gone for good, delete {path}."
+        )
     owner = Owner(
+        schema=SCHEMA,
         project=project.project.name,
         file=project.file,
         beside=Path(os.path.relpath(project.file, results.root)).as_posix()
@@ -81,8 +79,8 @@ def _is_another(held: Owner, project: Project) -> bool:
     return not set(held.images) & {plate.name for plate in project.plates}
 
 
-def _same(one: Path, other: Path | None) -> bool:
-    return other is not None and os.path.normcase(os.path.normpath(one)) == os.path.normcase(other)
+def _same(one: Path, other: Path) -> bool:
+    return os.path.normcase(os.path.normpath(one)) == os.path.normcase(other)
 
 
 def _first_images(project: Project) -> dict[str, str]:

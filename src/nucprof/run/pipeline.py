@@ -25,6 +25,7 @@ from nucprof.run.plan import Assessment, assess
 from nucprof.run.reporter import Reporter, Silent, StageResult
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
+from nucprof.stages import stage as find_stage
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ class Run(RunState):
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
         chosen = self._chosen(assessment)
+        self._refuse_altered(stage, [job for job, _ in chosen])
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
         self._forget(stage, assessment.vanished)
@@ -195,6 +197,24 @@ class Run(RunState):
             for job, definition, _ in assessment.stale
             if not job.field or selector.matches(job.plate, FieldKey.parse(job.field))
         ]
+
+    def _refuse_altered(self, stage: Stage, jobs: Sequence[Job]) -> None:
+        """Refuse inputs that are not as an earlier stage wrote them: half a table is no table."""
+        made: dict[Path, tuple[str, Sequence[Any]]] = {}
+        for earlier in stage.needs(self.project):
+            record = self.manifest.stages.get(earlier)
+            for name, known in (record.outputs if record else {}).items():
+                made[self.results.absolute(name)] = earlier, known
+            for entry in self.entries(earlier).values():
+                made.update({Path(path): (earlier, known) for path, known in entry.outputs.items()})
+        for path in {path for job in jobs for path in job.inputs}:
+            earlier, known = made.get(path, ("", ()))
+            if earlier and not Fingerprint(*known).matches(path):
+                raise UserError(
+                    f"{path} is not as '{earlier}' wrote it: missing, damaged or edited. Make it "
+                    f"again: nucprof {find_stage(earlier).command} PROJECT (or nucprof run-all "
+                    "PROJECT)."
+                )
 
     def _begin(self, stage: Stage) -> StageRecord:
         before = self.manifest.stages.get(self.record_name(stage))

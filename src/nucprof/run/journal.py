@@ -15,6 +15,7 @@ from nucprof.io.files import is_fingerprint, write_text
 from nucprof.io.state import fault_of
 from nucprof.plate.keys import is_field
 from nucprof.plate.names import fault_of_name
+from nucprof.refusals import naming
 from nucprof.run.places import Places
 from nucprof.stages.base import Entry
 
@@ -27,7 +28,7 @@ _BEGIN = b'{"plate":"'  # how every line begins
 def append(path: Path, entry: Entry, places: Places) -> None:
     """Append a finished job; the line is on disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with naming(path), path.open("a+b") as file:
         if file.tell() and not _ends_whole(path):
             file.write(b"\n")  # an incomplete line of a killed run must not join this one
         file.write(_line(entry, places).encode())

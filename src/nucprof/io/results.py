@@ -20,6 +20,11 @@ class Results:
         return self.root / "manifest.json"
 
     @property
+    def owner(self) -> Path:
+        """The file that names the project whose results these are."""
+        return self.root / "project.json"
+
+    @property
     def lock(self) -> Path:
         """The lock file that names the process that writes here."""
         return self.root / ".lock"

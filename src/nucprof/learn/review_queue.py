@@ -64,7 +64,8 @@ def queue(
     Returns
     -------
     DataFrame
-        Rows of `cells`, with the column `score` (missing where the queue has no rank).
+        Rows of `cells`, with the column `score`: :func:`uncertainty` or :func:`contradiction`
+        (above 0 for a contradiction), missing where the queue has no rank.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def queue(
         return spread(ranked, size, block=None)
     if kind == "disagree":
         ranked = _ranked(cells, contradiction(cells, opinions))
-        return spread(ranked[ranked["score"] > 0], size, block=BLOCK)
+        return spread(ranked, size, block=BLOCK)
     if kind == "random":
         return spread(_shuffled(cells, seed), size, block=None)
     if kind.startswith(CLASS):

@@ -51,6 +51,8 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "rename.recursive": (True, {"rename"}),
     "rename.mode": ("link", {"rename"}),
     "rename.channel_map": ({"1": "DAPI"}, {"rename"}),
+    "illumination.method": ("median", {"rename"}),
+    "illumination.dark": (100.0, NONE),  # nothing without a method
     "segment.channels": (["DAPI", "FITC"], {"segment"}),
     "segment.clear_border": (False, {"segment"}),
     "segment.min_contrast": (0.5, {"segment"}),
@@ -126,6 +128,7 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "execution.workers": (2, NONE),
     "execution.device": ("auto", NONE),
     "execution.scheduler": ("tcp://host:8786", NONE),
+    "execution.timeout": (5, NONE),
     "execution.models_dir": ("models", NONE),
 }
 #: The plates' folders are asked for by file, the output by moving it; a mode or a backend decides

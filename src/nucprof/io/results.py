@@ -20,6 +20,11 @@ class Results:
         return self.root / "manifest.json"
 
     @property
+    def owner(self) -> Path:
+        """The file that names the project whose results these are."""
+        return self.root / "project.json"
+
+    @property
     def lock(self) -> Path:
         """The lock file that names the process that writes here."""
         return self.root / ".lock"
@@ -42,6 +47,14 @@ class Results:
     def cells(self) -> Path:
         """The ledger of cells."""
         return self.root / "cells.parquet"
+
+    def illumination(self, plate: str, round_name: str, channel: str) -> Path:
+        """Gain and floor of a channel, by which its images are corrected on reading."""
+        return self.root / "illumination" / plate / round_name / f"{channel}.tif"
+
+    def illumination_picture(self, plate: str, round_name: str) -> Path:
+        """Picture of gain and floor of all channels of a round."""
+        return self.root / "illumination" / plate / f"{round_name}.png"
 
     def mask(self, plate: str, kind: str, field: str) -> Path:
         """Label image as segmented; ``kind`` is ``nuclei`` or ``cells``."""

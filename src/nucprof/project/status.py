@@ -8,6 +8,7 @@ settings and the version of nucprof are the same.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -64,26 +65,25 @@ def recall(project: Project, results: Results) -> dict[str, str]:
 def remember(run: Run) -> list[tuple[Stage, str]]:
     """Find out what every stage would do, and store it for :func:`recall`.
 
-    Nothing is stored if a file has changed in the meantime.
+    Nothing is stored if a file has changed in the meantime, or if nothing can be written: then the
+    next call finds it out again.
     """
     began = time.time_ns()
     found = _states(STAGES, run)
     kept = [(stage, state) for stage, state in found if not state.text.startswith(BLOCKED)]
-    wanted = {str(run.results.manifest), str(run.results.images)}
+    wanted = {str(run.results.manifest), str(run.results.images), str(run.results.cells)}
     wanted |= {str(run.results.journal(stage.name)) for stage in STAGES}
     wanted |= set().union(*(state.files for _, state in kept))
     stamps = {path: _size_and_time(path) for path in sorted(wanted)}
     settled = all(stamp is None or stamp[1] < began for stamp in stamps.values())
     if settled and run.results.manifest.is_file():
-        write_json(
-            run.results.states,
-            {
-                "key": _key(run.project),
-                "states": {stage.name: state.text for stage, state in kept},
-                "files": stamps,
-            },
-            indent=None,
-        )
+        held = {
+            "key": _key(run.project),
+            "states": {stage.name: state.text for stage, state in kept},
+            "files": stamps,
+        }
+        with contextlib.suppress(OSError, UserError):
+            write_json(run.results.states, held, indent=None)
     return [(stage, state.text) for stage, state in found]
 
 

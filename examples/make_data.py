@@ -14,7 +14,7 @@ from nucprof.demo.plate import Demo, write_demo
 from nucprof.plate.keys import FieldKey
 
 DATA = Path(__file__).parent / "data"
-ROWS = {"B": "astro", "C": "neuro", "D": "co-culture"}
+NAMES = ("blue", "green", "mCherry", "far")
 
 
 def main() -> None:
@@ -35,9 +35,7 @@ def write_plate(folder: Path, seed: int) -> Demo:
         "neuro": ("C02", "C03"),
         "co-culture": ("D02", "D03", "D04"),
     }
-    plate = write_demo(
-        folder, seed=seed, wells=wells, shape=(190, 200), cells=20, max_shift_px=6
-    )
+    plate = write_demo(folder, seed=seed, wells=wells, shape=(190, 200), cells=20, max_shift_px=6)
     plate.project.unlink()  # each example has its own
     return plate
 
@@ -65,18 +63,15 @@ def write_stacks(plate: Demo, folder: Path) -> None:
     for key, path in painted(plate).items():
         image = tifffile.imread(path)
         stack = [(image * light).astype("uint16") for light in (0.6, 1.0, 0.7)]
-        tifffile.imwrite(
-            folder / f"{key}.tif", stack, imagej=True, metadata={"axes": "ZCYX"}
-        )
+        tifffile.imwrite(folder / f"{key}.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
 
 
 def write_own_names(plate: Demo, folder: Path) -> None:
     """One file per channel, named as no microscope does."""
     folder.mkdir(parents=True)
     for key, path in painted(plate).items():
-        for name, channel in zip(("blue", "green", "mCherry", "far"), tifffile.imread(path)):
-            well = f"{key.well}"
-            file = f"scan3 {well[0]}-{int(well[1:])} pos{key.site:02d} {name}.tif"
+        for name, channel in zip(NAMES, tifffile.imread(path), strict=True):
+            file = f"scan3 {key.row}-{key.column} pos{key.site:02d} {name}.tif"
             tifffile.imwrite(folder / file, channel)
 
 

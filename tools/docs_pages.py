@@ -1,7 +1,7 @@
-"""Pages of the documentation that are made from the code while the site is built (a hook of mkdocs).
+"""Pages of the documentation that are made from the code when the site is built (a mkdocs hook).
 
-The commands and their options are read from the command line itself, the settings from their models:
-neither can differ from the program. The change log and the measurements are files of the repository.
+Commands and options are read from the command line itself, settings from their models, so neither
+can differ from the program. The change log and the measurements are files of the repository.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nucprof.cli.flags import describe_type, flag_name, section_model, settings_
 from nucprof.config import Project, Section
 
 REPOSITORY = Path(__file__).parents[1]
+MEASURED = REPOSITORY / "benchmarks"
 GENERAL = ("project", "plates", "channels")
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -30,6 +31,8 @@ def on_files(files: Any, config: Any) -> Any:
 
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
+    for path in MEASURED.glob("*.png"):
+        files.append(File.generated(config, f"measured/{path.name}", abs_src_path=str(path)))
     return files
 
 
@@ -38,8 +41,11 @@ def pages() -> dict[str, str]:
     return {
         "reference/commands.md": commands_page(),
         "reference/settings.md": settings_page(),
-        "reference/measured.md": (REPOSITORY / "benchmarks" / "README.md").read_text("utf-8"),
         "changes.md": (REPOSITORY / "CHANGELOG.md").read_text("utf-8"),
+        **{
+            f"measured/{path.stem.replace('README', 'index')}.md": path.read_text("utf-8")
+            for path in MEASURED.glob("*.md")
+        },
     }
 
 
@@ -48,9 +54,10 @@ def commands_page() -> str:
     text = """\
 # Commands
 
-`nucprof COMMAND --help` prints the same on your machine. `PROJECT` is the project file; without it, the commands
-that need one read `project.toml` in the current folder. Options under *Settings* override the key of the same name in the project
-file for this run; `--save` writes them into the file.
+`nucprof COMMAND --help` prints the same on your machine. `PROJECT` is the project file; without it,
+the commands that need one read `project.toml` in the current folder. Options under *Settings*
+override the key of the same name in the project file for this run; `--save` writes them into the
+file.
 
 Exit status: 0 done; 1 some fields failed; 2 an error in your input or command; 3 a bug in nucprof.
 
@@ -72,7 +79,7 @@ def _usage(command: Any, name: str) -> str:
     words = [_argument(p) for p in arguments]
     text = f"```text\n{' '.join([name, *words, '[OPTIONS]'])}\n```\n\n"
     for parameter, word in zip(arguments, words, strict=True):
-        text += f"- `{word.strip('[]')}`: {parameter.help or ''}{_default(parameter)}\n"
+        text += f"- `{word}`: {parameter.help or ''}{_default(parameter)}\n"
     return text + "\n"
 
 
@@ -114,9 +121,11 @@ def settings_page() -> str:
     text = """\
 # Settings
 
-Every key of the project file. Only `[project]`, `[[plates]]` and `[channels]` are required. An unknown key is an error that names
-the nearest valid key. Precedence: command line, then environment (`NUCPROF_SEGMENT__PMIN=2`), then file, then default. Relative
-paths are relative to the project file. `nucprof.toml.example` in the repository shows the same keys as a file.
+Every key of the project file. Only `[project]`, `[[plates]]` and `[channels]` are required. An
+unknown key is an error that names the nearest valid key. Precedence: command line, then environment
+(`NUCPROF_SEGMENT__PMIN=2`), then file, then default. Relative paths are relative to the project
+file, also those given as flags. `nucprof.toml.example` in the repository shows the same keys as a
+file.
 
 """
     for name, field in Project.model_fields.items():
@@ -145,7 +154,9 @@ def _section(name: str, model: type[BaseModel], *, repeated: bool = False) -> st
     about = (model.__doc__ or "").strip().splitlines()[0]
     flags = "" if name in GENERAL else " flag |"
     text = f"## {title} {{ #{name.replace('.', '-')} }}\n\n{about}\n\n"
-    text += f"| key | values | default |{flags} meaning |\n|---|---|---|{'---|' if flags else ''}---|\n"
+    text += (
+        f"| key | values | default |{flags} meaning |\n|---|---|---|{'---|' if flags else ''}---|\n"
+    )
     for key, field in settings_of(model).items():
         flag = f" `{flag_name(key, field)}` |" if flags else ""
         unit = unit_of(field)

@@ -18,7 +18,7 @@ PANELS = (
     ("gate/scatter.png", "2. true classes from the ground-truth round"),
     ("train/rf/default/confusion.png", "3. predicted on wells never seen"),
 )
-#: Picture below docs/pictures -> file below results, and the height of its upper part that is shown.
+#: Picture -> file below results, and the height of the upper part that is shown.
 PICTURES = {
     "overlay.png": ("segment/overlays/demo/D-05-01.png", None),
     "shifts.png": ("align/shifts-EdU_BrdU.png", None),

@@ -9,9 +9,9 @@ from nucprof.segmentation.backends.base import Planes, Request, Segmentation, Se
 
 
 class BlobSettings(Section):
-    """Settings of the blobs backend; each is a key of [segment] and a flag of `nucprof segment`."""
+    """Settings of the blobs backend; keys of [segment], flags of `nucprof segment`."""
 
-    blur: float = setting(1.0, "blobs: width of the smoothing before the threshold", unit="px", ge=0)
+    blur: float = setting(1.0, "blobs: width of the smoothing", unit="px", ge=0)
     smallest: int = setting(40, "blobs: smallest area of a nucleus", unit="px", ge=1)
 
 

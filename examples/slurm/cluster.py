@@ -2,8 +2,8 @@
 
 ``python cluster.py --jobs 8 --queue normal -- run-all project.toml``
 
-Everything after ``--`` is the nucprof command. Its progress, warnings and exit status are those of a
-local run. The jobs are cancelled when it ends.
+Everything after ``--`` is the nucprof command. Its progress, warnings and exit status are those of
+a local run. The jobs are cancelled when it ends.
 """
 
 from __future__ import annotations

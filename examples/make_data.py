@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import tifffile
 
 from nucprof.demo.plate import Demo, write_demo
@@ -62,7 +63,7 @@ def write_stacks(plate: Demo, folder: Path) -> None:
     folder.mkdir(parents=True)
     for key, path in painted(plate).items():
         image = tifffile.imread(path)
-        stack = [(image * light).astype("uint16") for light in (0.6, 1.0, 0.7)]
+        stack = np.stack([(image * light).astype(image.dtype) for light in (0.6, 1.0, 0.7)])
         tifffile.imwrite(folder / f"{key}.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
 
 

@@ -42,8 +42,9 @@ def main() -> int:
         with cluster.get_client() as client:
             print(f"Waiting for a worker; SLURM was asked for {given.jobs} jobs.")
             client.wait_for_workers(1, timeout=given.wait)
-        scheduler = ["--scheduler", cluster.scheduler_address]
-        return subprocess.call([sys.executable, "-m", "nucprof", *command, *scheduler])
+        # --workers: so many fields are sent at a time that every job has one and one waits for it
+        where = ["--scheduler", cluster.scheduler_address, "--workers", str(given.jobs)]
+        return subprocess.call([sys.executable, "-m", "nucprof", *command, *where])
 
 
 if __name__ == "__main__":

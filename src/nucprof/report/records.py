@@ -65,6 +65,10 @@ class About:
         The layout's name of mixed wells.
     objects : str
         ``nuclei`` or ``cells``: what is classified.
+    crop_px : int or None
+        Side of a crop; None where it follows from nuclei that are not measured yet.
+    cultures : mapping
+        ``plate/well`` -> its culture, by the layouts.
     """
 
     name: str
@@ -74,3 +78,5 @@ class About:
     nuclei: str
     mixed: str
     objects: str
+    crop_px: int | None = None
+    cultures: Mapping[str, str] = field(default_factory=dict)

@@ -72,7 +72,10 @@ def plan(context: Context) -> Plan[GateJob]:
     project, results = context.project, context.results
     folder = results.folder("gate")
     tables = {name: results.features(name) for name in (CP_ROUND, *project.rounds)}
-    names = ("GT_data.csv", "cutoffs.json", "counts.csv", "contamination.csv", "scatter.png")
+    names = (
+        "GT_data.csv", "cutoffs.json", "counts.csv", "contamination.csv", "intensities.parquet",
+        "scatter.png",
+    )  # fmt: skip
     job = GateJob(
         inputs=tuple(tables.values()),
         outputs=tuple(folder / name for name in names),
@@ -111,6 +114,7 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     write_table(job.folder / "GT_data.csv", table)
     write_table(job.folder / "counts.csv", counts(table))
     write_table(job.folder / "contamination.csv", contents(gate))
+    write_table(job.folder / "intensities.parquet", intensities(cells, gate))
     write_json(job.folder / "cutoffs.json", gate.report())
     draw_gate(gate, job.folder)
     tally = {name: int((gate.called == name).sum()) for name in (*gate.rules, UNDEFINED)}
@@ -222,6 +226,11 @@ def true_classes(cells: pd.DataFrame, gate: Gate) -> pd.DataFrame:
     return table
 
 
+def intensities(cells: pd.DataFrame, gate: Gate) -> pd.DataFrame:
+    """The intensities that the cutoffs apply to, a column per marker, corrected where asked for."""
+    return cells[METADATA].assign(**gate.cells.values)
+
+
 def counts(table: pd.DataFrame) -> pd.DataFrame:
     """Cells by well and class, and how many of them are of it by their probabilities."""
     keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Target", "true_condition"]
@@ -279,5 +288,5 @@ STAGE = Stage(
     finish=finish,
     record=GateRecord,
     skip=without_ground_truth,
-    version=2,
+    version=3,
 )

@@ -94,6 +94,30 @@ def test_auto_gate(job, tmp_path: Path) -> None:
     assert counts["cells"].sum() == 10
 
 
+def test_corrections_replace_the_gates_classes(job, tmp_path: Path) -> None:
+    first, second = tmp_path / "ann.csv", tmp_path / "bob.csv"
+    head = "plate,ROI_img_name,true_condition,who\n"
+    first.write_text(head + "p,D-02-01_0001,neuro,Ann\np,D-02-01_0002,neuro,Ann\n")
+    second.write_text(head + "p,D-02-01_70000,undefined,Bob\np,D-02-01_0004,astro,Bob\n")
+    outcome = gate.work(job(GateSettings(corrections=[first, second])))
+    data = pd.read_csv(tmp_path / "gate" / "GT_data.csv")
+    mixed = data[data["Metadata_Well"] == "D02"]
+    assert mixed["gate_condition"].tolist() == ["astro", "neuro", "undefined", "undefined"]
+    assert mixed["true_condition"].tolist() == ["neuro", "neuro", "astro", "undefined"]
+    assert mixed["confidence"].tolist()[:3] == [1.0, 1.0, 1.0]
+    assert outcome.record.classes == {"astro": 4, "neuro": 5, "undefined": 1}
+    assert outcome.record.lines[-1] == (
+        "corrections: 4 cells reviewed (Ann 2, Bob 2), 50.0% agree with the gate, 2 changed"
+    )
+
+
+def test_an_unknown_cell_in_the_corrections_is_refused(job, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("plate,ROI_img_name,true_condition,who\nq,D-02-01_0001,neuro,Ann\n")
+    with pytest.raises(DataError, match=r"D-02-01_0001 of plate q"):
+        gate.work(job(GateSettings(corrections=[path])))
+
+
 def test_given_classes_and_cutoffs(job, tmp_path: Path) -> None:
     settings = GateSettings(classes={"A": "EdU", "N": "BrdU"}, cutoffs={"EdU": "840", "BrdU": 640})
     gate.work(job(settings))

@@ -77,6 +77,7 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "gate.per": ("project", {"gate"}),
     "gate.background": ("field", {"gate"}),
     "gate.unmix": (True, {"gate"}),
+    "gate.corrections": (["corrections.csv"], {"gate", *TRAINED}),
     "reference.wells": (["B02"], {"predict"}),
     "reference.culture": (["astro"], {"predict"}),
     "train.targets": (["astro", "neuro"], TRAINED),

@@ -360,6 +360,10 @@ class TestFolders:
             f"plates.layout (plate rep1): there is no file {path.parent / 'none.xlsx'}" in message
         )
 
+    def test_corrections_that_are_missing(self, refused, path):
+        message = refused('[gate]\ncorrections = "c.csv"\n')
+        assert f"gate.corrections: there is no file {path.parent / 'c.csv'}; save it" in message
+
     @pytest.mark.parametrize(
         "output", ["rep1/CP", "rep1", ".", "rep1/GT/results", "rep1/../rep1/CP"]
     )

@@ -142,6 +142,12 @@ def check_folders(project: Project, path: Path) -> None:
             raise ProjectError(
                 f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
             )
+    for file in project.gate.corrections:
+        if not file.is_file():
+            raise ProjectError(
+                f"{path}: gate.corrections: there is no file {file}; save it from the page that "
+                "nucprof review writes, or delete the key."
+            )
     _check_used_once(project, path)
 
 

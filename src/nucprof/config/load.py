@@ -174,12 +174,14 @@ def _absolute(project: Project, root: Path) -> Project:
     def sect(section: BaseModel, *keys: str) -> BaseModel:
         return section.model_copy(update={key: full(getattr(section, key)) for key in keys})
 
+    corrections = [full(path) for path in project.gate.corrections]
     train = project.train.model_copy(update={"cnn": sect(project.train.cnn, "pretrained")})
     return project.model_copy(
         update={
             "plates": plates,
             "project": sect(project.project, "output"),
             "segment": sect(project.segment, "path"),
+            "gate": project.gate.model_copy(update={"corrections": corrections}),
             "train": train,
             "embed": sect(project.embed, "map"),
             "predict": sect(project.predict, "model"),

@@ -227,6 +227,17 @@ class GateSettings(Section):
     unmix: bool = setting(
         False, "remove bleed-through between the markers' channels, measured on the monocultures"
     )
+    corrections: list[Path] = setting(
+        [],
+        "files of corrections saved from the pages of nucprof review, e.g. one per person; the "
+        "gate and the trainings use them",
+    )
+
+    @field_validator("corrections", mode="before")
+    @classmethod
+    def _one_file(cls, value: Any) -> Any:
+        """Accept one file as well as a list of files."""
+        return [value] if isinstance(value, str | Path) else value
 
     @field_validator("classes")
     @classmethod

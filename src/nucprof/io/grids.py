@@ -34,7 +34,7 @@ _MOST_BYTES = 5_000_000
 _MOST_ROWS, _MOST_COLUMNS = 5_000, 200  # a long table of three 1536-well plates fits
 
 
-def read_grid(path: Path, sheet: str) -> Grid:
+def read_grid(path: Path, sheet: str, *, what: str = "layout", most_rows: int = _MOST_ROWS) -> Grid:
     """Read a ``.xlsx`` sheet or a ``.csv``, ``.tsv`` or ``.txt`` file.
 
     Parameters
@@ -44,27 +44,31 @@ def read_grid(path: Path, sheet: str) -> Grid:
         semicolons or tabs.
     sheet : str
         The sheet, if there are several.
+    what : str
+        What the table is, for messages.
+    most_rows : int
+        A text in a later row is refused.
 
     Raises
     ------
     UserError
-        The file cannot be read, is too large for a layout, or has several sheets and none of that
+        The file cannot be read, is too large, or has several sheets and none of that
         name.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
             most = _MOST_BYTES // 10**6
-            raise UserError(f"{path} is larger than {most} MB; check that it is a layout.")
-        grid = _workbook(path, sheet) if _is_zip(path) else _text(path)
+            raise UserError(f"{path} is larger than {most} MB; check that it is a {what}.")
+        grid = _workbook(path, sheet, what, most_rows) if _is_zip(path) else _text(path, what)
     except BROKEN as error:
         raise UserError(
-            f"{path} cannot be read: {error}. Save the layout as .xlsx or .csv, without a password."
+            f"{path} cannot be read: {error}. Save the {what} as .xlsx or .csv, without a password."
         ) from None
     for row, column in grid:
-        if row >= _MOST_ROWS or column >= _MOST_COLUMNS:
+        if row >= most_rows or column >= _MOST_COLUMNS:
             raise UserError(
                 f"{path}: '{grid[row, column]}' is in row {row + 1}, column {column + 1}, far "
-                "from any layout; delete it."
+                f"from any {what}; delete it."
             )
     return grid
 
@@ -78,7 +82,7 @@ def _is_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _workbook(path: Path, name: str) -> Grid:
+def _workbook(path: Path, name: str, what: str, most_rows: int) -> Grid:
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -91,19 +95,19 @@ def _workbook(path: Path, name: str) -> Grid:
         if len(named) > 1 and name.casefold() not in named:
             raise UserError(
                 f"{path} has {len(named)} sheets ({', '.join(book.sheetnames)}); name the one with "
-                f'the layout "{name}".'
+                f'the {what} "{name}".'
             )
-        return _sheet(named.get(name.casefold()) or book.worksheets[0])
+        return _sheet(named.get(name.casefold()) or book.worksheets[0], most_rows)
     finally:
         book.close()
 
 
-def _sheet(sheet: Any) -> Grid:
+def _sheet(sheet: Any, most_rows: int) -> Grid:
     # Only existing cells: with one stray cell in the last row, rows() would fill the memory.
     cells = {(c.row - 1, c.column - 1): _cell(c.value) for c in sheet._cells.values()}
     for merged in sheet.merged_cells.ranges:
         text = cells.get((merged.min_row - 1, merged.min_col - 1), "")
-        for row in range(merged.min_row - 1, min(merged.max_row, _MOST_ROWS)):
+        for row in range(merged.min_row - 1, min(merged.max_row, most_rows)):
             for column in range(merged.min_col - 1, min(merged.max_col, _MOST_COLUMNS)):
                 cells[row, column] = text
     return {place: text for place, text in cells.items() if text}
@@ -115,10 +119,10 @@ def _cell(value: Any) -> str:
     return "" if value is None else _clean(str(value))
 
 
-def _text(path: Path) -> Grid:
+def _text(path: Path, what: str) -> Grid:
     text = _decode(path.read_bytes())
     if "\0" in text:
-        raise UserError(f"{path} is not a text file; save the layout as .xlsx or .csv.")
+        raise UserError(f"{path} is not a text file; save the {what} as .xlsx or .csv.")
     delimiter = max(",;\t", key=text.count)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter)
     cells = {(i, j): _clean(value) for i, row in enumerate(rows) for j, value in enumerate(row)}

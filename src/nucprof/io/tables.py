@@ -38,9 +38,45 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
     with atomic(path) as temporary:
         if path.suffix == ".csv":
-            table.to_csv(temporary, index=False, lineterminator="\n")
+            _neutral(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
             table.to_parquet(temporary, index=False)
+
+
+# What a spreadsheet program would run as a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def neutral(text: str) -> str:
+    """A text as it is written to CSV: no spreadsheet program takes it for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def original(text: str) -> str:
+    """The inverse of :func:`neutral`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def _neutral(table: pd.DataFrame) -> pd.DataFrame:
+    return _each_text(table, table.columns, neutral)
+
+
+def _each_text(
+    table: pd.DataFrame, columns: Iterable[str], change: Callable[[str], str]
+) -> pd.DataFrame:
+    """The table with every distinct text of these columns changed."""
+    from pandas.api.types import is_object_dtype, is_string_dtype
+
+    changed = {}
+    for name in columns:
+        column = table[name]
+        if not (is_object_dtype(column) or is_string_dtype(column)):
+            continue
+        texts = [value for value in column.unique() if isinstance(value, str)]
+        other = {text: change(text) for text in texts if change(text) != text}
+        if other:
+            changed[name] = column.replace(other)
+    return table.assign(**changed) if changed else table
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -67,13 +103,14 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
 
     if path.suffix == ".csv":
         # A plate called 001 is not a number, a class called NA is not missing.
-        return pd.read_csv(
+        table = pd.read_csv(
             path,
             usecols=columns,
             dtype=dict.fromkeys(_TEXT, str),
             keep_default_na=False,
             na_values=[""],
         )
+        return _each_text(table, table.columns, original)
     return pd.read_parquet(path, columns=columns)
 
 

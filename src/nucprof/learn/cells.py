@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,31 @@ if TYPE_CHECKING:
 
 Culture = Literal["mixed", "mono"]
 Unit = Literal["well", "plate"]
+
+
+def labelled_cells(
+    cells: pd.DataFrame, gate: Path | None, corrections: Sequence[Path], mixed_name: str
+) -> pd.DataFrame:
+    """The cells with all that is known of their class: the gate's, and people's corrections.
+
+    Raises
+    ------
+    UserError
+        A file of corrections is wrong.
+    """
+    from nucprof.core.gating import UNDEFINED
+    from nucprof.learn.corrections import add_corrections, checked_corrections
+    from nucprof.plate.columns import LAYOUT, TRUE
+
+    cells = add_true_class(cells, gate)
+    if not corrections:
+        return cells
+    known = {name for column in (LAYOUT, TRUE) if column in cells for name in cells[column]}
+    classes = sorted(name for name in known if isinstance(name, str))
+    answers = checked_corrections(
+        corrections, cells, [name for name in classes if name not in (mixed_name, UNDEFINED)]
+    )
+    return add_corrections(cells, answers)
 
 
 def add_true_class(cells: pd.DataFrame, gate: Path | None) -> pd.DataFrame:

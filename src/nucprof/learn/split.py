@@ -18,6 +18,7 @@ from nucprof.core.gating import UNDEFINED
 from nucprof.errors import DataError
 from nucprof.plate.columns import (
     CELL,
+    CORRECTED,
     KEY,
     LAYOUT,
     PLATE,
@@ -49,15 +50,15 @@ def select_culture(
     *mixed*: cells of the wells that the layout calls `mixed_name` whose gated class
     (`true_condition`) is one of the targets. *mono*: cells of the wells whose layout name is one of
     the targets; that name is their class, and the gate, where there is one, is not consulted: every
-    cell of a monoculture is what was seeded there. *auto*: mixed where the table has a gate and the
-    layout has mixed wells, else mono.
+    cell of a monoculture is what was seeded there, unless people corrected it. *auto*: mixed where
+    the table has a gate and the layout has mixed wells, else mono.
 
     Parameters
     ----------
     cells
         One row per cell with `Metadata_Plate`, `Metadata_Well`, `Metadata_ROI_img_name`,
         `Metadata_Target` (missing for wells outside the layout) and, after a gate,
-        `true_condition`.
+        `true_condition` (which contains the corrections), after corrections `corrected`.
     culture
         Which wells to take.
     mixed_name
@@ -87,10 +88,13 @@ def select_culture(
             'run `nucprof gate`, or set train.culture = "mono"'
         )
     if culture == "mixed":
-        chosen, label = cells[is_mixed], TRUE
+        chosen, classes = cells[is_mixed], cells[TRUE][is_mixed]
     else:
-        chosen, label = cells[~is_mixed & cells[LAYOUT].notna()], LAYOUT
-    found = sorted(set(chosen[label].dropna()) - {UNDEFINED, mixed_name})
+        chosen = cells[~is_mixed & cells[LAYOUT].notna()]
+        classes = chosen[LAYOUT]
+        if CORRECTED in chosen:
+            classes = chosen[CORRECTED].fillna(classes)
+    found = sorted(set(classes.dropna()) - {UNDEFINED, mixed_name})
     wanted = sorted(targets) if targets else found
     absent = [name for name in wanted if name not in found]
     if absent or len(wanted) < 2:
@@ -99,8 +103,8 @@ def select_culture(
             f"asked for {', '.join(wanted) or 'all'}, found {', '.join(found) or 'none'}; "
             "see train.targets, train.culture and the layout"
         )
-    chosen = chosen[chosen[label].isin(wanted)]
-    return chosen.assign(**{TARGET: chosen[label].astype(str)}).reset_index(drop=True), culture
+    chosen = chosen.assign(**{TARGET: classes})[classes.isin(wanted)]
+    return chosen.astype({TARGET: str}).reset_index(drop=True), culture
 
 
 def split_wells(

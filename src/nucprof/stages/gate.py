@@ -13,6 +13,7 @@ from nucprof.config import Project
 from nucprof.config.models import GateSettings
 from nucprof.errors import ProjectError
 from nucprof.io.digest import WHERE_IT_RUNS
+from nucprof.plate.columns import CORRECTED, TRUE
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -77,7 +78,7 @@ def plan(context: Context) -> Plan[GateJob]:
         "scatter.png",
     )  # fmt: skip
     job = GateJob(
-        inputs=tuple(tables.values()),
+        inputs=(*tables.values(), *project.gate.corrections),
         outputs=tuple(folder / name for name in names),
         settings=project.gate,
         markers=markers_of(project),
@@ -111,14 +112,17 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     cells = cells.drop(removed.index).reset_index(drop=True)
     gate = decided(cells, job)
     table = true_classes(cells, gate)
+    table, lines = _corrected(table, gate, job)
+    answers = table.pop(CORRECTED) if CORRECTED in table else None
     write_table(job.folder / "GT_data.csv", table)
     write_table(job.folder / "counts.csv", counts(table))
     write_table(job.folder / "contamination.csv", contents(gate))
-    write_table(job.folder / "intensities.parquet", intensities(cells, gate))
+    write_table(job.folder / "intensities.parquet", intensities(cells, gate, answers))
     write_json(job.folder / "cutoffs.json", gate.report())
     draw_gate(gate, job.folder)
-    tally = {name: int((gate.called == name).sum()) for name in (*gate.rules, UNDEFINED)}
-    record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes])
+    called = table[TRUE]
+    tally = {name: int((called == name).sum()) for name in (*gate.rules, UNDEFINED)}
+    record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes, *lines])
     return Outcome(record, dropped=_drops(removed), warnings=warnings(gate))
 
 
@@ -226,9 +230,32 @@ def true_classes(cells: pd.DataFrame, gate: Gate) -> pd.DataFrame:
     return table
 
 
-def intensities(cells: pd.DataFrame, gate: Gate) -> pd.DataFrame:
-    """The intensities that the cutoffs apply to, a column per marker, corrected where asked for."""
-    return cells[METADATA].assign(**gate.cells.values)
+def intensities(cells: pd.DataFrame, gate: Gate, answers: pd.Series | None) -> pd.DataFrame:
+    """The intensities that the cutoffs apply to, by marker, and people's answers in `corrected`."""
+    return cells[METADATA].assign(**gate.cells.values, **{CORRECTED: answers})
+
+
+def _corrected(table: pd.DataFrame, gate: Gate, job: GateJob) -> tuple[pd.DataFrame, list[str]]:
+    """Replace the gate's classes by people's answers; also say how well the two agree.
+
+    ``gate_condition`` keeps the gate's own class. The confidence in a class that people gave is 1.
+    """
+    from nucprof.core.markers import UNDEFINED
+    from nucprof.io.tables import read_table
+    from nucprof.learn import corrections
+
+    paths = job.settings.corrections
+    if not paths:
+        return table, []
+    every = read_table(job.tables[CP_ROUND], KEYS)
+    answers = corrections.checked_corrections(paths, every, list(gate.rules))
+    agreement = corrections.compare(answers, table, TRUE)
+    table = corrections.add_corrections(table, answers)
+    given = table[CORRECTED]
+    called = given.fillna(table[TRUE])
+    sure = table["confidence"].mask(given.notna(), 1.0).mask(given == UNDEFINED)
+    table = table.assign(**{"gate_condition": table[TRUE], TRUE: called, "confidence": sure})
+    return table, corrections.agreement_lines(agreement)
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:

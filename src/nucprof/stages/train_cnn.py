@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.config.models import CnnSettings
 from nucprof.io.digest import WHERE_IT_RUNS, digest
-from nucprof.learn.cells import Training, add_true_class, choose_cells, training_of
+from nucprof.learn.cells import Training, choose_cells, labelled_cells, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
 from nucprof.learn.references import References, references_of
 from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
@@ -52,6 +52,7 @@ class NetworkJob(Job):
     features: Path
     gate: Path | None
     index: Path
+    corrections: tuple[Path, ...] = ()
     references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
@@ -83,6 +84,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         inputs=(
             features,
             *([gate] if gate else []),
+            *project.gate.corrections,
             *crops,
             *([settings.pretrained] if settings.pretrained else []),
             *(references.files if references else ()),
@@ -96,6 +98,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         crops=crop_kind(project),
         features=features,
         gate=gate,
+        corrections=tuple(project.gate.corrections),
         index=crops[0],
         references=references,
         folder=folder,
@@ -115,9 +118,10 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     from nucprof.plate.columns import in_key_order
 
     settings, training, folder = job.settings, job.training, job.folder
-    train, test, culture = choose_cells(
-        add_true_class(read_table(job.features), job.gate), training
+    labelled = labelled_cells(
+        read_table(job.features), job.gate, job.corrections, training.mixed_name
     )
+    train, test, culture = choose_cells(labelled, training)
     cells = in_key_order(
         train if test is None else pd.concat([train.assign(test=False), test.assign(test=True)])
     )
@@ -195,14 +199,16 @@ def finish(
 ) -> Summary:
     """Report how good the network is, and where to look."""
     from nucprof.io.files import read_json
+    from nucprof.learn.rounds import add_round
 
-    folder = plan.jobs[0].folder
+    folder, corrections = plan.jobs[0].folder, plan.jobs[0].corrections
     (record,) = (entry.record for entry in entries)
     assert record is not None
     metrics = read_json(folder / "metrics.json")
     quality, chance = describe_metrics(metrics)
+    rounds = add_round(folder, metrics, corrections, f"Network ({record.architecture})")
     return Summary(
-        [folder / "metrics.json"],
+        [folder / "metrics.json", rounds],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
             f"{record.architecture} on {record.device} ({record.culture} culture): {quality}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nucprof.config.models import ForestSettings
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.learn.cells import Training, add_true_class, choose_cells, training_of
+from nucprof.learn.cells import Training, choose_cells, labelled_cells, training_of
 from nucprof.learn.references import References, reference_cells, references_of
 from nucprof.learn.report import classifier_outputs, describe_metrics, few_wells, write_evaluation
 from nucprof.plate.keys import CP_ROUND
@@ -39,6 +39,7 @@ class ForestJob(Job):
     training: Training
     features: Path
     gate: Path | None
+    corrections: tuple[Path, ...] = ()
     references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
@@ -65,6 +66,7 @@ def plan(context: Context) -> Plan[ForestJob]:
         inputs=(
             features,
             *([gate] if gate else []),
+            *project.gate.corrections,
             *(references.files if references else ()),
         ),
         outputs=(*outputs.values(), *extra),
@@ -72,6 +74,7 @@ def plan(context: Context) -> Plan[ForestJob]:
         training=training,
         features=features,
         gate=gate,
+        corrections=tuple(project.gate.corrections),
         references=references,
         folder=folder,
     )
@@ -89,7 +92,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
 
     training, settings = job.training, job.settings
     table = read_table(job.features)
-    cells = add_true_class(table, job.gate)
+    cells = labelled_cells(table, job.gate, job.corrections, training.mixed_name)
     train, test, culture = choose_cells(cells, training)
     features = choose_features(
         list(cells.columns), regions=settings.regions, channels=settings.channels
@@ -142,14 +145,16 @@ def finish(
 ) -> Summary:
     """Report how good the forest is, and where to look."""
     from nucprof.io.files import read_json
+    from nucprof.learn.rounds import add_round
 
-    folder = plan.jobs[0].folder
+    folder, corrections = plan.jobs[0].folder, plan.jobs[0].corrections
     (record,) = (entry.record for entry in entries)
     assert record is not None
     metrics = read_json(folder / "metrics.json")
     quality, chance = describe_metrics(metrics)
+    rounds = add_round(folder, metrics, corrections, "Random forest")
     return Summary(
-        [folder / "metrics.json"],
+        [folder / "metrics.json", rounds],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
             f"random forest ({record.culture} culture): {quality}",

@@ -53,7 +53,7 @@ def load_project(
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
     root = path.resolve().parent
-    project = _absolute(project, root).at(root)
+    project = _absolute(project, root).at(root, path.name)
     checks.check_names(project, path)
     if check_folders:
         checks.check_folders(project, path)

@@ -40,16 +40,22 @@ class Project(BaseModel):
     execution: m.ExecutionSettings = Field(default_factory=m.ExecutionSettings)
 
     _root: Path | None = PrivateAttr(default=None)
+    _file: str = PrivateAttr(default="project.toml")
 
     @property
     def root(self) -> Path:
         """The folder of the project file."""
         return self._root or self.project.output.parent
 
-    def at(self, root: Path) -> Project:
+    @property
+    def file(self) -> str:
+        """The name of the project file."""
+        return self._file
+
+    def at(self, root: Path, file: str = "project.toml") -> Project:
         """The same project, with its file in `root`."""
         placed = self.model_copy()
-        placed._root = root
+        placed._root, placed._file = root, file
         return placed
 
     def round_channels(self, round_name: str) -> list[str]:

@@ -18,6 +18,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from nucprof.core.gate import Gate
 from nucprof.core.markers import UNDEFINED, markers_of
 from nucprof.figures.canvas import STYLE, Target, class_colours, new_figure, save, scatter_axes
+from nucprof.figures.inline import INK
 from nucprof.io.files import atomic
 
 MOST_COLUMNS = 3
@@ -129,7 +130,7 @@ def gate_scatter(
             lines = zip(panel.cutoffs, (axes.axvline, axes.axhline), strict=True)
             for value, line in lines:
                 if value is not None:
-                    line(value, color="black", linestyle="--", linewidth=1)
+                    line(value, color=INK, linestyle="--", linewidth=1)
             labels = [_axis(n, unit, c) for n, c in zip(axis_names, panel.cutoffs, strict=True)]
             axes.set(xlabel=labels[0], ylabel=labels[1])
             few = f" ({drawn:,} drawn)" if drawn < len(panel.x) else ""
@@ -178,7 +179,7 @@ def gate_histogram(
                 axes.set_xscale("log")
                 _number(axes.xaxis)
             if cutoff is not None:
-                axes.axvline(cutoff, color="black", linestyle="--", linewidth=1)
+                axes.axvline(cutoff, color=INK, linestyle="--", linewidth=1)
             axes.set(xlabel=_axis(marker, unit, cutoff), ylabel="share of the culture's cells")
             axes.set_title(f"{title}\nn = {len(pooled):,} cells")
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

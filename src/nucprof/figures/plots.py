@@ -11,9 +11,9 @@ import matplotlib as mpl
 import numpy as np
 
 from nucprof.figures.canvas import (
-    COLOURS,
     MOST_POINTS,
     NO_CLASS,
+    PALETTE,
     STYLE,
     Target,
     class_colours,
@@ -37,6 +37,7 @@ def umap_scatter(
     *,
     title: str,
     axis_names: tuple[str, str] = ("UMAP 1", "UMAP 2"),
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """One map, a panel per colouring: up to 12 names have a legend, numbers a colour scale.
 
@@ -52,13 +53,16 @@ def umap_scatter(
         Words.
     axis_names
         "UMAP" or "PCA" and its share of the variance.
+    colours
+        Of names; default: in their order.
     """
     with mpl.rc_context(STYLE):
         figure = new_figure(5.8 * len(panels), 4.4)
         drawn = len(x)
         # A name has the same colour in all panels.
         named = [set(v) for v in panels.values() if not np.issubdtype(v.dtype, np.number)]
-        colours = class_colours(sorted(set().union(*(n for n in named if len(n) <= MOST_NAMES))))
+        few = sorted(set().union(*(n for n in named if len(n) <= MOST_NAMES)))
+        colours = colours or class_colours(few)
         for axes, (name, values) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
         ):
@@ -149,7 +153,7 @@ def registration(
     title
         Words.
     """
-    looks = {"ok": (COLOURS[0], "o"), "outlier": (COLOURS[1], "^"), "unsure": (COLOURS[2], "s")}
+    looks = {"ok": (PALETTE[0], "o"), "outlier": (PALETTE[1], "^"), "unsure": (PALETTE[2], "s")}
     with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 4.2)
         axes = figure.subplots()

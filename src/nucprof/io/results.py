@@ -93,6 +93,11 @@ class Results:
         """The report, one HTML page."""
         return self.root / "report.html"
 
+    @property
+    def colours(self) -> Path:
+        """The colour of every class and culture of the project."""
+        return self.root / "colours.json"
+
     def folder(self, *names: str) -> Path:
         """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""
         return self.root.joinpath(*names)

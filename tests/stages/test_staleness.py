@@ -126,6 +126,7 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "execution.workers": (2, NONE),
     "execution.device": ("auto", NONE),
     "execution.scheduler": ("tcp://host:8786", NONE),
+    "execution.timeout": (5, NONE),
     "execution.models_dir": ("models", NONE),
 }
 #: The plates' folders are asked for by file, the output by moving it; a mode or a backend decides

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -20,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nucprof.refusals import naming
 from nucprof.run.reporter import StageResult
 from nucprof.stages.base import Entry, Stage
 
@@ -64,8 +66,10 @@ class ConsoleReporter:
         """Close the progress display and the JSON log."""
         self._stop()
         PROGRESS.removeHandler(self._handler)
-        for log in self._logs:
-            log.close()
+        with contextlib.ExitStack() as closing:
+            for log in self._logs:
+                closing.enter_context(naming(Path(log.name)))
+                closing.callback(log.close)
 
     def started(self, stage: Stage, jobs: int, reason: str) -> None:
         """Announce a stage."""
@@ -190,8 +194,9 @@ class ConsoleReporter:
     def _event(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, "time": time.time(), **values}) + "\n"
         for log in self._logs:
-            log.write(line)
-            log.flush()
+            with naming(Path(log.name)):
+                log.write(line)
+                log.flush()
 
     def _open_log(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def run_stage_command(stage: Stage, call: Call) -> int:
             if value is not None and value is not False:
                 return _act(stage, option, call, run, reporter, overrides)
         _warn_of_stale(reporter, stage, run)
-        with locked(run.results.lock, f"nucprof {stage.command}"):
+        with _locked(run, reporter, f"nucprof {stage.command}"):
             result = run.run_stage(stage)
             if result.status not in ("up to date", "not needed"):
                 _remember(call)
@@ -50,6 +50,15 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     finally:
         reporter.close()
     return FAILED if result.failed else 0
+
+
+@contextlib.contextmanager
+def _locked(run: Run, reporter: ConsoleReporter, command: str) -> Iterator[None]:
+    """Lock the results; read-only ones serve a run that has nothing to do."""
+    with locked(run.results.lock, command, may_read_only=True) as left:
+        if left:
+            reporter.say(left)
+        yield
 
 
 def _act(
@@ -82,7 +91,7 @@ def run_all(call: Call) -> int:
     try:
         if call.values["dry_run"]:
             return _dry_run(chosen_stages(first, last), run, reporter)
-        with locked(run.results.lock, "nucprof run-all"):
+        with _locked(run, reporter, "nucprof run-all"):
             known = recall(project, run.results)
             done = [name for name, state in known.items() if state.startswith(UP_TO_DATE)]
             results = run.run_all(first, last, up_to_date=done)

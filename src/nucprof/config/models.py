@@ -426,6 +426,14 @@ class ExecutionSettings(Section):
     scheduler: str | None = setting(
         None, "address of a Dask cluster, e.g. tcp://host:8786", decides=False
     )
+    timeout: float = setting(
+        30.0,
+        "time within which the scheduler must answer and have a worker",
+        unit="s",
+        gt=0,
+        le=86_400,
+        decides=False,
+    )
     models_dir: Path | None = setting(
         None,
         "folder of segmentation models, e.g. on a shared disk; default: NUCPROF_MODELS_DIR",

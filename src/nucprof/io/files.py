@@ -6,13 +6,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
+from nucprof.refusals import naming, temporary_name
 
 _RETRIES = 6
 _FIRST_PAUSE_S = 0.05
@@ -27,12 +28,14 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays at the end: writers choose their format by it.
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(temporary_name(path.name, os.getpid()))
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that brought us here says more
+            temporary.unlink(missing_ok=True)
 
 
 def replace(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from nucprof.core.labels import smallest_labels
 from nucprof.core.projection import project
 from nucprof.core.resample import resample
-from nucprof.errors import FieldError
+from nucprof.errors import FieldError, MachineError, NucprofError
 from nucprof.io.files import atomic
 from nucprof.io.formats import foreign
 from nucprof.io.formats.base import ImageInfo, Position, Reader
@@ -28,6 +28,7 @@ from nucprof.io.formats.ome import ome_metadata
 from nucprof.io.formats.png import PngReader
 from nucprof.io.formats.tiff import TiffReader
 from nucprof.plate.sources import Projection, Source
+from nucprof.refusals import explain
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -57,7 +58,6 @@ _MAGIC: tuple[tuple[bytes, Reader], ...] = (
 
 # Raised by the libraries for an incomplete or damaged file.
 _BROKEN = (
-    OSError,
     ValueError,
     KeyError,
     IndexError,
@@ -198,7 +198,7 @@ def _reader(path: Path) -> Reader:
             f"{path} does not exist any more; run 'nucprof rename' again to list the files."
         ) from None
     except OSError as error:
-        raise FieldError(f"{path} cannot be read: {error}.") from None
+        raise _refused(path, error) from None
     for magic, reader in _MAGIC:
         if head.startswith(magic) and path.suffix.lower() not in foreign.SUFFIXES:
             return reader
@@ -212,8 +212,20 @@ def _damage(path: Path) -> Iterator[None]:
     """Convert the libraries' exceptions for a damaged file into our error."""
     try:
         yield
+    except MemoryError as error:
+        raise MachineError(f"{path}: {explain(error)}") from None
+    except OSError as error:
+        raise _refused(path, error) from error
     except _BROKEN as error:
         raise FieldError(f"{path} cannot be read: {error}. Is the file complete?") from error
+
+
+def _refused(path: Path, error: OSError) -> NucprofError:
+    """What the system's refusal to read a file means: for this field, or for the machine."""
+    known = explain(error)
+    if isinstance(known, MachineError):  # not the file's fault: the field must be tried again
+        return known
+    return FieldError(str(known or f"{path} cannot be read: {error}. Is the file complete?"))
 
 
 def write_image(

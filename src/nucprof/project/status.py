@@ -8,6 +8,7 @@ settings and the version of nucprof are the same.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -64,7 +65,8 @@ def recall(project: Project, results: Results) -> dict[str, str]:
 def remember(run: Run) -> list[tuple[Stage, str]]:
     """Find out what every stage would do, and store it for :func:`recall`.
 
-    Nothing is stored if a file has changed in the meantime.
+    Nothing is stored if a file has changed in the meantime, or if nothing can be written: then the
+    next call finds it out again.
     """
     began = time.time_ns()
     found = _states(STAGES, run)
@@ -75,15 +77,13 @@ def remember(run: Run) -> list[tuple[Stage, str]]:
     stamps = {path: _size_and_time(path) for path in sorted(wanted)}
     settled = all(stamp is None or stamp[1] < began for stamp in stamps.values())
     if settled and run.results.manifest.is_file():
-        write_json(
-            run.results.states,
-            {
-                "key": _key(run.project),
-                "states": {stage.name: state.text for stage, state in kept},
-                "files": stamps,
-            },
-            indent=None,
-        )
+        held = {
+            "key": _key(run.project),
+            "states": {stage.name: state.text for stage, state in kept},
+            "files": stamps,
+        }
+        with contextlib.suppress(OSError, UserError):
+            write_json(run.results.states, held, indent=None)
     return [(stage, state.text) for stage, state in found]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nucprof.io.files import write_text
+from nucprof.refusals import naming
 from nucprof.run.places import Places
 from nucprof.stages.base import Entry
 
@@ -21,7 +22,7 @@ _ENTRY = TypeAdapter(Entry)
 def append(path: Path, entry: Entry, places: Places) -> None:
     """Append a finished job; the line is on disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with naming(path), path.open("a+b") as file:
         if file.tell() and not _ends_whole(path):
             file.write(b"\n")  # an incomplete line of a killed run must not join this one
         file.write(_line(entry, places).encode())

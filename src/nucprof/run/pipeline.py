@@ -18,9 +18,10 @@ from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
-from nucprof.run.executor import Pool, run_jobs, worker_count
+from nucprof.run.executor import run_jobs
 from nucprof.run.manifest import StageRecord, now, versions
 from nucprof.run.plan import Assessment, assess
+from nucprof.run.pool import Pool, worker_count
 from nucprof.run.reporter import Reporter, Silent, StageResult
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
@@ -232,7 +233,15 @@ class Run(RunState):
         if len(jobs) == 1 and not jobs[0].field:
             return Pool(1)  # a single job for the whole project runs in this process
         workers = min(worker_count(execution.workers), max(1, len(jobs)))
-        return Pool(workers, stage.isolated(self.project), execution.scheduler)
+        isolated = stage.isolated(self.project)
+        shared = (self.results.manifest, *(jobs[0].inputs[:1] if jobs else ()))
+        return Pool(
+            workers,
+            isolated,
+            execution.scheduler,
+            execution.timeout,
+            tuple(path for path in shared if path.is_file()),
+        )
 
     def _finish(
         self,

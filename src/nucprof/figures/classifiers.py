@@ -51,10 +51,16 @@ def confusion(
         save(figure, target)
 
 
-def roc(target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
+def roc(
+    target: Target,
+    curves: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str,
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """ROC curves, one class against the rest; `curves` as from `learn.evaluate.roc_curves`."""
     with mpl.rc_context(STYLE):
-        figure, axes = _curve_axes(curves, "AUC")
+        figure, axes = _curve_axes(curves, "AUC", colours)
         axes.plot([0, 1], [0, 1], color=NO_CLASS, linestyle=":", label="guessing")
         axes.set(
             xlabel="false positive rate (1 - specificity)", ylabel="true positive rate", title=title
@@ -64,22 +70,28 @@ def roc(target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str) 
 
 
 def precision_recall(
-    target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str
+    target: Target,
+    curves: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Precision-recall curves; the dotted line of each class is its share (guessing)."""
     with mpl.rc_context(STYLE):
-        figure, axes = _curve_axes(curves, "average precision")
-        for name, colour in class_colours(list(curves)).items():
+        figure, axes = _curve_axes(curves, "average precision", colours)
+        for name, colour in (colours or class_colours(list(curves))).items():
             axes.axhline(curves[name]["base"], color=colour, linestyle=":", linewidth=1)
         axes.set(xlabel="recall", ylabel="precision", title=title)
         axes.legend(loc="lower left")
         save(figure, target)
 
 
-def _curve_axes(curves: Mapping[str, Mapping[str, Any]], area: str) -> tuple[Figure, Axes]:
+def _curve_axes(
+    curves: Mapping[str, Mapping[str, Any]], area: str, colours: Mapping[str, str] | None
+) -> tuple[Figure, Axes]:
     figure = new_figure()
     axes = figure.subplots()
-    for name, colour in class_colours(list(curves)).items():
+    for name, colour in (colours or class_colours(list(curves))).items():
         curve = curves[name]
         label = f"{name} ({area} {curve['area']:.3f})"
         axes.plot(curve["x"], curve["y"], color=colour, label=label)
@@ -145,7 +157,12 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
 
 
 def density_strata(
-    target: Target, strata: Sequence[Mapping[str, Any]], classes: Sequence[str], *, title: str
+    target: Target,
+    strata: Sequence[Mapping[str, Any]],
+    classes: Sequence[str],
+    *,
+    title: str,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Recall of every class by density, a point per stratum, with the number of cells above it.
 
@@ -154,7 +171,7 @@ def density_strata(
     with mpl.rc_context(STYLE):
         figure = new_figure(2.4 + 1.1 * len(strata), 4)
         axes = figure.subplots()
-        for number, (name, colour) in enumerate(class_colours(classes).items()):
+        for number, (name, colour) in enumerate((colours or class_colours(classes)).items()):
             place = 0.15 * (number - (len(classes) - 1) / 2)
             held = [x for x, own in enumerate(strata) if name in own["recall_per_class"]]
             recall = [strata[x]["recall_per_class"][name] for x in held]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nucprof.io.files import read_json
 from nucprof.io.results import Results
@@ -165,15 +166,17 @@ def _lost(results: Results) -> dict[str, Lost]:
 
 
 def _uneven(results: Results) -> tuple[str, ...]:
+    return tuple(entry["uneven"] for entry in _cutoffs(results).values() if entry.get("uneven"))
+
+
+def _cutoffs(results: Results) -> dict[str, Any]:
     path = results.folder("gate", "cutoffs.json")
-    held = read_json(path) if path.is_file() else {}
-    return tuple(entry["uneven"] for entry in held.values() if entry.get("uneven"))
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def _classes(results: Results, counts: Iterable[Mapping[str, str]]) -> dict[str, int]:
     """Cells of every class that the gate knows, 0 of a class that no cell is of."""
-    path = results.folder("gate", "cutoffs.json")
-    names = [name for entry in read_json(path).values() for name in entry["classes"]]
+    names = [name for entry in _cutoffs(results).values() for name in entry.get("classes", ())]
     found = dict.fromkeys(dict.fromkeys(names), 0)
     for row in counts:
         if row["true_condition"] in found:

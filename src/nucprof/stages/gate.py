@@ -58,6 +58,7 @@ class GateJob(Job):
     compartment: str
     tables: dict[str, Path]
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def plan(context: Context) -> Plan[GateJob]:
         compartment="Cells" if project.mask_kind == "cells" else "Nuclei",
         tables=tables,
         folder=folder,
+        colours=results.colours,
     )
     return Plan([job])
 
@@ -103,6 +105,7 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     """Gate all cells."""
     from nucprof.core.gate_words import certainty_lines, cutoff_lines, warnings
     from nucprof.core.markers import UNDEFINED
+    from nucprof.figures.colours import project_colours
     from nucprof.figures.gates import draw_gate
     from nucprof.io.files import write_json
     from nucprof.io.tables import write_table
@@ -119,7 +122,8 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     write_table(job.folder / "contamination.csv", contents(gate))
     write_table(job.folder / "intensities.parquet", intensities(cells, gate, answers))
     write_json(job.folder / "cutoffs.json", gate.report())
-    draw_gate(gate, job.folder)
+    colours = project_colours(job.colours, [*gate.rules, *sorted(set(gate.cells.cultures) - {""})])
+    draw_gate(gate, job.folder, colours)
     called = table[TRUE]
     tally = {name: int((called == name).sum()) for name in (*gate.rules, UNDEFINED)}
     record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes, *lines])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,11 +88,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     UserError
         The table is missing or damaged.
     """
+    with _opened(path):
+        return _read(path, columns)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Turn what pandas and pyarrow raise for a missing or damaged table into one message."""
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
     try:
-        return _read(path, columns)
-    except (ValueError, OSError, KeyError) as error:  # including those of pandas and pyarrow
+        yield
+    except (ValueError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
@@ -151,9 +159,8 @@ def read_columns(path: Path) -> list[str]:
     """Column names of a Parquet table, without reading it."""
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise UserError(f"There is no table {path}; run the stage that makes it.")
-    return list(pq.read_schema(path).names)
+    with _opened(path):
+        return list(pq.read_schema(path).names)
 
 
 def concatenate(
@@ -167,7 +174,6 @@ def concatenate(
     memory at a time; they become one row group, because with one group per field the metadata of
     thousands of fields would be larger than the values.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -175,7 +181,7 @@ def concatenate(
     writer: Any = None
     with atomic(target) as temporary:
         try:
-            for group in _groups(map(pd.read_parquet, paths)):
+            for group in _groups(map(read_table, paths)):
                 table = pa.Table.from_pandas(complete(group), preserve_index=False)
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, table.schema)

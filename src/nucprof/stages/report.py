@@ -70,7 +70,7 @@ def plan(context: Context) -> Plan[ReportJob]:
         about=about(context.project),
         runs=tuple(run for run in context.runs if run.name != "report"),
         results=results,
-        file=context.project.file,
+        file=context.project.file.name if context.project.file else "project.toml",
     )
     return Plan([job])
 

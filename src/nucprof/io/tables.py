@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.errors import UserError
+from nucprof.io.damage import reading
 from nucprof.io.files import atomic
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 5_000
 """Rows of a row group, some 10 MB of features: about seven fields of a dense culture."""
+
+_AGAIN = "Is it damaged? Delete it; the stage that makes it writes it again."
 
 _TEXT = (
     "plate",
@@ -39,7 +42,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         if path.suffix == ".csv":
             _neutral(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 # What a spreadsheet program would run as a formula.
@@ -88,13 +91,8 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
-    try:
+    with reading(path, UserError, _AGAIN):
         return _read(path, columns)
-    except (ValueError, OSError, KeyError) as error:  # including those of pandas and pyarrow
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
-        ) from None
 
 
 def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
@@ -110,7 +108,7 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
             na_values=[""],
         )
         return _each_text(table, table.columns, original)
-    return pd.read_parquet(path, columns=columns)
+    return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
 
 
 def read_columns(path: Path) -> list[str]:
@@ -119,7 +117,8 @@ def read_columns(path: Path) -> list[str]:
 
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
-    return list(pq.read_schema(path).names)
+    with reading(path, UserError, _AGAIN):
+        return list(pq.read_schema(path).names)
 
 
 def concatenate(
@@ -133,7 +132,6 @@ def concatenate(
     memory at a time; they become one row group, because with one group per field the metadata of
     thousands of fields would be larger than the values.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -141,10 +139,10 @@ def concatenate(
     writer: Any = None
     with atomic(target) as temporary:
         try:
-            for group in _groups(map(pd.read_parquet, paths)):
+            for group in _groups(map(read_table, paths)):
                 table = pa.Table.from_pandas(complete(group), preserve_index=False)
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema)
+                    writer = pq.ParquetWriter(temporary, table.schema, write_page_checksum=True)
                 writer.write_table(table.cast(writer.schema))
                 rows += table.num_rows
             if writer is None:

@@ -51,6 +51,8 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "rename.recursive": (True, {"rename"}),
     "rename.mode": ("link", {"rename"}),
     "rename.channel_map": ({"1": "DAPI"}, {"rename"}),
+    "illumination.method": ("median", {"rename"}),
+    "illumination.dark": (100.0, NONE),  # nothing without a method
     "segment.channels": (["DAPI", "FITC"], {"segment"}),
     "segment.clear_border": (False, {"segment"}),
     "segment.min_contrast": (0.5, {"segment"}),

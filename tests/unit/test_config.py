@@ -487,6 +487,8 @@ class TestFlags:
         special |= {"gate.cutoffs": "--cutoff", "gate.filters": "--filter"}
         special |= {"reference.wells": "--reference-wells"}
         special |= {"reference.culture": "--reference-culture"}
+        special |= {"illumination.method": "--illumination-method"}
+        special |= {"illumination.dark": "--illumination-dark"}
         for stage in STAGES:
             if stage.command not in commands:
                 continue

@@ -71,6 +71,7 @@ def _act(
 ) -> int:
     """Run the action of an option that replaces running the stage."""
     with locked(run.results.lock, f"nucprof {stage.command} {option.flag}"):
+        run.claim()
         found = option.action(run, call.values[option.variable], run.options.fields)
     for line in found.lines:
         reporter.say(line)

@@ -52,8 +52,8 @@ def load_project(
     except SettingsError as error:
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
-    root = path.resolve().parent
-    project = _absolute(project, root).at(root)
+    file = path.resolve()
+    project = _absolute(project, file.parent).at(file)
     checks.check_names(project, path)
     if check_folders:
         checks.check_folders(project, path)

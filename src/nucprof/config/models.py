@@ -94,6 +94,26 @@ class RenameSettings(Section):
         return self.model_copy(update=own)
 
 
+class IlluminationSettings(Section):
+    """How uneven illumination is corrected; per plate, round and channel."""
+
+    method: Literal["none", "median", "basicpy"] = setting(
+        "none",
+        "how the illumination is estimated from the fields of a plate: none: images are used as "
+        "they are; median: from the bright pixels of all fields, robust; basicpy: BaSiC, with the "
+        "package basicpy",
+        flag="illumination_method",
+    )
+    dark: float | None = setting(
+        None,
+        "grey level of an image without light; default: the darkest part of every place",
+        unit="grey levels",
+        flag="illumination_dark",
+        when={"method": ["median", "basicpy"]},
+        ge=0,
+    )
+
+
 class SegmentBase(Section):
     """How nuclei or whole cells are found."""
 

@@ -75,6 +75,16 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def is_fingerprint(value: Any) -> bool:
+    """Whether a JSON value is what :meth:`Fingerprint.to_json` returns."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(number, int) for number in value[:2])
+        and isinstance(value[2], str)
+    )
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """Size, time and hash of a file, to find out whether it has changed."""

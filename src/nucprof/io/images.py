@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nucprof.core.illumination import correct
 from nucprof.core.labels import smallest_labels
 from nucprof.core.projection import project
 from nucprof.core.resample import resample
-from nucprof.errors import FieldError
+from nucprof.errors import DataError, FieldError
 from nucprof.io.damage import reading, refuse_too_large
 from nucprof.io.files import atomic
 from nucprof.io.formats import foreign
@@ -25,6 +26,7 @@ from nucprof.io.formats.nikon import Nd2Reader
 from nucprof.io.formats.ome import ome_metadata
 from nucprof.io.formats.png import PngReader
 from nucprof.io.formats.tiff import TiffReader
+from nucprof.io.illumination import read_illumination
 from nucprof.plate.sources import Projection, Source
 
 __all__ = [
@@ -150,6 +152,8 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
                 f"{source.path} holds {held} planes, plane {source.plane + 1} was asked for; "
                 "run 'nucprof rename' again to list the files."
             )
+    if any(source.illumination or source.zoom != 1 for source in sources):
+        return np.stack([_adjusted(images[_place(s)][s.plane], s) for s in sources])
     if len(images) == 1:
         image = next(iter(images.values()))
         planes = [source.plane for source in sources]
@@ -159,16 +163,24 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
 
 def _place(source: Source) -> Source:
     """The source without its channel: sources with an equal key are read together."""
-    return replace(source, plane=0)
+    return replace(source, plane=0, illumination=None)
 
 
 def _read_place(place: Source) -> np.ndarray:
     if len(place.stack) < 2:
-        image = read_image(place.path, place.position, place.time, place.projection)
-    else:
-        planes = (read_image(path, place.position, place.time) for path in place.stack)
-        image = project(_of_one_size(planes, place), str(place.projection))
-    return image if place.zoom == 1 else resample(image, place.zoom)
+        return read_image(place.path, place.position, place.time, place.projection)
+    planes = (read_image(path, place.position, place.time) for path in place.stack)
+    return project(_of_one_size(planes, place), str(place.projection))
+
+
+def _adjusted(plane: np.ndarray, source: Source) -> np.ndarray:
+    """A plane with even illumination, at the pixel size of Cell Painting."""
+    if source.illumination is not None:
+        try:
+            plane = correct(plane, read_illumination(source.illumination))
+        except DataError as error:
+            raise FieldError(f"{source.path}: {error}.") from None
+    return plane if source.zoom == 1 else resample(plane[None], source.zoom)[0]
 
 
 def _of_one_size(planes: Iterator[np.ndarray], place: Source) -> Iterator[np.ndarray]:

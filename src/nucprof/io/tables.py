@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +90,17 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     UserError
         The table is missing or damaged.
     """
+    with _opened(path):
+        return _read(path, columns)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Turn what pandas and pyarrow raise for a missing or damaged table into one message."""
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
     with reading(path, UserError, _AGAIN):
-        return _read(path, columns)
+        yield
 
 
 def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
@@ -115,9 +123,7 @@ def read_columns(path: Path) -> list[str]:
     """Column names of a Parquet table, without reading it."""
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise UserError(f"There is no table {path}; run the stage that makes it.")
-    with reading(path, UserError, _AGAIN):
+    with _opened(path):
         return list(pq.read_schema(path).names)
 
 

@@ -71,7 +71,7 @@ def remember(run: Run) -> list[tuple[Stage, str]]:
     began = time.time_ns()
     found = _states(STAGES, run)
     kept = [(stage, state) for stage, state in found if not state.text.startswith(BLOCKED)]
-    wanted = {str(run.results.manifest), str(run.results.images)}
+    wanted = {str(run.results.manifest), str(run.results.images), str(run.results.cells)}
     wanted |= {str(run.results.journal(stage.name)) for stage in STAGES}
     wanted |= set().union(*(state.files for _, state in kept))
     stamps = {path: _size_and_time(path) for path in sorted(wanted)}

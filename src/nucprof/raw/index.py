@@ -37,6 +37,7 @@ COLUMNS = [
     "zoom",
     "pixel_size_um",
     "parts",
+    "illumination",
 ]
 
 _BETWEEN = "/"  # no file name has one
@@ -72,9 +73,9 @@ class ImageIndex:
                 for row in csv.DictReader(file):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
-                    held[row["channel"]] = _source(
-                        row, _where_now(Path(row["path"]), moved), held.get(row["channel"])
-                    )
+                    image = _where_now(Path(row["path"]), moved)
+                    before = held.get(row["channel"])
+                    held[row["channel"]] = _source(row, image, path.parent, before)
         except FileNotFoundError:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
         except (KeyError, ValueError, TypeError) as error:
@@ -131,10 +132,11 @@ def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
     return moved[1] / path.relative_to(moved[0])
 
 
-def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source:
+def _source(row: Mapping[str, str], path: Path, folder: Path, before: Source | None) -> Source:
     """A row as a source; or a further focal plane, added to the source of earlier rows."""
     if before is not None:
         return replace(before, stack=(*before.planes, path))
+    illumination = row.get("illumination")
     projection: Projection | None = row["projection"] or None
     if projection is not None and str(projection).isdecimal():
         projection = int(projection)
@@ -149,11 +151,12 @@ def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source
         parts=tuple(
             path.with_name(name) for name in (row.get("parts") or "").split(_BETWEEN) if name
         ),
+        illumination=folder / illumination if illumination else None,
     )
 
 
-def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
-    """Rows of ``images.csv`` for a round."""
+def index_rows(r: Round, sources: FieldSources, folder: Path) -> list[dict[str, object]]:
+    """Rows of ``images.csv``, which lies in ``folder``, for a round."""
     return [
         {
             "plate": r.plate,
@@ -171,6 +174,8 @@ def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
             "zoom": source.zoom,
             "pixel_size_um": source.pixel_size_um,
             "parts": _BETWEEN.join(part.name for part in source.parts),
+            "illumination": source.illumination
+            and source.illumination.relative_to(folder).as_posix(),
         }
         for key, held in sources.items()
         for channel, source in held.items()

@@ -78,7 +78,7 @@ def evidence_of(path: Path) -> Callable[[pd.DataFrame], pd.DataFrame]:
     Rows are joined by plate and ROI_img_name.
     """
     keys = ["Metadata_Plate", "Metadata_ROI_img_name"]
-    table = read_table(path, columns=[*keys, *EVIDENCE])
+    table = read_table(path, [*keys, *EVIDENCE])
     table = table.rename(columns={name: f"Metadata_{name}" for name in EVIDENCE})
 
     def add(part: pd.DataFrame) -> pd.DataFrame:

@@ -122,7 +122,8 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     write_table(job.folder / "contamination.csv", contents(gate))
     write_table(job.folder / "intensities.parquet", intensities(cells, gate, answers))
     write_json(job.folder / "cutoffs.json", gate.report())
-    colours = project_colours(job.colours, [*gate.rules, *sorted(set(gate.cells.cultures) - {""})])
+    cultures = [*gate.monocultures, job.settings.mixed_culture]
+    colours = project_colours(job.colours, [*gate.rules, UNDEFINED, *cultures])
     draw_gate(gate, job.folder, colours)
     called = table[TRUE]
     tally = {name: int((called == name).sum()) for name in (*gate.rules, UNDEFINED)}

@@ -105,7 +105,8 @@ def propose_pattern(stems: Sequence[str]) -> Proposal:
     groups = Counter(len(_WORD.findall(stem)) for stem in stems)
     most = groups.most_common(1)[0][0]
     found = _propose([stem for stem in stems if len(_WORD.findall(stem)) == most], most)
-    if len(groups) > 1 and min(groups):  # channels such as TRITC and "Alexa 488": the rest of the name is one word
+    if len(groups) > 1 and min(groups):
+        # channels such as TRITC and "Alexa 488": what follows the common words is one word
         with contextlib.suppress(ProjectError):
             found = max(found, _propose(stems, min(groups)), key=lambda p: p.reads(stems))
     return found

@@ -19,6 +19,8 @@ def refuse_cut(file: Any, path: Path) -> None:
 
     tifffile only logs a message there, and the planes before it would pass as the whole image.
     """
+    if not len(file.pages):
+        raise FieldError(f"{path} holds no image. Is the file complete?")
     known = {page.offset for page in file.pages}
     tiff, handle = file.tiff, file.filehandle
     handle.seek(file.pages[len(known) - 1].offset)

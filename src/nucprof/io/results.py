@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,10 @@ class Results:
     def report(self) -> Path:
         """The report, one HTML page."""
         return self.root / "report.html"
+
+    def review(self, queue: str) -> Path:
+        """The review page of a queue."""
+        return self.root / "review" / f"{re.sub('[^A-Za-z0-9_.-]+', '_', queue)}.html"
 
     def folder(self, *names: str) -> Path:
         """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project, load_project
-from nucprof.config.by_mode import crop_kind
+from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.errors import UserError
 from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.plate.sources import pixel_size
 from nucprof.run.state import RunState
 
 if TYPE_CHECKING:
@@ -112,22 +113,37 @@ class ProjectResults:
 
         name, chosen = str(FieldKey.parse(field)), kind or self.project.mask_kind
         if aligned and self.project.has_ground_truth:
-            return read_labels(self._file(self.files.aligned_mask(plate, chosen, name), "align"))
-        return read_labels(self._file(self.files.mask(plate, chosen, name), "segment"))
+            return read_labels(self.require(self.files.aligned_mask(plate, chosen, name), "align"))
+        return read_labels(self.require(self.files.mask(plate, chosen, name), "segment"))
 
-    def image(self, plate: str, field: str, round_name: str = CP_ROUND) -> np.ndarray:
+    def image(
+        self, plate: str, field: str, round_name: str = CP_ROUND, *, aligned: bool = True
+    ) -> np.ndarray:
         """The channels of a field in the order of the project file, ``(C, H, W)``.
 
-        Ground-truth rounds are read as aligned to the Cell Painting frame.
+        Ground-truth rounds are read as aligned to the Cell Painting frame, or, if not ``aligned``,
+        as they were imaged.
         """
         from nucprof.io.images import read_channels, read_image
 
         name = str(FieldKey.parse(field))
-        if round_name != CP_ROUND:
+        if round_name != CP_ROUND and aligned:
             path = self.files.aligned_image(plate, round_name, name)
-            return read_image(self._file(path, "align"))
-        channels = self.project.round_channels(CP_ROUND)
-        return read_channels(self._state.images.sources(plate, name, CP_ROUND, channels))
+            return read_image(self.require(path, "align"))
+        channels = self.project.round_channels(round_name)
+        return read_channels(self._state.images.sources(plate, name, round_name, channels))
+
+    @cached_property
+    def crop_kind(self) -> CropKind:
+        """Region, size and channels of the crops."""
+        return crop_kind(self.project)
+
+    @cached_property
+    def pixel_size_um(self) -> float | None:
+        """Side of a Cell Painting pixel in µm; None if the files do not give one size."""
+        held = self._state.images.channels
+        sizes = {pixel_size(sources) for (_, _, of), sources in held.items() if of == CP_ROUND}
+        return sizes.pop() if len(sizes) == 1 else None
 
     def crops(self, plate: str, field: str) -> tuple[np.ndarray, list[str]]:
         """The crops of a field and the keys of their cells.
@@ -143,7 +159,7 @@ class ProjectResults:
 
         from nucprof.io.stacks import read_stack
 
-        kind, name = crop_kind(self.project), str(FieldKey.parse(field))
+        kind, name = self.crop_kind, str(FieldKey.parse(field))
         folder = self.files.crops(kind.region, kind.patch_size)
         index = self._table(folder / "index.parquet", "crop")
         own = index[index["stack"] == f"{plate}/{name}.tif"].sort_values("row")
@@ -155,7 +171,7 @@ class ProjectResults:
     def metrics(self, method: str, name: str = "default") -> dict[str, Any]:
         """Metrics of a classifier: ``method`` is ``rf`` or ``cnn``."""
         path = self.files.folder("train", method, name, "metrics.json")
-        return dict(read_json(self._file(path, f"train {method}")))
+        return dict(read_json(self.require(path, f"train {method}")))
 
     def predictions(self, method: str, name: str = "default") -> pd.DataFrame:
         """The predictions of a classifier for the cells of unseen wells."""
@@ -170,7 +186,8 @@ class ProjectResults:
     def _state(self) -> RunState:
         return RunState(self.project)
 
-    def _file(self, path: Path, command: str) -> Path:
+    def require(self, path: Path, command: str) -> Path:
+        """A result's path; raises :class:`UserError` naming its command if it does not exist."""
         if not path.is_file():
             raise UserError(f"There is no {path}; run: nucprof {command} PROJECT")
         return path
@@ -178,7 +195,7 @@ class ProjectResults:
     def _table(self, path: Path, command: str) -> pd.DataFrame:
         from nucprof.io.tables import read_table
 
-        return read_table(self._file(path, command))
+        return read_table(self.require(path, command))
 
     def _repr_html_(self) -> str:
         """Display in a notebook: the stages and their counts."""

@@ -145,12 +145,14 @@ def test_h5ad_in_scanpy(processed, tmp_path):
     assert frame["Nuclei_AreaShape_Area"].gt(0).all()
 
 
-class TestOmeZarr:
-    @pytest.fixture(scope="class")
-    def folder(self, processed, tmp_path_factory):
-        pytest.importorskip("ngio", reason="the extra 'ome-zarr' is not installed")
-        return run(processed, "ome-zarr", tmp_path_factory.mktemp("zarr") / "plates")
+@pytest.fixture(scope="module")
+def folder(processed, tmp_path_factory):
+    """The plates of the project as OME-Zarr."""
+    pytest.importorskip("ngio", reason="the extra 'ome-zarr' is not installed")
+    return run(processed, "ome-zarr", tmp_path_factory.mktemp("zarr") / "plates")
 
+
+class TestOmeZarr:
     def test_it_is_valid(self, folder):
         import zarr
 

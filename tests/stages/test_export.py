@@ -59,6 +59,11 @@ def test_csv(processed, opened, tmp_path):
     folder = run(processed, "csv", tmp_path / "tables")
     names = {path.stem for path in folder.iterdir()}
     assert names >= {"cells", "features_CP", "features_GT_EdU_BrdU", "classes", "composition"}
+    keyed = {p.stem: set(pd.read_csv(p, nrows=1)) for p in folder.iterdir()}
+    old = {"plate", "well", "site", "ROI_img_name"}
+    assert not [name for name, columns in keyed.items() if columns & old]
+    assert all("Metadata_Plate" in columns for columns in keyed.values())
+    assert {"Metadata_Well", "culture"} <= keyed["composition"]
     read = pd.read_csv(folder / "features_CP.csv")
     pd.testing.assert_frame_equal(read, opened.features(), check_dtype=False, rtol=1e-6)
 

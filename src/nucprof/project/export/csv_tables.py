@@ -10,6 +10,7 @@ import pandas as pd
 from nucprof.errors import UserError
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import CP_ROUND
+from nucprof.project.export.tables import one_vocabulary
 from nucprof.project.reader import ProjectResults
 
 
@@ -18,7 +19,7 @@ def write(results: ProjectResults, folder: Path) -> list[str]:
     lines = []
     for name, read in _tables(results).items():
         try:
-            table = read()
+            table = one_vocabulary(read())
         except UserError:
             continue  # its stage has not run
         write_table(folder / f"{name}.csv", table)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nucprof.io.tables import read_table
-from nucprof.plate.columns import CELL, KEY, PLATE
+from nucprof.plate.columns import CELL, KEY, PLATE, WELL
 from nucprof.plate.keys import CP_ROUND
 from nucprof.project.reader import ProjectResults
 
 METADATA = "Metadata_"
+_NAMES = {"plate": PLATE, "well": WELL, "site": "Metadata_Site", "ROI_img_name": CELL}
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,22 @@ def cell_table(results: ProjectResults, *, ground_truth: bool = True) -> CellTab
     return CellTable(table[[*about, *rounds]], rounds)
 
 
+def one_vocabulary(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the same names for plate, well, site and cell as every other exported table.
+
+    Several tables of the results call them ``plate``, ``well``, ``site`` and ``ROI_img_name``.
+    """
+    names = {old: new for old, new in _NAMES.items() if old in table.columns}
+    twice = [old for old, new in names.items() if new in table.columns]
+    return table.drop(columns=twice).rename(columns=names)
+
+
 def _true_classes(results: ProjectResults) -> pd.DataFrame | None:
     """What the gate says of every cell; None where it has not run."""
     if not results.files.classes.is_file():
         return None
-    table = results.classes
-    own = [c for c in table.columns if c not in ("plate", "ROI_img_name")]
-    own = [c for c in own if not c.startswith(METADATA)]
+    table = one_vocabulary(results.classes)
+    own = [c for c in table.columns if not c.startswith(METADATA)]
     return table[[*KEY, *own]].rename(columns={c: f"{METADATA}{c}" for c in own})
 
 
@@ -101,7 +111,7 @@ def _predictions(results: ProjectResults) -> pd.DataFrame | None:
     path = results.files.folder("predict", "default", "predictions.parquet")
     if not path.is_file():
         return None
-    table = read_table(path).rename(columns={"plate": PLATE, "ROI_img_name": CELL})
+    table = one_vocabulary(read_table(path))
     own = [c for c in table.columns if c == "predicted" or c.startswith(("p_", "confidence"))]
     names = {c: c if c == "predicted" else f"predicted_{c}" for c in own}
     return table[[*KEY, *own]].rename(columns={c: f"{METADATA}{n}" for c, n in names.items()})

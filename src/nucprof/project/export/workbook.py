@@ -12,7 +12,7 @@ from nucprof.io.digest import canonical
 from nucprof.io.files import atomic
 from nucprof.io.tables import neutral_texts
 from nucprof.plate.columns import LAYOUT, PLATE, WELL
-from nucprof.project.export.tables import CellTable, cell_table
+from nucprof.project.export.tables import CellTable, cell_table, one_vocabulary
 from nucprof.project.reader import ProjectResults
 
 _MOST_ROWS = 1_048_575  # of a sheet, below its header
@@ -24,7 +24,7 @@ def write(results: ProjectResults, path: Path) -> list[str]:
     missing = []
     for name, read in (
         ("cells", _cells),
-        ("composition", lambda r: r.composition()),
+        ("composition", lambda r: one_vocabulary(r.composition())),
         ("metrics", _metrics),
     ):
         try:

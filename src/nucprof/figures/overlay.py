@@ -15,6 +15,8 @@ NUCLEI: Colour = (255, 210, 0)
 CELLS: Colour = (255, 70, 200)
 #: The shorter side of a picture, at least: small images are enlarged by a whole factor.
 MIN_SIDE_PX = 800
+#: And the longer side becomes no longer than this by it.
+MAX_SIDE_PX = 8000
 #: Below 1, so that dim objects are visible next to bright ones.
 _GAMMA = 0.6
 #: Grey levels of a picture without cytoplasm: enough for the eye, and the PNG is written five times
@@ -40,10 +42,12 @@ def draw_overlay(
     -------
     PIL.Image.Image
         ``k H`` by ``k W`` pixels, with a palette, or in RGB where `cyto` is given. ``k`` is the
-        smallest whole number that makes the shorter side :data:`MIN_SIDE_PX`, 1 for large images.
+        smallest whole number that makes the shorter side :data:`MIN_SIDE_PX`, 1 for large images;
+        a longer side stays below :data:`MAX_SIDE_PX`.
         Outlines lie inside their object, two pixels of the picture wide.
     """
-    factor = max(1, -(-MIN_SIDE_PX // max(1, min(nuclei.shape))))
+    factor = -(-MIN_SIDE_PX // max(1, min(nuclei.shape)))
+    factor = max(1, min(factor, MAX_SIDE_PX // max(1, *nuclei.shape)))
     edges = [(_outline(_enlarge(labels, factor)), colour) for labels, colour in outlines]
     shade = _shade(nuclei)
     if cyto is not None:

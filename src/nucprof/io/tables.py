@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.errors import UserError
+from nucprof.io.damage import reading
 from nucprof.io.files import atomic
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 5_000
 """Rows of a row group, some 10 MB of features: about seven fields of a dense culture."""
+
+_AGAIN = "Is it damaged? Delete it; the stage that makes it writes it again."
 
 _TEXT = (
     "plate",
@@ -40,7 +43,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         if path.suffix == ".csv":
             neutral_texts(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 # What a spreadsheet program would run as a formula.
@@ -97,13 +100,8 @@ def _opened(path: Path) -> Iterator[None]:
     """Turn what pandas and pyarrow raise for a missing or damaged table into one message."""
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
-    try:
+    with reading(path, UserError, _AGAIN):
         yield
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
-        ) from None
 
 
 def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
@@ -119,7 +117,7 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
             na_values=[""],
         )
         return _each_text(table, table.columns, original)
-    return pd.read_parquet(path, columns=columns)
+    return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
 
 
 def read_columns(path: Path) -> list[str]:
@@ -151,7 +149,7 @@ def concatenate(
             for group in _groups(map(read_table, paths)):
                 table = pa.Table.from_pandas(complete(group), preserve_index=False)
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema)
+                    writer = pq.ParquetWriter(temporary, table.schema, write_page_checksum=True)
                 writer.write_table(table.cast(writer.schema))
                 rows += table.num_rows
             if writer is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,17 @@ from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import pixel_size
+from nucprof.project.notebook import project_html
 from nucprof.run.state import RunState
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from PIL.Image import Image
+
+
+# Folders with figures; those of images and crops may hold very many files.
+_DRAWN = ("segment", "align", "gate", "train", "embed", "gradcam", "predict", "report")
 
 
 def open_project(path: str | Path) -> ProjectResults:
@@ -193,6 +199,36 @@ class ProjectResults:
         """The composition of every well, as ``predict`` estimated it."""
         return self._table(self.files.folder("predict", name, "composition.csv"), "predict")
 
+    @property
+    def figures(self) -> list[str]:
+        """The name of every figure, e.g. ``gate/scatter.png``."""
+        return list(self._figures)
+
+    def figure(self, name: str) -> Image:
+        """A figure as a picture, which a notebook displays.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`figures`.
+        """
+        import PIL.Image
+
+        path = self._figures.get(name)
+        if path is None:
+            near = difflib.get_close_matches(name, self.figures, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "see figures for those that there are."
+            raise UserError(f"There is no figure '{name}'; {hint}")
+        with PIL.Image.open(path) as picture:
+            picture.load()
+            return picture
+
+    @property
+    def _figures(self) -> dict[str, Path]:
+        root = self.files.root
+        found = sorted(path for folder in _DRAWN for path in (root / folder).rglob("*.png"))
+        return {path.relative_to(root).as_posix(): path for path in found}
+
     @cached_property
     def _state(self) -> RunState:
         return RunState(self.project)
@@ -209,14 +245,6 @@ class ProjectResults:
         return read_table(self.require(path, command))
 
     def _repr_html_(self) -> str:
-        """Display in a notebook: the stages and their counts."""
-        rows = [
-            f"<tr><td>{escape(name)}</td><td>{escape(record.status)}</td>"
-            f"<td>{escape(', '.join(f'{k}: {v}' for k, v in record.counts.items()))}</td></tr>"
-            for name, record in self._state.manifest.stages.items()
-        ]
-        head = "<tr><th>stage</th><th>status</th><th>counts</th></tr>"
-        title = escape(self.project.project.name)
-        return (
-            f"<b>{title}</b> ({escape(str(self.files.root))})<table>{head}{''.join(rows)}</table>"
-        )
+        """Display in a notebook: the stages, their counts and the main figures."""
+        name, stages = self.project.project.name, self._state.manifest.stages
+        return project_html(name, self.files.root, stages, self._figures)

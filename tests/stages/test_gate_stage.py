@@ -49,6 +49,7 @@ def job_of(
         inputs=tuple(tables.values()), outputs=(), settings=settings,
         markers=dict.fromkeys(named, "R"), compartment="Nuclei", tables=tables,
         folder=tmp_path / "gate",
+        colours=tmp_path / "colours.json",
     )  # fmt: skip
 
 

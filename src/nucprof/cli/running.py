@@ -154,7 +154,7 @@ def _say_permanent(call: Call, reporter: ConsoleReporter, overrides: Mapping[str
         reporter.say(f"Saved in {call.project}: {', '.join(overrides)}")
         return
     reporter.say(f"To make these settings permanent, put into {call.project} (or add --save):")
-    for line in as_toml(overrides).splitlines():
+    for line in as_toml(call.project, overrides).splitlines():
         reporter.say(f"  {line}")
 
 

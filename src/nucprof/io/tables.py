@@ -42,7 +42,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
     with atomic(path) as temporary:
         if path.suffix == ".csv":
-            _neutral(table).to_csv(temporary, index=False, lineterminator="\n")
+            neutral_texts(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
             table.to_parquet(temporary, index=False, write_page_checksum=True)
 
@@ -61,7 +61,8 @@ def original(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
-def _neutral(table: pd.DataFrame) -> pd.DataFrame:
+def neutral_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every text :func:`neutral`."""
     return _each_text(table, table.columns, neutral)
 
 

@@ -158,11 +158,13 @@ def relink(
 
 
 def status(project: Path = _PROJECT) -> None:
-    """Show what is done, what is stale, and why."""
+    """Show what is done, what is stale and why, and what is doubtful."""
     from nucprof.cli.console import ConsoleReporter
     from nucprof.config import load_project
     from nucprof.io.results import Results
+    from nucprof.project.doubts import current_doubts
     from nucprof.project.status import recall, remember
+    from nucprof.run.state import RunState
     from nucprof.stages import STAGES
 
     settings = load_project(project)
@@ -174,4 +176,6 @@ def status(project: Path = _PROJECT) -> None:
     reporter = ConsoleReporter()
     for stage in STAGES:
         reporter.say(f"{stage.name:<12} {known[stage.name]}")
+    for doubt in current_doubts(RunState(settings)):
+        reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()

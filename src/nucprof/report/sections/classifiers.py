@@ -13,7 +13,7 @@ from nucprof.report.cells import METHODS
 from nucprof.report.records import Block, Figure, Note, Section, Table
 from nucprof.report.source import Source
 
-_GRADCAM_PX, _ROUNDS_PX = 1400, 800
+_GRADCAM_PX, _ROUNDS_PX = 900, 800
 
 
 def section(source: Source) -> Section | None:
@@ -155,7 +155,10 @@ def gradcam(source: Source) -> Section | None:
     }
     blocks: list[Block] = []
     for name, (title, caption) in captions.items():
-        figure = source.picture(folder / name, title, caption, most_px=_GRADCAM_PX, wide=True)
+        figure = source.picture(
+            folder / name, title, caption, width_px=_GRADCAM_PX, wide=True,
+            folded=name != "mean.png",
+        )  # fmt: skip
         blocks += [figure] if figure is not None else []
     table = source.table("gradcam", "attention.csv")
     if table is not None:

@@ -18,20 +18,20 @@ PANELS = (
     ("gate/scatter.png", "2. true classes from the ground-truth round"),
     ("train/rf/default/confusion.png", "3. predicted on wells never seen"),
 )
-#: Picture -> file below results, and the height of the upper part that is shown.
+#: Picture -> file below results, and the part of its width and height that is shown.
 PICTURES = {
-    "overlay.png": ("segment/overlays/demo/D-05-01.png", None),
-    "shifts.png": ("align/shifts-EdU_BrdU.png", None),
-    "gate.png": ("gate/scatter.png", None),
-    "importance.png": ("train/rf/default/importance.png", None),
-    "confusion-forest.png": ("train/rf/default/confusion.png", None),
-    "confusion-network.png": ("train/cnn/default/confusion.png", None),
-    "history.png": ("train/cnn/default/history.png", None),
-    "map.png": ("embed/umap.png", None),
-    "attention.png": ("gradcam/crops.png", 700),
-    "attention-mean.png": ("gradcam/mean.png", None),
-    "mistakes.png": ("gradcam/mistakes.png", None),
-    "composition.png": ("predict/default/composition.png", None),
+    "overlay.png": ("segment/overlays/demo/D-05-01.png", (1, 1)),
+    "shifts.png": ("align/shifts-EdU_BrdU.png", (1, 1)),
+    "gate.png": ("gate/scatter.png", (1, 1)),
+    "importance.png": ("train/rf/default/importance.png", (1, 1)),
+    "confusion-forest.png": ("train/rf/default/confusion.png", (1, 1)),
+    "confusion-network.png": ("train/cnn/default/confusion.png", (1, 1)),
+    "history.png": ("train/cnn/default/history.png", (1, 1)),
+    "map.png": ("embed/umap.png", (0.5, 1)),
+    "attention.png": ("gradcam/crops.png", (1, 0.165)),
+    "attention-mean.png": ("gradcam/mean.png", (1, 1)),
+    "mistakes.png": ("gradcam/mistakes.png", (1, 1)),
+    "composition.png": ("predict/default/composition.png", (1, 1)),
 }
 WIDEST, COLOURS = 900, 128
 
@@ -39,10 +39,9 @@ WIDEST, COLOURS = 900, 128
 def main(demo: Path) -> None:
     """Draw the overview, and make small copies of the figures."""
     overview(demo, DOCS / "overview.png")
-    for name, (source, upper) in PICTURES.items():
+    for name, (source, (width, height)) in PICTURES.items():
         picture = Image.open(demo / "results" / source).convert("RGB")
-        if upper:
-            picture = picture.crop((0, 0, picture.width, upper))
+        picture = picture.crop((0, 0, round(width * picture.width), round(height * picture.height)))
         picture.thumbnail((WIDEST, WIDEST))
         target = DOCS / "pictures" / name
         target.parent.mkdir(exist_ok=True)

@@ -85,12 +85,15 @@ def test_the_largest_picture_is_the_cell_and_its_channels_can_be_hidden(watched,
     assert shown(page, cells[0]["roi"]) == f'["demo","{cells[0]["roi"]}"]'
     names = page.locator("#pictures .cell-figure > span:not(.scale-bar)").all_inner_texts()
     assert names == [
-        "all channels", "DAPI (CP)", "FITC (CP)", "Cy3 (CP)", "Cy5 (CP)", "EdU (EdU_BrdU)",
+        "composite", "DAPI (CP)", "FITC (CP)", "Cy3 (CP)", "Cy5 (CP)", "EdU (EdU_BrdU)",
         "BrdU (EdU_BrdU)",
     ]  # fmt: skip
     assert page.evaluate(LIGHT) > 0
     page.uncheck("#edge")
-    for button in page.locator("#pictures button").all():
+    assert page.locator("#pictures [aria-pressed=true]").all_inner_texts() == [
+        "DAPI (CP)", "EdU (EdU_BrdU)", "BrdU (EdU_BrdU)",
+    ]  # fmt: skip
+    for button in page.locator("#pictures [aria-pressed=true]").all()[::-1]:
         button.click()
     page.wait_for_timeout(200)
     assert page.evaluate(LIGHT) == 0
@@ -220,7 +223,7 @@ def test_names_are_text(watched, tmp_path):
     page = ReviewPage(
         name=HOSTILE, project=HOSTILE, queue=HOSTILE, cells=[cell], size=4, pixel_um=None,
         channels=[Channel(HOSTILE, HOSTILE, "#00ff00"), Channel("b", "CP", "#ff0000")],
-        classes=[HOSTILE], before=pd.DataFrame(), who=HOSTILE[:30],
+        classes={HOSTILE: "#00ff00"}, before=pd.DataFrame(), who=HOSTILE[:30],
     )  # fmt: skip
     (tmp_path / "page.html").write_text(render_review(page), encoding="utf-8")
     tab = watched.open(tmp_path / "page.html")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from documents import commands
 
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
@@ -45,7 +46,9 @@ def _few_permutations() -> Iterator[None]:
 
 def nucprof(*words: str | Path) -> int:
     """Run a command in this process, in as few workers as possible."""
-    return run_app(build_app(), [*map(str, words), "--workers", "1", "--device", "cpu"])
+    alone = {"NUCPROF_EXECUTION__WORKERS": "1", "NUCPROF_EXECUTION__DEVICE": "cpu"}
+    with patch.dict(os.environ, alone):
+        return run_app(build_app(), list(map(str, words)))
 
 
 def table(example: Path, name: str) -> pd.DataFrame:
@@ -66,17 +69,26 @@ def found_nuclei(example: Path, truth: Path) -> float:
     return hit / total
 
 
-def test_mixed_culture(examples: Path) -> None:
+def test_mixed_culture_by_the_commands_of_the_tutorial(
+    examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     example = examples / "mixed-culture"
-    assert nucprof("run-all", example / "project.toml") == 0
+    monkeypatch.chdir(example)
+    tutorial = EXAMPLES.parent / "docs" / "tutorial.md"
+    told = [words for words in commands(tutorial) if words[0] != "demo"]
+    assert [words[0] for words in told[:4]] == ["doctor", "rename", "segment", "align"]
+    assert ["train", "cnn", "project.toml"] in told
+    for words in told:
+        assert nucprof(*words) == 0, words
     truth = pd.read_csv(examples / "data" / "rep1" / "truth" / "shifts.csv")
     registration = table(example, "registration.csv")
     assert np.abs(registration["shift_y"].to_numpy() - truth["shift_y"].to_numpy()).max() < 0.25
+    assert (example / "results" / "gradcam" / "crops.png").is_file()
+    assert nucprof("run-all", "project.toml") == 0  # as examples/README.md says
     composition = table(example, "predict/default/composition.csv")
     assert set(composition["well"]) == {"B02", "B03", "C02", "C03", "D02", "D03", "D04"}
     pure = composition[(composition["well"] == "B02") & (composition["class"] == "astro")]
     assert pure["share"].item() > 0.8
-    assert (example / "results" / "gradcam" / "crops.png").is_file()
 
 
 def test_monocultures(examples: Path) -> None:

@@ -126,6 +126,12 @@ class ImageIndex:
         return tuple(held[name] for name in channels)
 
 
+def pixel_size_of(images: pd.DataFrame) -> float | None:
+    """Side of a Cell Painting pixel in µm, from ``images.csv``; None unless all files give one."""
+    sizes = images.loc[images["round"] == CP_ROUND, "pixel_size_um"].dropna().unique()
+    return float(sizes[0]) if len(sizes) == 1 else None
+
+
 def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
     if moved is None or moved[0] == moved[1] or not path.is_relative_to(moved[0]):
         return path

@@ -140,8 +140,8 @@ def check_folders(project: Project, path: Path) -> None:
                     "choose an output folder outside the images."
                 )
         if plate.layout is not None and not plate.layout.is_file():
-            folder = plate.layout.is_dir()
-            what = f"{plate.layout} is a folder" if folder else f"there is no file {plate.layout}"
+            there = plate.layout.is_dir()
+            what = f"{plate.layout} is a folder" if there else f"there is no file {plate.layout}"
             raise ProjectError(f"{path}: plates.layout (plate {plate.name}): {what}.")
     for file in project.gate.corrections:
         if not file.is_file():

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from nucprof.config import checks
 from nucprof.config.project import ENV_PREFIX, Project
 from nucprof.errors import ProjectError
+from nucprof.refusals import explain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -88,6 +89,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(
             f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"
         ) from None
+    except OSError as error:
+        raise ProjectError(str(explain(error) or error)) from None
     except UnicodeDecodeError as error:
         raise ProjectError(f"{path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:

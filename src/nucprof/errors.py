@@ -31,6 +31,10 @@ class ModelError(UserError):
     """A model is missing, unknown, broken, or does not fit the data it is applied to."""
 
 
+class MachineError(NucprofError):
+    """The machine refuses: no space, memory, processes; the same command may work later."""
+
+
 class FieldError(NucprofError):
     """One field cannot be processed (unreadable file, wrong axes): that field has failed."""
 

@@ -22,25 +22,28 @@ class Watched:
         Console errors and uncaught exceptions.
     requests
         Addresses other than the file itself and data inside it.
+    own
+        Address of the file.
     """
 
     page: Page
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    own: str = ""
 
     def open(self, path: Path) -> Page:
         """Open a file; its errors and requests are those from here on."""
         self.errors.clear()
         self.requests.clear()
-        own = path.resolve().as_uri()
-
-        def asked(address: str) -> None:
-            if address.partition("#")[0] != own and not address.startswith(("data:", "blob:")):
-                self.requests.append(address)
-
-        self.page.on("request", lambda request: asked(request.url))
-        self.page.goto(own)
+        if not self.own:
+            self.page.on("request", lambda request: self._asked(request.url))
+        self.own = path.resolve().as_uri()
+        self.page.goto(self.own)
         return self.page
+
+    def _asked(self, address: str) -> None:
+        if address.partition("#")[0] != self.own and not address.startswith(("data:", "blob:")):
+            self.requests.append(address)
 
     def width(self, pixels: int) -> tuple[int, int]:
         """Make the window so wide; the widths of its content and of the window."""

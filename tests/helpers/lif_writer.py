@@ -30,9 +30,9 @@ def _element(name, image, block, channels, um):
     planes, count, height, width = image.shape
     line, plane = 2 * width, 2 * width * height
     described = "".join(
-        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity="" '
-        f'Min="0" Max="65535" Unit="" LUTName="{channel}" IsLUTInverted="0" BytesInc="{c * plane}" '
-        'BitInc="0"/>'
+        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity=""'
+        f' Min="0" Max="65535" Unit="" LUTName="{channel}" IsLUTInverted="0" '
+        f'BytesInc="{c * plane}" BitInc="0"/>'
         for c, channel in enumerate(channels)
     )
     sides = (

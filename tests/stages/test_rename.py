@@ -111,6 +111,7 @@ class TestIndex:
         assert table.to_dict("split")["columns"] == [
             "plate", "well", "row", "column", "site", "round", "channel", "path", "plane",
             "position", "time", "projection", "zoom", "pixel_size_um", "parts",
+            "illumination",
         ]  # fmt: skip
         rows = [
             (*tuple(row)[:7], Path(row.path).name, row.plane)

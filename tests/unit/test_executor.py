@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from nucprof.errors import NucprofError, UserError
+from nucprof.errors import MachineError, UserError
 from nucprof.io.files import Fingerprint
-from nucprof.run import executor
-from nucprof.run.executor import Pool, run_jobs, thread_limits, worker_count
+from nucprof.run import executor, pool
+from nucprof.run.executor import run_jobs
+from nucprof.run.pool import Pool, worker_count
+from nucprof.run.workers import thread_limits
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -145,7 +147,7 @@ class TestSerial:
 class TestProcesses:
     @pytest.fixture(autouse=True)
     def _two_cores(self, monkeypatch):
-        monkeypatch.setattr(executor, "cores", lambda: 6)
+        monkeypatch.setattr(pool, "cores", lambda: 6)
 
     def test_a_worker_that_dies_twice_costs_its_field_only(self, make_job):
         told = ["write", "exit", "raise", "write"]
@@ -153,8 +155,8 @@ class TestProcesses:
         assert [found[n].status for n in range(4)] == ["done", "failed", "failed", "done"]
         assert found[1].reason == "worker_died"
         assert found[1].message == (
-            "p/A-01-01: its worker process died twice; the likely cause is too little memory. "
-            "Use fewer --workers, or close other programs."
+            "p/A-01-01: its worker process died twice; it ended with exit status 1, as after a "
+            "crash in a library. Use fewer --workers, or close other programs."
         )
         assert found[1].definition == "definition of A-01-01"
         assert found[2].reason == "ZeroDivisionError"
@@ -170,6 +172,7 @@ class TestProcesses:
         found = run(Pool(1, isolated=True), [make_job(0), make_job(1, "kill")], keep_going=False)
         assert found[0].status == "done"
         assert found[1].reason == "worker_died"
+        assert "the system killed it (SIGKILL), most likely for lack of memory" in found[1].message
 
     def test_without_keep_going_the_fields_under_way_are_finished(self, make_job):
         jobs = [make_job(0, "raise"), *(make_job(n, "wait") for n in range(1, 12))]
@@ -214,13 +217,13 @@ def test_threads_are_limited_inside_the_block_only(monkeypatch):
     ],
 )
 def test_workers(monkeypatch, setting, cores, gigabytes, expected):
-    monkeypatch.setattr(executor, "cores", lambda: cores)
-    monkeypatch.setattr(executor, "available_memory", lambda: gigabytes * 1e9)
+    monkeypatch.setattr(pool, "cores", lambda: cores)
+    monkeypatch.setattr(pool, "available_memory", lambda: gigabytes * 1e9)
     assert worker_count(setting) == expected
 
 
 def test_threads_share_the_cores(monkeypatch):
-    monkeypatch.setattr(executor, "cores", lambda: 8)
+    monkeypatch.setattr(pool, "cores", lambda: 8)
     assert [Pool(n).threads for n in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
 
 
@@ -235,18 +238,23 @@ def process_number(_):
 
 
 def test_a_held_pool_serves_all_with_the_same_processes():
-    pool = Pool(2, isolated=True)
-    with pool.hold():
-        first = set(pool.map(process_number, range(6)))
-        second = set(pool.map(process_number, range(6)))
+    two = Pool(2, isolated=True)
+    with two.hold():
+        first = set(two.map(process_number, range(6)))
+        second = set(two.map(process_number, range(6)))
     assert os.getpid() not in first | second
     assert len(first | second) <= 2
-    assert pool.map(process_number, range(2)) != []  # and works without being held
+    assert two.map(process_number, range(2)) != []  # and works without being held
 
 
-def test_a_process_that_dies_in_a_map_is_an_error_and_the_pool_goes_on():
-    pool = Pool(1, isolated=True)
-    with pool.hold():
-        with pytest.raises(NucprofError, match="memory"):
-            pool.map(os._exit, [3])
-        assert pool.map(abs, [-2]) == [2]
+def test_a_process_that_dies_twice_in_a_map_is_an_error_and_the_pool_goes_on():
+    one = Pool(1, isolated=True)
+    with one.hold():
+        with pytest.raises(MachineError, match="exit status 3"):
+            one.map(os._exit, [3])
+        assert one.map(abs, [-2]) == [2]
+
+
+def test_a_process_that_dies_once_in_a_map_costs_nothing(fake, tmp_path):
+    items = [("", 1), (str(tmp_path / "died"), 2), ("", 3)]
+    assert Pool(1, isolated=True).map(fake.die_once, items) == [1, 2, 3]

@@ -162,8 +162,11 @@ class TestInit:
             (["--cp", "{root}/rep1"], "there is no image file (.nd2, .tif, .tiff, "),
             (["--cp", "{root}/rep1/CP", "--gt", "EdU"], "--gt EdU: expected NAME=DIR"),
             (["--cp", "{root}/rep1/CP", "--gt", "CP={root}/rep1/CP"], "--gt CP: this is the name"),
-            (["--cp", "{root}/rep1/CP", "--gt", "a,b={root}/rep1"], "--gt a,b: a name is made of"),
-            (["--cp", "{root}/rep1/CP", "--name", "my/plate"], "--name my/plate: a name is made"),
+            (
+                ["--cp", "{root}/rep1/CP", "--gt", "a,b={root}/rep1"],
+                "--gt 'a,b': a name is made of",
+            ),
+            (["--cp", "{root}/rep1/CP", "--name", "my/plate"], "--name 'my/plate': a name is made"),
             (
                 ["--cp", "{root}/rep1/CP", "--gt", "T={root}/rep1", "--gt", "T={root}/rep1"],
                 "there are more folders of this round than plates",

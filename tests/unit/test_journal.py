@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nucprof.core.labels import encode_ids
 from nucprof.run import journal
 from nucprof.run.places import Places
 from nucprof.stages.base import Entry
@@ -31,17 +32,24 @@ def append(path, entry):
 
 
 def read(path):
-    return journal.read(path, Record, PLACES)
+    return journal.read(path, Record, PLACES).entries
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 numbers = st.integers(-(10**9), 10**9)
+labels = st.sets(st.integers(0, 10**9), max_size=6).map(encode_ids)
+known = st.tuples(numbers, numbers, texts).map(list)
 names = st.text("abcäµ 0", min_size=1, max_size=4)
-paths = st.builds(
-    lambda folder, name: str(folder / name.strip()) if name.strip() else str(folder / "x"),
-    st.sampled_from([PLACES.results, PLACES.root / "CP", Path("/elsewhere").absolute()]),
-    names,
-)
+
+
+def paths(*folders):
+    """Paths of files in one of these folders."""
+    return st.builds(
+        lambda folder, name: str(folder / (name.strip() or "x")), st.sampled_from(folders), names
+    )
+
+
+read_from = paths(PLACES.results, PLACES.root / "CP", Path("/elsewhere").absolute())
 entries = st.builds(
     Entry,
     plate=st.sampled_from(["rep1", "001", "µ"]),
@@ -51,11 +59,11 @@ entries = st.builds(
     reason=texts,
     message=texts,
     record=st.none() | st.builds(Record, numbers, texts),
-    objects=st.none() | texts,
-    dropped=st.lists(st.tuples(texts, texts, texts, texts), max_size=2),
+    objects=st.none() | labels,
+    dropped=st.lists(st.tuples(texts, texts, texts, labels), max_size=2),
     warnings=st.lists(texts, max_size=2),
-    inputs=st.dictionaries(paths, st.none() | st.lists(numbers, max_size=3), max_size=2),
-    outputs=st.dictionaries(paths, st.lists(numbers, max_size=3), max_size=2),
+    inputs=st.dictionaries(read_from, st.none() | known, max_size=2),
+    outputs=st.dictionaries(paths(PLACES.results), known, max_size=2),
     seconds=st.floats(0, 1e6),
 )
 
@@ -145,16 +153,39 @@ def test_paths_move_with_the_project(path):
     mask = PLACES.results / "masks" / "p" / "a.tif"
     raw = PLACES.root / "CP" / "a.tif"
     far = Path("/elsewhere/a.tif").absolute()
-    append(path, entry(1, inputs={str(raw): [1], str(far): [2]}, outputs={str(mask): [3]}))
+    one, two, three = [1, 2, "a"], [3, 4, "b"], [5, 6, "c"]
+    append(path, entry(1, inputs={str(raw): one, str(far): two}, outputs={str(mask): three}))
     new = Places(Path("/new").absolute(), Path("/new/results").absolute())
-    (found,) = journal.read(path, Record, new).values()
-    assert found.inputs == {str(new.root / "CP" / "a.tif"): [1], str(far): [2]}
-    assert found.outputs == {str(new.results / "masks" / "p" / "a.tif"): [3]}
+    (found,) = journal.read(path, Record, new).entries.values()
+    assert found.inputs == {str(new.root / "CP" / "a.tif"): one, str(far): two}
+    assert found.outputs == {str(new.results / "masks" / "p" / "a.tif"): three}
 
 
-def test_a_path_that_climbs_out_of_the_results_is_seen_to_be_outside(path):
-    append(path, entry(1, outputs={str(PLACES.results / "x"): [1]}))
-    path.write_text(path.read_text().replace("<results>/x", "<results>/../CP/a.tif"))
-    (found,) = read(path).values()
-    (out,) = found.outputs
-    assert not Path(out).is_relative_to(PLACES.results)
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"status": "dnoe"}, "status: 'dnoe' is none of done, excluded, failed"),
+        ({"plate": "../CP"}, "plate: '../CP' is no plate"),
+        ({"field": "A-1-1"}, "field: 'A-1-1' is no field"),
+        ({"objects": "1-"}, "objects: '1-' is no list of labels"),
+        ({"dropped": [["p", "A-01-01", "border", "x"]]}, "dropped: 'x' is no list of labels"),
+        ({"outputs": {"<results>/../CP/a.tif": [1, 2, "a"]}}, "is not below the results"),
+        ({"outputs": {"/etc/passwd": [1, 2, "a"]}}, "is not below the results"),
+        ({"outputs": {"<results>/a": [1, 2]}}, "has no size, time and hash"),
+        ({"record": {"number": "many"}}, "number: Input should be a valid integer"),
+        ({"seconds": None}, "seconds: Input should be a valid number"),
+    ],
+)
+def test_what_does_not_fit_is_named(path, change, told):
+    append(path, entry(1, record=Record(7)))
+    line = json.loads(path.read_text())
+    path.write_text(json.dumps({**line, **change}) + "\n")
+    (fault,) = journal.read(path, Record, PLACES).faults
+    assert fault.startswith("line 1: ")
+    assert told in fault
+
+
+def test_a_torn_line_is_no_damage(path):
+    append(path, entry(1))
+    path.write_bytes(path.read_bytes()[:-20])
+    assert journal.read(path, Record, PLACES) == journal.Journal()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucprof.core.labels import encode_ids
+from nucprof.errors import DataError
 from nucprof.run.ledger import build, waterfall
 from nucprof.stages.base import WHOLE, Entry
 
@@ -106,13 +107,13 @@ class TestByHand:
         one = build([("segment", {KEYS[0]: entry(KEYS[0], objects=[1])})])
         assert build([]).dtypes.to_dict() == empty.dtypes.to_dict() == one.dtypes.to_dict()
 
-    def test_dropping_a_cell_that_never_was_is_a_bug(self):
+    def test_dropping_a_cell_that_never_was_is_refused(self):
         key = KEYS[0]
         journals = [
             ("segment", {key: entry(key, objects=[1, 2])}),
             ("crop", {key: entry(key, dropped=[(key, "filter", [2, 9])])}),
         ]
-        with pytest.raises(RuntimeError, match=r"crop dropped cells of rep1/B-02-01 .*: \[9\]"):
+        with pytest.raises(DataError, match=r"'crop' drops cells of rep1/B-02-01 .*\(\[9\]\)"):
             build(journals)
 
     def test_a_ledger_that_does_not_add_up_is_a_bug(self):

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from nucprof.core.sample import evenly_spaced
 from nucprof.errors import NucprofError
-from nucprof.io.files import read_json, write_json
+from nucprof.io.digest import sha256
+from nucprof.io.files import write_json
+from nucprof.io.state import find_state, read_state
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.sources import Source
 
@@ -35,6 +39,19 @@ class Pair:
 
     painted: tuple[Source, ...]
     imaged: tuple[Source, ...]
+
+
+class PatternFile(BaseModel):
+    """The file beside the arrays.
+
+    ``definition``: identity of the images; ``arrays``: hash of the file of arrays.
+    """
+
+    definition: dict[str, list[list[Any]]]
+    arrays: str = ""
+    fields: list[str]
+    copies: list[str]
+    hidden: float
 
 
 def sample_fields(fields: Sequence[str]) -> tuple[str, ...]:
@@ -60,25 +77,26 @@ def ensure_pattern(path: Path, pairs: Mapping[str, Pair]) -> None:
     """
     definition = {field: _identity(pair) for field, pair in pairs.items()}
     about = path.with_suffix(".json")
-    if path.is_file() and about.is_file() and read_json(about)["definition"] == definition:
+    held = find_state(about, PatternFile) if path.is_file() else None
+    if held is not None and held.definition == definition and held.arrays == sha256(path):
         return
     found = _measure(path, pairs)
-    write_json(about, {"definition": definition, **found})
+    write_json(about, {"definition": definition, "arrays": sha256(path), **found})
 
 
 def describe_pattern(path: Path, where: tuple[str, str]) -> tuple[list[str], list[str]]:
     """Describe the pattern of a plate and round: summary lines, and warnings."""
-    held = read_json(path.with_suffix(".json"))
+    held = read_state(path.with_suffix(".json"), PatternFile, "run: nucprof align PROJECT --force")
     name = f"plate {where[0]}, {where[1]}"
     lines, warnings = [], []
-    if held["hidden"] > 0:
+    if held.hidden > 0:
         lines.append(
-            f"{name}: {held['hidden']:.1%} of the image is the same in {len(held['fields'])} "
+            f"{name}: {held.hidden:.1%} of the image is the same in {len(held.fields)} "
             "fields (dust, specks, an edge) and is left out of the registration"
         )
-    if held["copies"]:
+    if held.copies:
         warnings.append(
-            f"{name}: {', '.join(held['copies'])} show the same scene as another field; if this is "
+            f"{name}: {', '.join(held.copies)} show the same scene as another field; if this is "
             "not intended, check whether files were copied under several names"
         )
     return lines, warnings

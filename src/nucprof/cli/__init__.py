@@ -7,7 +7,17 @@ import sys
 
 def main() -> None:
     """Entry point of the ``nucprof`` command: the one place where errors become exit statuses."""
-    from nucprof.cli.app import build_app
-    from nucprof.cli.boundary import run_app
+    from nucprof.cli import signals
 
-    sys.exit(run_app(build_app()))
+    signals.install()
+    try:
+        from nucprof.cli.app import build_app
+        from nucprof.cli.boundary import run_app
+
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as where the caller has closed it
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        status = run_app(build_app())
+    except KeyboardInterrupt:  # while the program was being loaded
+        status = signals.status()
+    sys.exit(status)

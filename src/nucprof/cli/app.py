@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nucprof.cli import models_commands, project_commands, results_commands
+from nucprof.cli import look_commands, models_commands, project_commands, results_commands
 from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
 from nucprof.version import __version__
@@ -25,6 +25,7 @@ def build_app() -> typer.Typer:
     app.callback()(_root)
     project_commands.add_to(app)
     results_commands.add_to(app)
+    look_commands.add_to(app)
     models_commands.add_to(app)
     groups: dict[str, typer.Typer] = {}
     for stage in STAGES:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import sys
 import traceback
 
 import typer
 
+from nucprof.cli import signals
 from nucprof.errors import NucprofError
+from nucprof.refusals import explain
 
 BUG = 3
-_INTERRUPTED = 130
-_KEPT = "Interrupted. Finished work is kept; run the command again to continue."
+_TYPER_INTERRUPTED = signals.STOPPED + signal.SIGINT
+_KEPT = "Finished work is kept; run the command again to continue."
 
 
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:
@@ -20,27 +25,53 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(args=words, standalone_mode=False, prog_name="nucprof")
-        if status == _INTERRUPTED:  # how newer Typers end an interrupted command
-            show_error(_KEPT)
+        if status == _TYPER_INTERRUPTED:  # how newer Typers end an interrupted command
+            return _interrupted()
+        if sys.stdout is not None:  # as where the caller has closed it
+            sys.stdout.flush()  # a full disk is noticed here, not while Python ends
         return status if isinstance(status, int) else 0
-    except NucprofError as error:
-        show_error(str(error))
-        if logging.getLogger("nucprof").isEnabledFor(logging.DEBUG):
-            traceback.print_exc()
-        return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        show_error(_KEPT)
-        return _INTERRUPTED
+        return _interrupted()
+    except BrokenPipeError:  # the reader of the output, e.g. `head`, has gone: nobody to tell
+        _discard_output()
+        return 1
     except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug
-        if hasattr(error, "exit_code") and hasattr(error, "show"):  # a usage error of the parser
-            error.show()
-            return int(error.exit_code)
-        traceback.print_exc()
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    if hasattr(error, "exit_code") and hasattr(error, "show"):  # a usage error of the parser
+        error.show()
+        return int(error.exit_code)
+    known = error if isinstance(error, NucprofError) else explain(error)
+    if known is None:
+        traceback.print_exception(error)
         show_error(
             f"This is a bug in nucprof ({type(error).__name__}: {error}). Please report it with "
             "the lines above."
         )
         return BUG
+    show_error(str(known))
+    if logging.getLogger("nucprof").isEnabledFor(logging.DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, OSError):
+        _discard_output()  # it may be the output itself that is refused
+    return known.exit_status
+
+
+def _interrupted() -> int:
+    number = signals.received()
+    what = "Interrupted" if number == signal.SIGINT else f"Stopped by {number.name}"
+    show_error(f"{what}. {_KEPT}")
+    return signals.status()
+
+
+def _discard_output() -> None:
+    """Give Python's last flush of the standard output a place that takes it."""
+    with contextlib.suppress(OSError, ValueError):  # closed, or no file (in a test)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def show_error(message: str) -> None:
@@ -48,4 +79,5 @@ def show_error(message: str) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-    console.print(f"Error: {message}", style="bold red", markup=False)
+    with contextlib.suppress(OSError):  # no one can be told where even this is refused
+        console.print(f"Error: {message}", style="bold red", markup=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nucprof.plate.names import printable
+from nucprof.refusals import naming
 from nucprof.run.reporter import StageResult
 from nucprof.stages.base import Entry, Stage
 
@@ -64,8 +66,10 @@ class ConsoleReporter:
         """Close the progress display and the JSON log."""
         self._stop()
         PROGRESS.removeHandler(self._handler)
-        for log in self._logs:
-            log.close()
+        with contextlib.ExitStack() as closing:
+            for log in self._logs:
+                closing.enter_context(naming(Path(log.name)))
+                closing.callback(log.close)
 
     def started(self, stage: Stage, jobs: int, reason: str) -> None:
         """Announce a stage."""
@@ -153,6 +157,11 @@ class ConsoleReporter:
             self.warn(f"  and {len(summary.warnings) - _SHOWN} more warnings, in manifest.json")
         self.say(f"  {result.status} in {result.seconds:.1f} s")
 
+    def note(self, text: str) -> None:
+        """Print what was found damaged and is made again."""
+        self._event("note", message=text)
+        self.warn(text)
+
     def progress(self, message: str) -> None:
         """Print a progress message of a long job, e.g. the epochs of a training."""
         self._event("progress", message=message)
@@ -190,8 +199,9 @@ class ConsoleReporter:
     def _event(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, "time": time.time(), **values}) + "\n"
         for log in self._logs:
-            log.write(line)
-            log.flush()
+            with naming(Path(log.name)):
+                log.write(line)
+                log.flush()
 
     def _open_log(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,14 +219,21 @@ class _ProgressHandler(logging.Handler):
         self._reporter.progress(record.getMessage())
 
 
+class _LogHandler(logging.Handler):
+    """Prints log messages to the error stream, as it is when they come."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        style = "yellow" if record.levelno >= logging.WARNING else None
+        console.print(printable(record.getMessage()), style=style, markup=False)
+
+
 def configure_logging(verbose: bool) -> None:
     """Send nucprof's own log to the standard error stream; ``verbose`` shows all of it."""
     logger = logging.getLogger("nucprof")
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(_LogHandler())
 
 
 def _first_line(text: str) -> str:

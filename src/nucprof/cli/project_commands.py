@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(demo)
     app.command()(doctor)
+    app.command("export")(export_results)
     app.command()(relink)
 
 
@@ -120,6 +121,22 @@ def doctor(
     for line in conclude(checks, path):
         print(line)
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
+
+
+def export_results(
+    project: Path = PROJECT_ARGUMENT,
+    to: str = typer.Option(
+        ..., "--to", metavar="FORMAT", help="csv, xlsx, h5ad, pycytominer, ome-zarr or crops"
+    ),
+    out: Path = typer.Option(
+        None, "--out", help="file or folder to write [default: export/ in the results]"
+    ),
+) -> None:
+    """Write results in the formats of other programs."""
+    from nucprof.project.export import export
+
+    for line in export(project, to, out):
+        print(line)
 
 
 def relink(

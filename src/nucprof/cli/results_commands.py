@@ -22,20 +22,21 @@ def status(
         False, "--provenance", help="versions, settings, models, and the commands to run it again"
     ),
 ) -> None:
-    """Show what is done, what is stale, and why."""
+    """Show what is done, what is stale and why, and what is doubtful."""
     from rich.filesize import decimal
 
     from nucprof.cli.console import ConsoleReporter
     from nucprof.config import load_project
     from nucprof.io.results import Results
+    from nucprof.project.doubts import current_doubts
     from nucprof.project.status import recall, remember
+    from nucprof.run.state import RunState
     from nucprof.stages import STAGES
 
     settings = load_project(project)
     reporter = ConsoleReporter()
     if provenance:
         from nucprof.project.provenance import provenance as describe
-        from nucprof.run.state import RunState
 
         for line in describe(RunState(settings), project):
             reporter.say(line)
@@ -52,6 +53,8 @@ def status(
         jobs, took = (str(row.jobs), duration(row.seconds)) if row.jobs else ("-", "-")
         size = decimal(row.size) if row.size else "-"
         reporter.say(f"{stage.name:<12} {jobs:>6} {took:>9} {size:>9}  {row.state}")
+    for doubt in current_doubts(RunState(settings)):
+        reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()
 
 

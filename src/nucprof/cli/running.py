@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,29 @@ def run_stage_command(stage: Stage, call: Call) -> int:
             if value is not None and value is not False:
                 return _act(stage, option, call, run, reporter, overrides)
         _warn_of_stale(reporter, stage, run)
-        with locked(run.results.lock, f"nucprof {stage.command}"):
+        with _locked(run, reporter, f"nucprof {stage.command}"):
             result = run.run_stage(stage)
             if result.status not in ("up to date", "not needed"):
                 _remember(call)
         if overrides:
             _say_permanent(call, reporter, overrides)
         _say_left_out(reporter, [result])
+        if stage.name == "report":
+            _say_doubts(reporter, run)
         if not result.failed:
             _say_next(reporter, stage, call.project)
     finally:
         reporter.close()
     return FAILED if result.failed else 0
+
+
+@contextlib.contextmanager
+def _locked(run: Run, reporter: ConsoleReporter, command: str) -> Iterator[None]:
+    """Lock the results; read-only ones serve a run that has nothing to do."""
+    with locked(run.results.lock, command, may_read_only=True) as left:
+        if left:
+            reporter.say(left)
+        yield
 
 
 def _act(
@@ -62,6 +73,7 @@ def _act(
 ) -> int:
     """Run the action of an option that replaces running the stage."""
     with locked(run.results.lock, f"nucprof {stage.command} {option.flag}"):
+        run.claim()
         found = option.action(run, call.values[option.variable], run.options.fields)
     for line in found.lines:
         reporter.say(line)
@@ -82,7 +94,7 @@ def run_all(call: Call) -> int:
     try:
         if call.values["dry_run"]:
             return _dry_run(chosen_stages(first, last), run, reporter)
-        with locked(run.results.lock, "nucprof run-all"):
+        with _locked(run, reporter, "nucprof run-all"):
             known = recall(project, run.results)
             done = [name for name, row in known.items() if row.state.startswith(UP_TO_DATE)]
             results = run.run_all(first, last, up_to_date=done)
@@ -91,6 +103,7 @@ def run_all(call: Call) -> int:
         _say_left_out(reporter, results)
         if all(result.status in ("up to date", "not needed") for result in results):
             reporter.say("Everything is up to date; nothing was done.")
+        _say_doubts(reporter, run)
         reporter.say(f"Results: {run.results.root}")
     finally:
         reporter.close()
@@ -141,7 +154,7 @@ def _say_permanent(call: Call, reporter: ConsoleReporter, overrides: Mapping[str
         reporter.say(f"Saved in {call.project}: {', '.join(overrides)}")
         return
     reporter.say(f"To make these settings permanent, put into {call.project} (or add --save):")
-    for line in as_toml(overrides).splitlines():
+    for line in as_toml(call.project, overrides).splitlines():
         reporter.say(f"  {line}")
 
 
@@ -157,6 +170,13 @@ def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None
     steps = [result.waterfall for result in results if result.waterfall]
     if steps:
         reporter.waterfall(steps[-1])
+
+
+def _say_doubts(reporter: ConsoleReporter, run: Run) -> None:
+    from nucprof.project.doubts import current_doubts
+
+    for doubt in current_doubts(run):
+        reporter.warn(f"doubtful: {doubt.line}")
 
 
 def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:

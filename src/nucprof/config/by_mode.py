@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field
 
 from nucprof.config.project import Project
-from nucprof.errors import ProjectError, UserError
-from nucprof.io.files import read_json
+from nucprof.errors import ProjectError
 from nucprof.io.results import Results
+from nucprof.io.state import read_state
 from nucprof.plate.keys import CP_ROUND
 
 
@@ -51,16 +54,20 @@ def crop_kind(project: Project) -> CropKind:
 _PATCH = {"nucleus": 1.5, "nucleocentric": 2.0, "cell": 5.0}
 
 
+class NuclearSize(BaseModel):
+    """The file in which ``segment`` writes the nuclear diameter of every plate, pixels."""
+
+    diameter_px: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+
+
 def nuclear_diameters(project: Project) -> dict[str, float]:
     """The typical nuclear diameter of every plate, pixels, as ``segment`` found it."""
+    again = (
+        'crop.patch_size = "auto" needs the nuclear size: run nucprof segment PROJECT first, or '
+        "give a number"
+    )
     path = Results(project.project.output).nuclear_size
-    if not path.is_file():
-        raise UserError(
-            'crop.patch_size = "auto" needs the nuclear size: run nucprof segment PROJECT first, '
-            "or give a number."
-        )
-    held: dict[str, float] = read_json(path)["diameter_px"]
-    return held
+    return read_state(path, NuclearSize, again).diameter_px
 
 
 def fitting_patch(diameters: Mapping[str, float], region: str) -> int:

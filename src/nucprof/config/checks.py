@@ -92,10 +92,15 @@ def _check_mentions(project: Project, path: Path) -> None:
         ("train.rf.channels", project.train.rf.channels, painted),
         ("train.cnn.channels", project.train.cnn.channels, painted),
         ("gate.classes", [m.removeprefix("!") for m in project.gate.classes.values()], truth),
-        ("gate.cutoffs", list(project.gate.cutoffs), truth),
+        ("gate.cutoffs", [name.rpartition("/")[2] for name in project.gate.cutoffs], truth),
     ):
         for name in wanted:
             _member(name, known, "channel", path, key)
+    plates = [plate.name for plate in project.plates]
+    for name in project.gate.cutoffs:
+        plate, slash, _ = name.rpartition("/")
+        if slash:
+            _member(plate, plates, "plate", path, "gate.cutoffs")
 
 
 def _member(name: str, known: list[str], what: str, path: Path, key: str, fix: str = "") -> None:
@@ -112,8 +117,9 @@ def check_folders(project: Project, path: Path) -> None:
     Raises :class:`ProjectError` naming file and key.
     """
     output = project.project.output
-    if output.exists() and not output.is_dir():
-        raise ProjectError(f"{path}: project.output: {output} is a file; name a folder.")
+    place = next(place for place in (output, *output.parents) if place.exists())
+    if not place.is_dir():
+        raise ProjectError(f"{path}: project.output: {place} is a file; name a folder.")
     for segmenter in _segmenters_in_question(project):
         own = own_settings(project.segment, segmenter.settings)
         for folder in segmenter.folders(own) if segmenter.folders else ():
@@ -134,9 +140,9 @@ def check_folders(project: Project, path: Path) -> None:
                     "choose an output folder outside the images."
                 )
         if plate.layout is not None and not plate.layout.is_file():
-            raise ProjectError(
-                f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
-            )
+            there = plate.layout.is_dir()
+            what = f"{plate.layout} is a folder" if there else f"there is no file {plate.layout}"
+            raise ProjectError(f"{path}: plates.layout (plate {plate.name}): {what}.")
     for file in project.gate.corrections:
         if not file.is_file():
             raise ProjectError(

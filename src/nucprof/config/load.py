@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from nucprof.config import checks
 from nucprof.config.project import ENV_PREFIX, Project
 from nucprof.errors import ProjectError
+from nucprof.refusals import explain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,8 +53,8 @@ def load_project(
     except SettingsError as error:
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
-    root = path.resolve().parent
-    project = _absolute(project, root).at(root)
+    file = path.resolve()
+    project = _absolute(project, file.parent).at(file)
     checks.check_names(project, path)
     if check_folders:
         checks.check_folders(project, path)
@@ -88,7 +89,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(
             f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ProjectError(str(explain(error) or error)) from None
+    except UnicodeDecodeError as error:
         raise ProjectError(f"{path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
@@ -158,7 +161,11 @@ def _source(
 
 def _absolute(project: Project, root: Path) -> Project:
     def full(path: Path | None) -> Path | None:
-        return None if path is None else Path(os.path.normpath(root / path.expanduser()))
+        if path is None:
+            return None
+        if "\0" in str(path):
+            raise ProjectError(f"{root}: the path {str(path)!r} holds a NUL character; remove it.")
+        return Path(os.path.normpath(root / path.expanduser()))
 
     plates = [
         plate.model_copy(

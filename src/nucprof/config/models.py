@@ -95,6 +95,26 @@ class RenameSettings(Section):
         return self.model_copy(update=own)
 
 
+class IlluminationSettings(Section):
+    """How uneven illumination is corrected; per plate, round and channel."""
+
+    method: Literal["none", "median", "basicpy"] = setting(
+        "none",
+        "how the illumination is estimated from the fields of a plate: none: images are used as "
+        "they are; median: from the bright pixels of all fields, robust; basicpy: BaSiC, with the "
+        "package basicpy",
+        flag="illumination_method",
+    )
+    dark: float | None = setting(
+        None,
+        "grey level of an image without light; default: the darkest part of every place",
+        unit="grey levels",
+        flag="illumination_dark",
+        when={"method": ["median", "basicpy"]},
+        ge=0,
+    )
+
+
 class SegmentBase(Section):
     """How nuclei or whole cells are found."""
 
@@ -128,7 +148,9 @@ class AlignSettings(Section):
         "ground-truth channels used for registration; default: the nuclear channel, or the "
         "maximum over all channels if the round has no nuclear channel",
     )
-    max_shift_px: float = setting(200.0, "largest shift that is searched", unit="px", gt=0)
+    max_shift_px: float = setting(
+        200.0, "largest shift that is searched", unit="px", gt=0, le=100_000
+    )
     min_overlap: float = setting(
         0.5, "smallest allowed overlap, as a share of the Cell Painting image", gt=0, le=1
     )
@@ -146,7 +168,7 @@ class AlignSettings(Section):
     )
 
 
-PatchSize = Annotated[int, Field(ge=4)]
+PatchSize = Annotated[int, Field(ge=4, le=2000)]
 Region = Literal["nucleocentric", "nucleus", "cell"]
 
 
@@ -186,7 +208,7 @@ class FeatureSettings(Section):
         "object size (names with Robust; classifiers use these where they are measured)",
         when={"textures": [True]},
     )
-    patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
+    patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4, le=2000)
     texture_background: Literal["exclude", "include"] = setting(
         "exclude",
         "whether pixel pairs outside the object count in the published textures (in the published "
@@ -206,7 +228,10 @@ class GateSettings(Section):
         flag="class",
     )
     cutoffs: dict[str, float | Auto] = setting(
-        {}, "marker -> cutoff on its mean intensity, or auto", unit="grey levels", flag="cutoff"
+        {},
+        "marker -> cutoff on its mean intensity, or auto; PLATE/MARKER for one plate",
+        unit="grey levels",
+        flag="cutoff",
     )
     filters: dict[str, tuple[float | None, float | None]] = setting(
         {}, "feature -> [low, high]; cells outside these limits are dropped", flag="filter"
@@ -253,6 +278,8 @@ class GateSettings(Section):
     @classmethod
     def _finite(cls, value: dict[str, float | Auto]) -> dict[str, float | Auto]:
         for marker, cutoff in value.items():
+            if cutoff == "auto" and "/" in marker:
+                raise ValueError(f"the cutoff of one plate ({marker}) is a number, not auto")
             if cutoff != "auto" and not math.isfinite(cutoff):
                 raise ValueError(f"the cutoff of {marker} is {cutoff}; give a number or auto")
         return value
@@ -316,10 +343,10 @@ class CnnSettings(Section):
         "auto", "torchvision classification network; auto: resnet50 with a GPU, resnet18 without"
     )
     channels: list[str] = setting([], "channels used; default all")
-    epochs: int = setting(50, "largest number of passes over the training cells", ge=1)
-    batch_size: int = setting(100, "crops per training step", ge=1)
+    epochs: int = setting(50, "largest number of passes over the training cells", ge=1, le=100_000)
+    batch_size: int = setting(100, "crops per training step", ge=1, le=100_000)
     learning_rate: float = setting(1e-4, "initial learning rate", gt=0)
-    image_size: int = setting(128, "side to which crops are resized", unit="px", ge=8)
+    image_size: int = setting(128, "side to which crops are resized", unit="px", ge=8, le=2000)
     weight_decay: float = setting(1e-4, "weight decay", ge=0)
     schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
     patience: int = setting(15, "stop after this many epochs without a lower validation loss", ge=1)
@@ -331,7 +358,9 @@ class CnnSettings(Section):
         None, "file of ImageNet weights (.pth); default: random weights", decides=False
     )
     compile: bool = setting(False, "use torch.compile", decides=False)
-    repeats: int = setting(1, "trainings per seed, each from different random weights", ge=1)
+    repeats: int = setting(
+        1, "trainings per seed, each from different random weights", ge=1, le=100
+    )
     sizes: list[int] = setting(
         [], "learning curve: training cells per class at each point; three runs per point"
     )
@@ -388,7 +417,7 @@ class GradcamSettings(Section):
     """Where the network looks."""
 
     enabled: bool = setting(True, "make attention maps (LayerCAM)", decides=False)
-    per_class: int = setting(10, "crops to show per class", ge=1)
+    per_class: int = setting(10, "crops to show per class", ge=1, le=10_000)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops to show"
     )
@@ -404,7 +433,9 @@ class PredictSettings(Section):
     confidence: float = setting(
         0.0, "cells with a calibrated confidence below this are reported as uncertain", ge=0, lt=1
     )
-    bootstrap: int = setting(1000, "number of resamples for the 95% intervals", ge=100)
+    bootstrap: int = setting(
+        1000, "number of resamples for the 95% intervals", ge=100, le=1_000_000
+    )
 
 
 class ExecutionSettings(Section):
@@ -427,6 +458,14 @@ class ExecutionSettings(Section):
     )
     scheduler: str | None = setting(
         None, "address of a Dask cluster, e.g. tcp://host:8786", decides=False
+    )
+    timeout: float = setting(
+        30.0,
+        "time within which the scheduler must answer and have a worker",
+        unit="s",
+        gt=0,
+        le=86_400,
+        decides=False,
     )
     models_dir: Path | None = setting(
         None,

@@ -27,6 +27,7 @@ class Project(BaseModel):
     plates: list[m.PlateSection] = Field(description="the plates", min_length=1)
     channels: m.ChannelsSection = Field(description="the channels")
     rename: m.RenameSettings = Field(default_factory=m.RenameSettings)
+    illumination: m.IlluminationSettings = Field(default_factory=m.IlluminationSettings)
     segment: SegmentSettings = Field(default_factory=SegmentSettings)
     align: m.AlignSettings = Field(default_factory=m.AlignSettings)
     crop: m.CropSettings = Field(default_factory=m.CropSettings)
@@ -39,17 +40,22 @@ class Project(BaseModel):
     predict: m.PredictSettings = Field(default_factory=m.PredictSettings)
     execution: m.ExecutionSettings = Field(default_factory=m.ExecutionSettings)
 
-    _root: Path | None = PrivateAttr(default=None)
+    _file: Path | None = PrivateAttr(default=None)
 
     @property
     def root(self) -> Path:
         """The folder of the project file."""
-        return self._root or self.project.output.parent
+        return self._file.parent if self._file else self.project.output.parent
 
-    def at(self, root: Path) -> Project:
-        """The same project, with its file in `root`."""
+    @property
+    def file(self) -> Path | None:
+        """The project file; None for a project that was not read from one."""
+        return self._file
+
+    def at(self, file: Path) -> Project:
+        """The same project, read from `file`."""
         placed = self.model_copy()
-        placed._root = root
+        placed._file = file
         return placed
 
     def round_channels(self, round_name: str) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
+from nucprof.refusals import naming, temporary_name
 
 _RETRIES = 6
 _FIRST_PAUSE_S = 0.05
@@ -27,12 +29,14 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays at the end: writers choose their format by it.
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(temporary_name(path.name, os.getpid()))
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that brought us here says more
+            temporary.unlink(missing_ok=True)
 
 
 def replace(source: Path, target: Path) -> None:
@@ -49,6 +53,17 @@ def replace(source: Path, target: Path) -> None:
         f"{target} cannot be written: another program holds it open. "
         "Close it there (Excel, Fiji) and run the command again; the file is unchanged."
     )
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there.
+
+    Raises :class:`OSError` where a folder has its name, or its folder is a file.
+    """
+    for wrong, number in ((path.is_dir(), errno.EISDIR), (path.parent.is_file(), errno.ENOTDIR)):
+        if wrong:
+            raise OSError(number, os.strerror(number), str(path))
+    return path.is_file()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,6 +85,16 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path} is damaged ({error}). Move it away; nucprof then makes it again."
         ) from None
+
+
+def is_fingerprint(value: Any) -> bool:
+    """Whether a JSON value is what :meth:`Fingerprint.to_json` returns."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(number, int) for number in value[:2])
+        and isinstance(value[2], str)
+    )
 
 
 @dataclass(frozen=True)

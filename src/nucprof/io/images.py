@@ -6,19 +6,18 @@ Readers are chosen by the first bytes of a file, not by its name.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from nucprof.core.illumination import correct
 from nucprof.core.labels import smallest_labels
 from nucprof.core.projection import project
 from nucprof.core.resample import resample
-from nucprof.errors import FieldError
+from nucprof.errors import DataError, FieldError
+from nucprof.io.damage import reading, refuse_too_large
 from nucprof.io.files import atomic
 from nucprof.io.formats import foreign
 from nucprof.io.formats.base import ImageInfo, Position, Reader
@@ -27,6 +26,7 @@ from nucprof.io.formats.nikon import Nd2Reader
 from nucprof.io.formats.ome import ome_metadata
 from nucprof.io.formats.png import PngReader
 from nucprof.io.formats.tiff import TiffReader
+from nucprof.io.illumination import read_illumination
 from nucprof.plate.sources import Projection, Source
 
 __all__ = [
@@ -55,19 +55,7 @@ _MAGIC: tuple[tuple[bytes, Reader], ...] = (
     (b"\x89PNG", PngReader()),
 )
 
-# Raised by the libraries for an incomplete or damaged file.
-_BROKEN = (
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    RuntimeError,
-    AttributeError,
-)
+_COMPLETE = "Is the file complete?"
 
 
 def stem_of(path: Path) -> str:
@@ -78,8 +66,15 @@ def stem_of(path: Path) -> str:
 def describe(path: Path) -> ImageInfo:
     """Read the header of a file, without pixels; raises :class:`FieldError`."""
     reader = _reader(path)
-    with _damage(path):
-        return reader.info(path)
+    with reading(path, FieldError, _COMPLETE):
+        info = reader.info(path)
+        if not info.part_of:
+            if 0 in (info.planes, info.height, info.width):
+                raise FieldError(f"{path} holds no pixels, by its header. {_COMPLETE}")
+            needed = info.planes * info.height * info.width * np.dtype(info.dtype).itemsize
+            shape = f"images of {info.planes} x {info.height} x {info.width} {info.dtype}"
+            refuse_too_large(path, needed, shape, FieldError)
+    return info
 
 
 def read_image(
@@ -108,7 +103,7 @@ def read_image(
     info, reader = describe(path), _reader(path)
     _check_choice(path, info, position, time, projection)
     z = [projection - 1] if isinstance(projection, int) and info.z > 1 else range(info.z)
-    with _damage(path):
+    with reading(path, FieldError, _COMPLETE):
         planes = reader.planes(path, position, time or 0, z)
         image = next(planes) if len(z) == 1 else project(planes, str(projection))
     if image.dtype.kind not in "uif":
@@ -159,6 +154,8 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
                 f"{source.path} holds {held} planes, plane {source.plane + 1} was asked for; "
                 "run 'nucprof rename' again to list the files."
             )
+    if any(source.illumination or source.zoom != 1 for source in sources):
+        return np.stack([_adjusted(images[_place(s)][s.plane], s) for s in sources])
     if len(images) == 1:
         image = next(iter(images.values()))
         planes = [source.plane for source in sources]
@@ -168,16 +165,24 @@ def read_channels(sources: Sequence[Source]) -> np.ndarray:
 
 def _place(source: Source) -> Source:
     """The source without its channel: sources with an equal key are read together."""
-    return replace(source, plane=0)
+    return replace(source, plane=0, illumination=None)
 
 
 def _read_place(place: Source) -> np.ndarray:
     if len(place.stack) < 2:
-        image = read_image(place.path, place.position, place.time, place.projection)
-    else:
-        planes = (read_image(path, place.position, place.time) for path in place.stack)
-        image = project(_of_one_size(planes, place), str(place.projection))
-    return image if place.zoom == 1 else resample(image, place.zoom)
+        return read_image(place.path, place.position, place.time, place.projection)
+    planes = (read_image(path, place.position, place.time) for path in place.stack)
+    return project(_of_one_size(planes, place), str(place.projection))
+
+
+def _adjusted(plane: np.ndarray, source: Source) -> np.ndarray:
+    """A plane with even illumination, at the pixel size of Cell Painting."""
+    if source.illumination is not None:
+        try:
+            plane = correct(plane, read_illumination(source.illumination))
+        except DataError as error:
+            raise FieldError(f"{source.path}: {error}.") from None
+    return plane if source.zoom == 1 else resample(plane[None], source.zoom)[0]
 
 
 def _of_one_size(planes: Iterator[np.ndarray], place: Source) -> Iterator[np.ndarray]:
@@ -190,30 +195,18 @@ def _of_one_size(planes: Iterator[np.ndarray], place: Source) -> Iterator[np.nda
 
 
 def _reader(path: Path) -> Reader:
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except FileNotFoundError:
+    if not path.exists():
         raise FieldError(
             f"{path} does not exist any more; run 'nucprof rename' again to list the files."
-        ) from None
-    except OSError as error:
-        raise FieldError(f"{path} cannot be read: {error}.") from None
+        )
+    with reading(path, FieldError, _COMPLETE), path.open("rb") as file:
+        head = file.read(8)
     for magic, reader in _MAGIC:
         if head.startswith(magic) and path.suffix.lower() not in foreign.SUFFIXES:
             return reader
     if path.suffix.lower() in foreign.SUFFIXES:
         return foreign.BioioReader()
     raise FieldError(f"{path} is neither TIFF, .nd2 nor PNG (first bytes {head!r}).")
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Convert the libraries' exceptions for a damaged file into our error."""
-    try:
-        yield
-    except _BROKEN as error:
-        raise FieldError(f"{path} cannot be read: {error}. Is the file complete?") from error
 
 
 def write_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,11 @@ class Results:
     def manifest(self) -> Path:
         """The run manifest."""
         return self.root / "manifest.json"
+
+    @property
+    def owner(self) -> Path:
+        """The file that names the project whose results these are."""
+        return self.root / "project.json"
 
     @property
     def lock(self) -> Path:
@@ -42,6 +48,14 @@ class Results:
     def cells(self) -> Path:
         """The ledger of cells."""
         return self.root / "cells.parquet"
+
+    def illumination(self, plate: str, round_name: str, channel: str) -> Path:
+        """Gain and floor of a channel, by which its images are corrected on reading."""
+        return self.root / "illumination" / plate / round_name / f"{channel}.tif"
+
+    def illumination_picture(self, plate: str, round_name: str) -> Path:
+        """Picture of gain and floor of all channels of a round."""
+        return self.root / "illumination" / plate / f"{round_name}.png"
 
     def mask(self, plate: str, kind: str, field: str) -> Path:
         """Label image as segmented; ``kind`` is ``nuclei`` or ``cells``."""
@@ -92,6 +106,15 @@ class Results:
     def report(self) -> Path:
         """The report, one HTML page."""
         return self.root / "report.html"
+
+    @property
+    def colours(self) -> Path:
+        """The colour of every class and culture of the project."""
+        return self.root / "colours.json"
+
+    def review(self, queue: str) -> Path:
+        """The review page of a queue."""
+        return self.root / "review" / f"{re.sub('[^A-Za-z0-9_.-]+', '_', queue)}.html"
 
     def folder(self, *names: str) -> Path:
         """A folder below the output folder, e.g. ``folder("train", "rf", "default")``."""

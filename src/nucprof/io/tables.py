@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.errors import UserError
+from nucprof.io.damage import reading
 from nucprof.io.files import atomic
 
 if TYPE_CHECKING:
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 5_000
 """Rows of a row group, some 10 MB of features: about seven fields of a dense culture."""
+
+_AGAIN = "Is it damaged? Delete it; the stage that makes it writes it again."
 
 _TEXT = (
     "plate",
@@ -37,9 +42,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
     with atomic(path) as temporary:
         if path.suffix == ".csv":
-            _neutral(table).to_csv(temporary, index=False, lineterminator="\n")
+            neutral_texts(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 # What a spreadsheet program would run as a formula.
@@ -56,7 +61,13 @@ def original(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
-def _neutral(table: pd.DataFrame) -> pd.DataFrame:
+def as_written(row: Mapping[str, str]) -> dict[str, str]:
+    """A row of a ``.csv`` with its texts as they were before they were written."""
+    return {name: original(text) if text else text for name, text in row.items()}
+
+
+def neutral_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every text :func:`neutral`."""
     return _each_text(table, table.columns, neutral)
 
 
@@ -86,15 +97,17 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     UserError
         The table is missing or damaged.
     """
+    with _opened(path):
+        return _read(path, columns)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Turn what pandas and pyarrow raise for a missing or damaged table into one message."""
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
-    try:
-        return _read(path, columns)
-    except (ValueError, OSError, KeyError) as error:  # including those of pandas and pyarrow
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
-        ) from None
+    with reading(path, UserError, _AGAIN):
+        yield
 
 
 def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
@@ -110,16 +123,48 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
             na_values=[""],
         )
         return _each_text(table, table.columns, original)
-    return pd.read_parquet(path, columns=columns)
+    return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a small ``.csv`` as text, without pandas, which takes long to import.
+
+    Raises
+    ------
+    UserError
+        The table is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [as_written(row) for row in csv.DictReader(file, strict=True)]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Delete it; the stage that makes it writes it again."
+        ) from None
+
+
+def count_rows(path: Path, columns: list[str]) -> dict[tuple[str, ...], int]:
+    """Rows of a Parquet table by the values of some text columns, without pandas."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
+        ) from None
+    found = table.group_by(columns).aggregate([([], "count_all")]).to_pylist()
+    return {tuple(row[name] for name in columns): row["count_all"] for row in found}
 
 
 def read_columns(path: Path) -> list[str]:
     """Column names of a Parquet table, without reading it."""
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise UserError(f"There is no table {path}; run the stage that makes it.")
-    return list(pq.read_schema(path).names)
+    with _opened(path):
+        return list(pq.read_schema(path).names)
 
 
 def concatenate(
@@ -133,7 +178,6 @@ def concatenate(
     memory at a time; they become one row group, because with one group per field the metadata of
     thousands of fields would be larger than the values.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -141,10 +185,10 @@ def concatenate(
     writer: Any = None
     with atomic(target) as temporary:
         try:
-            for group in _groups(map(pd.read_parquet, paths)):
+            for group in _groups(map(read_table, paths)):
                 table = pa.Table.from_pandas(complete(group), preserve_index=False)
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema)
+                    writer = pq.ParquetWriter(temporary, table.schema, write_page_checksum=True)
                 writer.write_table(table.cast(writer.schema))
                 rows += table.num_rows
             if writer is None:

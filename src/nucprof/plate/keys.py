@@ -64,6 +64,12 @@ class FieldKey:
         return cls(match["row"].upper(), int(match["column"]), int(match["site"] or 1))
 
 
+def is_field(text: str) -> bool:
+    """Whether a text is a field's key as tables and files have it, ``B-02-01``."""
+    match = _FIELD.match(text)
+    return match is not None and str(FieldKey.parse(text)) == text
+
+
 def row_letters(number: int) -> str:
     """Turn a row number into its letters: 1 is A, 26 Z, 27 AA."""
     letters = ""

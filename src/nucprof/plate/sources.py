@@ -28,6 +28,8 @@ class Source:
         The files of all focal planes, ``path`` first, if every plane is a separate file.
     parts : tuple of Path
         Other files of an OME-TIFF set that hold planes of this image, or describe them.
+    illumination : Path or None
+        Gain and floor by which the channel is corrected on reading, before it is zoomed.
     zoom : float
         Zoom factor on reading, which brings a round to the pixel size of Cell Painting.
     pixel_size_um : float or None
@@ -43,6 +45,7 @@ class Source:
     zoom: float = 1.0
     pixel_size_um: float | None = None
     parts: tuple[Path, ...] = ()
+    illumination: Path | None = None
 
     @property
     def planes(self) -> tuple[Path, ...]:
@@ -52,7 +55,8 @@ class Source:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that decides the pixels."""
-        return (*self.planes, *self.parts)
+        light = () if self.illumination is None else (self.illumination,)
+        return (*self.planes, *self.parts, *light)
 
 
 def pixel_size(sources: Mapping[str, Source]) -> float | None:

@@ -18,7 +18,7 @@ from nucprof.config.segmenters import broken_segmenters, own_settings
 from nucprof.errors import NucprofError
 from nucprof.machine import available_memory, cores
 from nucprof.project.doctor_images import Check, examine_images
-from nucprof.run.executor import worker_count
+from nucprof.run.pool import worker_count
 from nucprof.segmentation.choose import choose_segmenter, find_model
 
 _GB = 1e9

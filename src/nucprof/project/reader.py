@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project, load_project
-from nucprof.config.by_mode import crop_kind
+from nucprof.config.by_mode import CropKind, crop_kind
 from nucprof.errors import UserError
 from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
+from nucprof.project.notebook import project_html
 from nucprof.run.state import RunState
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from PIL.Image import Image
+
+
+# Folders with figures; those of images and crops may hold very many files.
+_DRAWN = ("segment", "align", "gate", "train", "embed", "gradcam", "predict", "report")
 
 
 def open_project(path: str | Path) -> ProjectResults:
@@ -112,22 +118,48 @@ class ProjectResults:
 
         name, chosen = str(FieldKey.parse(field)), kind or self.project.mask_kind
         if aligned and self.project.has_ground_truth:
-            return read_labels(self._file(self.files.aligned_mask(plate, chosen, name), "align"))
-        return read_labels(self._file(self.files.mask(plate, chosen, name), "segment"))
+            return read_labels(self.require(self.files.aligned_mask(plate, chosen, name), "align"))
+        return read_labels(self.require(self.files.mask(plate, chosen, name), "segment"))
 
-    def image(self, plate: str, field: str, round_name: str = CP_ROUND) -> np.ndarray:
+    def image(
+        self, plate: str, field: str, round_name: str = CP_ROUND, *, aligned: bool = True
+    ) -> np.ndarray:
         """The channels of a field in the order of the project file, ``(C, H, W)``.
 
-        Ground-truth rounds are read as aligned to the Cell Painting frame.
+        Ground-truth rounds are read as aligned to the Cell Painting frame, or, if not ``aligned``,
+        as they were imaged.
         """
         from nucprof.io.images import read_channels, read_image
 
         name = str(FieldKey.parse(field))
-        if round_name != CP_ROUND:
+        if round_name != CP_ROUND and aligned:
             path = self.files.aligned_image(plate, round_name, name)
-            return read_image(self._file(path, "align"))
-        channels = self.project.round_channels(CP_ROUND)
-        return read_channels(self._state.images.sources(plate, name, CP_ROUND, channels))
+            return read_image(self.require(path, "align"))
+        channels = self.project.round_channels(round_name)
+        return read_channels(self._state.images.sources(plate, name, round_name, channels))
+
+    def fields(self, round_name: str = CP_ROUND) -> list[tuple[str, str]]:
+        """Plate and field of every field imaged in a round."""
+        return self._state.images.fields(round_name)
+
+    @cached_property
+    def crop_kind(self) -> CropKind:
+        """Region, size and channels of the crops."""
+        return crop_kind(self.project)
+
+    @cached_property
+    def pixel_size_um(self) -> float | None:
+        """Side of a Cell Painting pixel in µm; None if the files do not give one size."""
+        from nucprof.raw.index import pixel_size_of
+
+        return pixel_size_of(self.images)
+
+    @cached_property
+    def crop_index(self) -> pd.DataFrame:
+        """Every crop: the key of its cell, its stack, and its row there."""
+        kind = self.crop_kind
+        folder = self.files.crops(kind.region, kind.patch_size)
+        return self._table(folder / "index.parquet", "crop")
 
     def crops(self, plate: str, field: str) -> tuple[np.ndarray, list[str]]:
         """The crops of a field and the keys of their cells.
@@ -143,9 +175,9 @@ class ProjectResults:
 
         from nucprof.io.stacks import read_stack
 
-        kind, name = crop_kind(self.project), str(FieldKey.parse(field))
+        kind, name = self.crop_kind, str(FieldKey.parse(field))
         folder = self.files.crops(kind.region, kind.patch_size)
-        index = self._table(folder / "index.parquet", "crop")
+        index = self.crop_index
         own = index[index["stack"] == f"{plate}/{name}.tif"].sort_values("row")
         if not len(own):
             size = kind.patch_size
@@ -155,7 +187,7 @@ class ProjectResults:
     def metrics(self, method: str, name: str = "default") -> dict[str, Any]:
         """Metrics of a classifier: ``method`` is ``rf`` or ``cnn``."""
         path = self.files.folder("train", method, name, "metrics.json")
-        return dict(read_json(self._file(path, f"train {method}")))
+        return dict(read_json(self.require(path, f"train {method}")))
 
     def predictions(self, method: str, name: str = "default") -> pd.DataFrame:
         """The predictions of a classifier for the cells of unseen wells."""
@@ -166,11 +198,42 @@ class ProjectResults:
         """The composition of every well, as ``predict`` estimated it."""
         return self._table(self.files.folder("predict", name, "composition.csv"), "predict")
 
+    @property
+    def figures(self) -> list[str]:
+        """The name of every figure, e.g. ``gate/scatter.png``."""
+        return list(self._figures)
+
+    def figure(self, name: str) -> Image:
+        """A figure as a picture, which a notebook displays.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`figures`.
+        """
+        import PIL.Image
+
+        path = self._figures.get(name)
+        if path is None:
+            near = difflib.get_close_matches(name, self.figures, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "see figures for those that there are."
+            raise UserError(f"There is no figure '{name}'; {hint}")
+        with PIL.Image.open(path) as picture:
+            picture.load()
+            return picture
+
+    @property
+    def _figures(self) -> dict[str, Path]:
+        root = self.files.root
+        found = sorted(path for folder in _DRAWN for path in (root / folder).rglob("*.png"))
+        return {path.relative_to(root).as_posix(): path for path in found}
+
     @cached_property
     def _state(self) -> RunState:
         return RunState(self.project)
 
-    def _file(self, path: Path, command: str) -> Path:
+    def require(self, path: Path, command: str) -> Path:
+        """A result's path; raises :class:`UserError` naming its command if it does not exist."""
         if not path.is_file():
             raise UserError(f"There is no {path}; run: nucprof {command} PROJECT")
         return path
@@ -178,17 +241,9 @@ class ProjectResults:
     def _table(self, path: Path, command: str) -> pd.DataFrame:
         from nucprof.io.tables import read_table
 
-        return read_table(self._file(path, command))
+        return read_table(self.require(path, command))
 
     def _repr_html_(self) -> str:
-        """Display in a notebook: the stages and their counts."""
-        rows = [
-            f"<tr><td>{escape(name)}</td><td>{escape(record.status)}</td>"
-            f"<td>{escape(', '.join(f'{k}: {v}' for k, v in record.counts.items()))}</td></tr>"
-            for name, record in self._state.manifest.stages.items()
-        ]
-        head = "<tr><th>stage</th><th>status</th><th>counts</th></tr>"
-        title = escape(self.project.project.name)
-        return (
-            f"<b>{title}</b> ({escape(str(self.files.root))})<table>{head}{''.join(rows)}</table>"
-        )
+        """Display in a notebook: the stages, their counts and the main figures."""
+        name, stages = self.project.project.name, self._state.manifest.stages
+        return project_html(name, self.files.root, stages, self._figures)

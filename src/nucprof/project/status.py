@@ -8,6 +8,7 @@ settings and the version of nucprof are the same.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -91,31 +92,28 @@ def recall(project: Project, results: Results) -> dict[str, Row]:
 def remember(run: Run) -> dict[str, Row]:
     """Find out what every stage would do, and store it for :func:`recall`.
 
-    Nothing is stored if a file has changed in the meantime.
+    Nothing is stored if a file has changed in the meantime, or if nothing can be written: then the
+    next call finds it out again.
     """
     began = time.time_ns()
     found = _states(STAGES, run)
     kept = [state for _, state in found if not state.text.startswith(BLOCKED)]
-    wanted = {str(run.results.manifest), str(run.results.images)}
+    wanted = {str(run.results.manifest), str(run.results.images), str(run.results.cells)}
     wanted |= {str(run.results.journal(stage.name)) for stage in STAGES}
     wanted |= set().union(*(state.files for state in kept))
     stamps = {path: _size_and_time(path) for path in sorted(wanted)}
     rows = {stage.name: _row(run, stage, state, stamps) for stage, state in found}
     settled = all(stamp is None or stamp[1] < began for stamp in stamps.values())
     if settled and run.results.manifest.is_file():
-        write_json(
-            run.results.states,
-            {
-                "key": _key(run.project),
-                "states": {
-                    name: asdict(row)
-                    for name, row in rows.items()
-                    if not row.state.startswith(BLOCKED)
-                },
-                "files": stamps,
+        held = {
+            "key": _key(run.project),
+            "states": {
+                name: asdict(row) for name, row in rows.items() if not row.state.startswith(BLOCKED)
             },
-            indent=None,
-        )
+            "files": stamps,
+        }
+        with contextlib.suppress(OSError, UserError):
+            write_json(run.results.states, held, indent=None)
     return rows
 
 

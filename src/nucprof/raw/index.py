@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.errors import FieldExcluded, UserError
+from nucprof.io.tables import as_written
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Projection, Source
 
@@ -37,6 +38,7 @@ COLUMNS = [
     "zoom",
     "pixel_size_um",
     "parts",
+    "illumination",
 ]
 
 _BETWEEN = "/"  # no file name has one
@@ -69,12 +71,12 @@ class ImageIndex:
         try:
             # the csv module, because importing pandas takes longer than `status` may take
             with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
+                for row in map(as_written, csv.DictReader(file)):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
-                    held[row["channel"]] = _source(
-                        row, _where_now(Path(row["path"]), moved), held.get(row["channel"])
-                    )
+                    image = _where_now(Path(row["path"]), moved)
+                    before = held.get(row["channel"])
+                    held[row["channel"]] = _source(row, image, path.parent, before)
         except FileNotFoundError:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
         except (KeyError, ValueError, TypeError) as error:
@@ -125,16 +127,23 @@ class ImageIndex:
         return tuple(held[name] for name in channels)
 
 
+def pixel_size_of(images: pd.DataFrame) -> float | None:
+    """Side of a Cell Painting pixel in µm, from ``images.csv``; None unless all files give one."""
+    sizes = images.loc[images["round"] == CP_ROUND, "pixel_size_um"].dropna().unique()
+    return float(sizes[0]) if len(sizes) == 1 else None
+
+
 def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:
     if moved is None or moved[0] == moved[1] or not path.is_relative_to(moved[0]):
         return path
     return moved[1] / path.relative_to(moved[0])
 
 
-def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source:
+def _source(row: Mapping[str, str], path: Path, folder: Path, before: Source | None) -> Source:
     """A row as a source; or a further focal plane, added to the source of earlier rows."""
     if before is not None:
         return replace(before, stack=(*before.planes, path))
+    illumination = row.get("illumination")
     projection: Projection | None = row["projection"] or None
     if projection is not None and str(projection).isdecimal():
         projection = int(projection)
@@ -149,11 +158,12 @@ def _source(row: Mapping[str, str], path: Path, before: Source | None) -> Source
         parts=tuple(
             path.with_name(name) for name in (row.get("parts") or "").split(_BETWEEN) if name
         ),
+        illumination=folder / illumination if illumination else None,
     )
 
 
-def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
-    """Rows of ``images.csv`` for a round."""
+def index_rows(r: Round, sources: FieldSources, folder: Path) -> list[dict[str, object]]:
+    """Rows of ``images.csv``, which lies in ``folder``, for a round."""
     return [
         {
             "plate": r.plate,
@@ -171,6 +181,8 @@ def index_rows(r: Round, sources: FieldSources) -> list[dict[str, object]]:
             "zoom": source.zoom,
             "pixel_size_um": source.pixel_size_um,
             "parts": _BETWEEN.join(part.name for part in source.parts),
+            "illumination": source.illumination
+            and source.illumination.relative_to(folder).as_posix(),
         }
         for key, held in sources.items()
         for channel, source in held.items()

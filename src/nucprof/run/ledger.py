@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nucprof.core.labels import decode_ids
+from nucprof.errors import DataError
 from nucprof.io.tables import write_table
 from nucprof.plate.columns import identity
 from nucprof.plate.keys import FieldKey
@@ -34,8 +35,8 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
 
     Raises
     ------
-    RuntimeError
-        A stage dropped a cell that was never segmented, which is a bug.
+    DataError
+        A stage dropped a cell that was never segmented: its journal is of another run.
     """
     frames = []
     segmented = next((j for _, j in journals if any(e.objects is not None for e in j.values())), {})
@@ -52,9 +53,10 @@ def build(journals: Sequence[tuple[str, Journal]]) -> pd.DataFrame:
                 else:
                     known = np.isin(gone, labels)
                     if not known.all():
-                        raise RuntimeError(
-                            f"{name} dropped cells of {key[0]}/{key[1]} that were never segmented: "
-                            f"{gone[~known].tolist()}."
+                        raise DataError(
+                            f"the journal of '{name}' drops cells of {key[0]}/{key[1]} that were "
+                            f"never segmented ({gone[~known].tolist()}), so it belongs to other "
+                            f"results; run: nucprof {name.replace('-', ' ')} PROJECT --force"
                         )
                     hit = (stage == "") & np.isin(labels, gone)
                 stage[hit], reason[hit] = name, found

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
 
 from nucprof.errors import UserError
-from nucprof.io.files import read_json, write_json
+from nucprof.io.files import is_fingerprint, is_there, write_json
+from nucprof.io.state import fault_of
 from nucprof.report.records import StageRun
 from nucprof.stages.base import Entry, Summary
 from nucprof.version import __version__
@@ -35,6 +39,23 @@ _LIBRARIES = (
 )
 
 
+def _inside(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Refuse outputs that are not files below the results, with size, time and hash."""
+    for name, known in outputs.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
+            raise ValueError(f"{name} is not below the results")
+        if not is_fingerprint(known):
+            raise ValueError(f"{name} has no size, time and hash")
+    return outputs
+
+
+def _known(value: list[Any]) -> list[Any]:
+    if not is_fingerprint(value):
+        raise ValueError("it has no size, time and hash")
+    return value
+
+
 @dataclass
 class StageRecord:
     """The manifest's entry of one stage.
@@ -50,7 +71,7 @@ class StageRecord:
     models: dict[str, str] = field(default_factory=dict)
     device: str = ""
     inputs: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
+    outputs: Annotated[dict[str, Any], AfterValidator(_inside)] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
     failures: list[dict[str, str]] = field(default_factory=list)
     excluded: list[dict[str, str]] = field(default_factory=list)
@@ -103,6 +124,15 @@ class StageRecord:
         )
 
 
+class _Content(BaseModel):
+    """The file: every key that is read, and its type."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    project: str = ""
+    stages: dict[str, StageRecord]
+    cells: Annotated[list[Any], AfterValidator(_known)] | None = None
+
+
 @dataclass
 class Manifest:
     """The manifest of a results folder."""
@@ -110,28 +140,37 @@ class Manifest:
     path: Path
     project: str = ""
     stages: dict[str, StageRecord] = field(default_factory=dict)
+    cells: list[Any] | None = None
+    """Fingerprint of the ledger."""
+    fault: str = ""
+    """What is wrong with the file; empty if it could be read."""
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Read a manifest; a missing one is empty. Raises :class:`UserError` on a newer schema."""
-        if not path.is_file():
+        """Read a manifest; a missing one is empty.
+
+        One that is damaged is empty as well, and has a ``fault`` that says what is wrong: what it
+        knew is found again from journals and files.
+
+        Raises
+        ------
+        UserError
+            A newer version of nucprof wrote it.
+        """
+        if not is_there(path):
             return cls(path)
-        data = read_json(path)
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            schema = data.get("schema") if isinstance(data, dict) else "?"
-            raise UserError(
-                f"{path} was written by another version of nucprof (schema {schema}, "
-                f"this one reads {SCHEMA}). "
-                "Use that version, or choose another project.output."
-            )
         try:
-            stages = {name: StageRecord(**record) for name, record in data["stages"].items()}
-            return cls(path, data["project"], stages)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path} is damaged ({type(error).__name__}: {error}). Move it away; the next run "
-                "makes it again."
-            ) from None
+            data = json.loads(path.read_text(encoding="utf-8"))
+            schema = data.get("schema") if isinstance(data, dict) else None
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise UserError(
+                    f"{path} was written by a newer version of nucprof (schema {schema}, this one "
+                    f"reads {SCHEMA}). Use that version, or choose another project.output."
+                )
+            held = _Content.model_validate(data)
+        except ValueError as error:
+            return cls(path, fault=fault_of(error))
+        return cls(path, held.project, held.stages, held.cells)
 
     def write(self) -> None:
         """Write the manifest atomically."""
@@ -141,6 +180,7 @@ class Manifest:
                 "schema": SCHEMA,
                 "nucprof": __version__,
                 "project": self.project,
+                "cells": self.cells,
                 "stages": {name: asdict(record) for name, record in self.stages.items()},
             },
         )

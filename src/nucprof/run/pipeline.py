@@ -14,16 +14,20 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
+from nucprof.machine import one_order_of_sums
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
-from nucprof.run.executor import Pool, run_jobs, worker_count
+from nucprof.run.executor import run_jobs
 from nucprof.run.manifest import StageRecord, now, versions
+from nucprof.run.owner import claim
 from nucprof.run.plan import Assessment, assess
+from nucprof.run.pool import Pool, worker_count
 from nucprof.run.reporter import Reporter, Silent, StageResult
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
+from nucprof.stages import stage as find_stage
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
 
 log = logging.getLogger(__name__)
@@ -65,10 +69,15 @@ class Run(RunState):
         *,
         name: str = "default",
     ) -> None:
-        super().__init__(project, name=name)
         self.options = options or Options()
         self.reporter = reporter or Silent()
+        super().__init__(project, name=name)
         self._pool = Pool(1)
+        self._claimed = False
+
+    def note(self, text: str) -> None:
+        """Tell the user of damage that is mended."""
+        self.reporter.note(text)
 
     def perform(self, stage: Stage, jobs: Sequence[J]) -> Iterator[Entry]:
         """Do jobs that are not part of the results, in the stage's workers; nothing is recorded."""
@@ -113,6 +122,7 @@ class Run(RunState):
         Raises :class:`UserError` if an input stage has not run or the settings do not fit.
         """
         started = time.perf_counter()
+        self.claim()
         reason = stage.skip(self.project)
         if reason:
             if self._status(stage) != "not needed":
@@ -120,17 +130,20 @@ class Run(RunState):
             return self._ended(StageResult(stage, "not needed", reason))
         assessment = self.assess(stage, force=self.options.force)
         if assessment.up_to_date:
+            self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
         chosen = self._chosen(assessment)
+        self._refuse_altered(stage, [job for job, _ in chosen])
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
         self._forget(stage, assessment.vanished)
         jobs = [job for job, _ in chosen]
-        with self.workers_of(stage, jobs):
-            if stage.prepare is not None:
-                stage.prepare(self, assessment.plan, jobs)
-            ran = self._run_jobs(stage, chosen)
-        return self._ended(self._finish(stage, assessment, ran, record, started))
+        with one_order_of_sums():
+            with self.workers_of(stage, jobs):
+                if stage.prepare is not None:
+                    stage.prepare(self, assessment.plan, jobs)
+                ran = self._run_jobs(stage, chosen)
+            return self._ended(self._finish(stage, assessment, ran, record, started))
 
     def run_all(
         self,
@@ -157,6 +170,12 @@ class Run(RunState):
                 break
         return results
 
+    def claim(self) -> None:
+        """Make the results folder the project's own; raises :class:`UserError` for another's."""
+        if not self._claimed:
+            claim(self.project, self.results)
+            self._claimed = True
+
     # ------------------------------------------------------------------ the steps of a stage
 
     def _status(self, stage: Stage) -> str:
@@ -182,7 +201,26 @@ class Run(RunState):
             if not job.field or selector.matches(job.plate, FieldKey.parse(job.field))
         ]
 
+    def _refuse_altered(self, stage: Stage, jobs: Sequence[Job]) -> None:
+        """Refuse inputs that are not as an earlier stage wrote them: half a table is no table."""
+        made: dict[Path, tuple[str, Sequence[Any]]] = {}
+        for earlier in stage.needs(self.project):
+            record = self.manifest.stages.get(earlier)
+            for name, known in (record.outputs if record else {}).items():
+                made[self.results.absolute(name)] = earlier, known
+            for entry in self.entries(earlier).values():
+                made.update({Path(path): (earlier, known) for path, known in entry.outputs.items()})
+        for path in {path for job in jobs for path in job.inputs}:
+            earlier, known = made.get(path, ("", ()))
+            if earlier and not Fingerprint(*known).matches(path):
+                raise UserError(
+                    f"{path} is not as '{earlier}' wrote it: missing, damaged or edited. Make it "
+                    f"again: nucprof {find_stage(earlier).command} PROJECT (or nucprof run-all "
+                    "PROJECT)."
+                )
+
     def _begin(self, stage: Stage) -> StageRecord:
+        before = self.manifest.stages.get(self.record_name(stage))
         record = StageRecord(
             "partial",
             parameters=parameters(self.project, stage),
@@ -190,6 +228,7 @@ class Run(RunState):
             versions=versions(),
             device=self.project.execution.device,
             started=now(),
+            outputs=before.outputs if before else {},
         )
         self._record(stage, record)
         return record
@@ -205,10 +244,22 @@ class Run(RunState):
             self.entries(stage.name).pop(entry.key)
         self._compact(stage)
 
+    def _restore(self, stage: Stage) -> None:
+        """Make again what belongs to a finished stage and is not in its record."""
+        if self.damaged(stage):
+            self._compact(stage)
+        known = self.manifest.cells
+        if stage.ledger and not (known and Fingerprint(*known).matches(self.results.cells)):
+            if known:
+                self.note(f"{self.results.cells} is missing or was changed; it is made again")
+            self._update_ledger(stage)
+            self.manifest.write()
+
     def _compact(self, stage: Stage) -> None:
         path = self.results.journal(self.record_name(stage))
         entries = self.entries(stage.name)
         journal.rewrite(path, [entries[key] for key in sorted(entries)], self.places)
+        self.forget_faults(stage)
 
     def _run_jobs(self, stage: Stage, jobs: list[tuple[Job, str]]) -> set[tuple[str, str]]:
         """Run jobs, journal each as it finishes, and return the keys of those that ran."""
@@ -232,7 +283,15 @@ class Run(RunState):
         if len(jobs) == 1 and not jobs[0].field:
             return Pool(1)  # a single job for the whole project runs in this process
         workers = min(worker_count(execution.workers), max(1, len(jobs)))
-        return Pool(workers, stage.isolated(self.project), execution.scheduler)
+        isolated = stage.isolated(self.project)
+        shared = (self.results.manifest, *(jobs[0].inputs[:1] if jobs else ()))
+        return Pool(
+            workers,
+            isolated,
+            execution.scheduler,
+            execution.timeout,
+            tuple(path for path in shared if path.is_file()),
+        )
 
     def _finish(
         self,
@@ -251,8 +310,18 @@ class Run(RunState):
         summary = Summary()
         complete = len(held) == len(keys)
         stopped = bool(failed) and not self.options.keep_going
-        if not stopped:
+        older = [k for k in keys if k not in held and k in entries and entries[k].status == "done"]
+        if older:
+            # tables of the chosen fields alone would lose the rows of all others
+            summary.warnings.append(
+                f"{len(older)} of {len(keys)} fields are not up to date and were not chosen, so "
+                f"the tables stay as they were; for all fields run: nucprof {stage.command} PROJECT"
+            )
+        elif not stopped:
             summary = stage.finish(self, before.plan, usable)
+            record.outputs = {
+                self.results.relative(p): Fingerprint.of(p).to_json() for p in summary.outputs
+            }
             if complete:
                 record.table_definition = table_definition(
                     stage, before.plan, usable, [sha256(p) for p in before.plan.table_inputs]
@@ -264,9 +333,6 @@ class Run(RunState):
         record.tell(len(keys), list(held.values()), summary)
         record.inputs = {
             self.places.write(p): Fingerprint.of(p).to_json() for p in before.plan.table_inputs
-        }
-        record.outputs = {
-            self.results.relative(p): Fingerprint.of(p).to_json() for p in summary.outputs
         }
         summary.warnings = record.warnings
         steps = self._update_ledger(stage)
@@ -291,7 +357,9 @@ class Run(RunState):
         }
         journals = {s.name: self.entries(s.name) for s in stages}
         current = current_jobs(stages, self.project, journals, tables)
-        return ledger.write(self.results.cells, current, [s.name for s in STAGES])
+        steps = ledger.write(self.results.cells, current, [s.name for s in STAGES])
+        self.manifest.cells = Fingerprint.of(self.results.cells).to_json()
+        return steps
 
     def _record(self, stage: Stage, record: StageRecord) -> None:
         self.manifest.project = self.project.project.name

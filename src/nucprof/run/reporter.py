@@ -35,6 +35,9 @@ class Reporter(Protocol):
     def finished(self, result: StageResult) -> None:
         """Report that a stage ended."""
 
+    def note(self, text: str) -> None:
+        """Report damage of a state file that is mended without asking."""
+
 
 class Silent:
     """Says nothing."""
@@ -46,4 +49,7 @@ class Silent:
         """Say nothing."""
 
     def finished(self, result: StageResult) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
         """Say nothing."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nucprof.config import Project
 from nucprof.errors import UserError
+from nucprof.io.files import Fingerprint
 from nucprof.io.results import Results
 from nucprof.plate.names import check_name
 from nucprof.report.records import StageRun
@@ -44,7 +45,15 @@ class RunState:
         self.results = Results(project.project.output)
         self.manifest = Manifest.read(self.results.manifest)
         self.places = Places(project.root, self.results.root)
-        self._journals: dict[str, dict[tuple[str, str], Entry]] = {}
+        self._journals: dict[str, journal.Journal] = {}
+        if self.manifest.fault:
+            self.note(
+                f"{self.results.manifest} is damaged ({self.manifest.fault}); it is made again "
+                "from the journals, without the flags of earlier commands"
+            )
+
+    def note(self, text: str) -> None:
+        """Take note of damage that is mended without asking; overridden where someone reads it."""
 
     @cached_property
     def images(self) -> ImageIndex:
@@ -55,14 +64,37 @@ class RunState:
         moved = None
         if listed is not None and listed.record is not None:
             moved = Path(listed.record.root), self.project.root
+            known = listed.outputs.get(str(self.results.images))
+            # fields that are missing in a cut table would be taken for fields that left the project
+            if known is not None and not Fingerprint(*known).matches(self.results.images):
+                raise UserError(
+                    f"{self.results.images} is missing, damaged or edited; 'rename' makes it "
+                    "again: nucprof rename PROJECT (or nucprof run-all PROJECT)."
+                )
         return ImageIndex.read(self.results.images, moved)
 
     def entries(self, stage: str) -> dict[tuple[str, str], Entry]:
         """Finished jobs of a stage, from its journal."""
+        return self._journal(stage).entries
+
+    def damaged(self, stage: Stage) -> bool:
+        """Whether the journal of a stage has lines that do not fit."""
+        return bool(self._journal(stage.name).faults)
+
+    def forget_faults(self, stage: Stage) -> None:
+        """The journal of a stage was written again, without the lines that did not fit."""
+        self._journal(stage.name).faults.clear()
+
+    def _journal(self, stage: str) -> journal.Journal:
         if stage not in self._journals:
             declared = find_stage(stage)
             path = self.results.journal(self.record_name(declared))
-            self._journals[stage] = journal.read(path, declared.record, self.places)
+            found = self._journals[stage] = journal.read(path, declared.record, self.places)
+            if found.faults:
+                self.note(
+                    f"{path} has {len(found.faults)} lines that do not fit, which are done again "
+                    f"where needed: {'; '.join(found.faults[:3])}"
+                )
         return self._journals[stage]
 
     @property
@@ -85,11 +117,15 @@ class RunState:
             if earlier.name in needed:
                 needed |= set(earlier.needs(self.project))
         for earlier in STAGES:
-            if (
-                earlier.name in needed
-                and not earlier.skip(self.project)
-                and not self.entries(earlier.name)
-            ):
+            if earlier.name not in needed or earlier.skip(self.project):
+                continue
+            # a field whose line is lost would be taken for one that left the project
+            if self.damaged(earlier):
+                raise UserError(
+                    f"the journal of '{earlier.name}' is damaged; run: nucprof {earlier.command} "
+                    "PROJECT (or nucprof run-all PROJECT), which does again what it lost."
+                )
+            if not self.entries(earlier.name):
                 raise UserError(
                     f"'{earlier.name}' has not run yet; run: nucprof {earlier.command} PROJECT "
                     "(or nucprof run-all PROJECT)."

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucprof.core.evidence import Evidence
-from nucprof.io.tables import concatenate
+from nucprof.io.tables import concatenate, read_table
 from nucprof.plate.columns import identity
 from nucprof.plate.keys import FieldKey
 
@@ -77,10 +77,8 @@ def evidence_of(path: Path) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
     Rows are joined by plate and ROI_img_name.
     """
-    import pandas as pd
-
     keys = ["Metadata_Plate", "Metadata_ROI_img_name"]
-    table = pd.read_parquet(path, columns=[*keys, *EVIDENCE])
+    table = read_table(path, [*keys, *EVIDENCE])
     table = table.rename(columns={name: f"Metadata_{name}" for name in EVIDENCE})
 
     def add(part: pd.DataFrame) -> pd.DataFrame:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field
 
 from nucprof.core.sample import evenly_spaced
-from nucprof.io.files import read_json, write_json
+from nucprof.io.files import write_json
+from nucprof.io.state import find_state, read_state
 from nucprof.plate.sources import Source
 
 if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
@@ -40,6 +43,26 @@ class Measurement:
     channel: str
     pmin: float
     pmax: float
+
+
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class FieldScale(BaseModel):
+    """The nuclei of one measured field."""
+
+    nuclei: int
+    diameter_px: Size | None
+
+
+class ScaleFile(BaseModel):
+    """The file of a plate's scale."""
+
+    definition: Measurement
+    scale: Size
+    nuclear_diameter_px: Size | None
+    canonical_diameter_px: Size | None
+    fields: dict[str, FieldScale]
 
 
 @dataclass(frozen=True)
@@ -123,35 +146,40 @@ def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
 
 def scale_is_known(path: Path, measurement: Measurement) -> bool:
     """Whether a file contains the scale of this measurement."""
-    return path.is_file() and bool(read_json(path)["definition"] == asdict(measurement))
+    held = find_state(path, ScaleFile)
+    return held is not None and held.definition == measurement
 
 
 def read_scale(path: Path) -> float:
     """Read the scale from a file."""
-    return float(read_json(path)["scale"])
+    return _read(path).scale
+
+
+def _read(path: Path) -> ScaleFile:
+    return read_state(path, ScaleFile, "run: nucprof segment PROJECT")
 
 
 def describe_scale(plate: str, path: Path) -> str:
     """A plate's scale in one line."""
-    held = read_json(path)
-    size = held["nuclear_diameter_px"]
+    held = _read(path)
+    size = held.nuclear_diameter_px
     nuclei = f"nuclei of about {size} px" if size else "no nuclear size"
-    return f"plate {plate}: {nuclei}, images scaled by {held['scale']}"
+    return f"plate {plate}: {nuclei}, images scaled by {held.scale}"
 
 
 def warn_of_scale(plate: str, path: Path) -> list[str]:
     """Warn of a plate whose nuclear size could not be measured."""
-    held: dict[str, Any] = read_json(path)
-    if held["nuclear_diameter_px"] or held["canonical_diameter_px"] is None:
+    held = _read(path)
+    if held.nuclear_diameter_px or held.canonical_diameter_px is None:
         return []
-    sizes = {f: s["diameter_px"] for f, s in held["fields"].items() if s["nuclei"]}
+    sizes = {f: s.diameter_px for f, s in held.fields.items() if s.nuclei}
     if sizes:
         seen = ", ".join(f"{field} {size:g} px" for field, size in sizes.items())
         why = f"the measured fields differ in the size of their nuclei ({seen})"
     else:
-        why = f"no nuclei stand out in the measured fields ({', '.join(held['fields'])})"
+        why = f"no nuclei stand out in the measured fields ({', '.join(held.fields)})"
     return [
         f"plate {plate}: {why}, so its images are segmented at scale 1; look at the overlays, and "
         "give --scale if nuclei are much smaller or larger than "
-        f"{held['canonical_diameter_px']:g} px"
+        f"{held.canonical_diameter_px:g} px"
     ]

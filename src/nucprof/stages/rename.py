@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucprof.config.models import RenameSettings
+from nucprof.config.models import IlluminationSettings, RenameSettings
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
@@ -28,6 +28,7 @@ from nucprof.stages.base import (
 )
 
 if TYPE_CHECKING:  # numpy would slow `nucprof --help`
+    from nucprof.raw.illumination import RoundIllumination
     from nucprof.raw.rounds import Round
 
 
@@ -45,6 +46,7 @@ class RenameJob(Job):
     """All rounds of all plates: their folders, and the files in them."""
 
     settings: RenameSettings
+    illumination: IlluminationSettings
     rounds: tuple[Round, ...]
     exclude: tuple[str, ...]
     listing: dict[str, tuple[ListedFile, ...]]
@@ -54,10 +56,14 @@ class RenameJob(Job):
 
 @dataclass(frozen=True)
 class RenameRecord:
-    """Fields by round (``plate/round``), and the project's folder when they were listed."""
+    """Fields by round (``plate/round``), and the project's folder when they were listed.
+
+    ``illumination``: what was estimated, a line per channel.
+    """
 
     rounds: dict[str, int]
     root: str
+    illumination: list[str] = dataclasses.field(default_factory=list)
 
 
 def plan(context: Context) -> Plan[RenameJob]:
@@ -72,8 +78,9 @@ def plan(context: Context) -> Plan[RenameJob]:
     files = {f"{r.plate}/{r.name}": image_files(r, project.rename) for r in rounds}
     job = RenameJob(
         inputs=(),
-        outputs=(context.results.images,),
+        outputs=(context.results.images, *_illumination(context, rounds)),
         settings=project.rename,
+        illumination=project.illumination,
         rounds=tuple(rounds),
         exclude=tuple(project.project.exclude),
         listing={
@@ -87,6 +94,15 @@ def plan(context: Context) -> Plan[RenameJob]:
     return Plan([job], consulted=(*folders, *listed))
 
 
+def _illumination(context: Context, rounds: Sequence[Round]) -> list[Path]:
+    """The files of the estimated illumination."""
+    if context.project.illumination.method == "none":
+        return []
+    results = context.results
+    images = [results.illumination(r.plate, r.name, name) for r in rounds for name in r.channels]
+    return [*images, *(results.illumination_picture(r.plate, r.name) for r in rounds)]
+
+
 def _listed(path: Path, name: str) -> ListedFile:
     status = path.stat()
     return ListedFile(name, status.st_size, status.st_mtime_ns)
@@ -98,20 +114,27 @@ def prepare(context: Context, plan: Plan[RenameJob], jobs: Sequence[RenameJob]) 
 
 
 def work(job: RenameJob) -> Outcome[RenameRecord]:
-    """Read names and headers, rename where asked, and write ``images.csv``."""
+    """Read names and headers, estimate illumination and rename where asked, write the index."""
     from nucprof.io.tables import write_table
     from nucprof.raw.channels import incomplete, other_pixels, round_sources
+    from nucprof.raw.illumination import estimate_round
     from nucprof.raw.index import index_rows, index_table
     from nucprof.raw.renaming import rename_files, rename_targets
     from nucprof.raw.rounds import read_round, unpaired
 
     settings, results = job.settings, job.results
     read = [read_round(r, settings, job.exclude) for r in job.rounds]
-    rows, warnings, counts = [], [], {}
+    rows, warnings, counts, lines = [], [], {}, []
     painted = {f.round.plate: f.pixel_size_um for f in read if f.round.name == CP_ROUND}
     for found in read:
         sources, left_out = round_sources(found, settings, painted[found.round.plate])
-        rows += index_rows(found.round, sources)
+        if job.illumination.method != "none":
+            illumination = estimate_round(found.round, sources, job.illumination)
+            illumination.write(results)
+            _draw(illumination, results)
+            sources = illumination.corrected(sources, results)
+            lines += illumination.lines
+        rows += index_rows(found.round, sources, results.root)
         counts[f"{found.round.plate}/{found.round.name}"] = len(sources)
         warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]
         warnings += other_pixels(found, painted[found.round.plate])
@@ -121,7 +144,18 @@ def work(job: RenameJob) -> Outcome[RenameRecord]:
         for row in rows:
             row["path"] = str(moved.get(Path(str(row["path"])), row["path"]))
     write_table(results.images, index_table(rows))
-    return Outcome(RenameRecord(counts, str(job.root)), warnings=[*warnings, *unpaired(read)])
+    record = RenameRecord(counts, str(job.root), lines)
+    return Outcome(record, warnings=[*warnings, *unpaired(read)])
+
+
+def _draw(illumination: RoundIllumination, results: Results) -> None:
+    from nucprof.figures.illumination import draw_illumination
+    from nucprof.io.files import atomic
+
+    r = illumination.round
+    title = f"plate {r.plate}, round {r.name}: illumination, from {illumination.fields} fields"
+    with atomic(results.illumination_picture(r.plate, r.name)) as temporary:
+        draw_illumination(temporary, illumination.channels, title=title)
 
 
 def finish(
@@ -131,7 +165,8 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     lines = [f"{name}: {n} fields" for name, n in record.rounds.items()]
-    summary = Summary([context.results.images], {"fields": record.rounds}, lines)
+    lines += record.illumination
+    summary = Summary([*plan.jobs[0].outputs], {"fields": record.rounds}, lines)
     for plate, layout in layouts(context.project).items():
         keys = (FieldKey.parse(f) for p, f in context.images.fields(CP_ROUND) if p == plate)
         summary.lines += [f"layout of plate {plate}:", *draw_plate(layout, {k.well for k in keys})]
@@ -158,9 +193,9 @@ def undo(context: Context, value: bool, fields: Sequence[str]) -> ActionResult:
 STAGE = Stage(
     name="rename",
     help="Map raw microscope names to field keys",
-    sections=("rename",),
+    sections=("rename", "illumination"),
     needs=needs(),
-    makes=("images.csv",),
+    makes=("images.csv", "illumination/ (where illumination.method is not none)"),
     plan=plan,
     prepare=prepare,
     work=work,

@@ -55,6 +55,7 @@ class NetworkJob(Job):
     corrections: tuple[Path, ...] = ()
     references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
     precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
 
@@ -104,6 +105,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         index=crops[0],
         references=references,
         folder=folder,
+        colours=results.colours,
         device=project.execution.device,
         precision=project.execution.precision,
     )
@@ -141,6 +143,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         "reference": open_reference_crops(job.references, job.index, channels, masked=kind.masked),
         "report": progress.info,
     }
+    later = studies.trainings(settings, training, len(channels))
     result = evaluate_cnn(
         cells,
         crops,
@@ -149,11 +152,14 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         training,
         checkpoints=folder / ".checkpoints",
         definition=_definition(job),
+        afterwards=sum(later.values()),
         **common,
     )
     _write(job, result)
     if settings.sizes:
-        curve = studies.learning_curve(cells, crops, kind, settings, training, **common)
+        curve = studies.learning_curve(
+            cells, crops, kind, settings, training, afterwards=later["ablation"], **common
+        )
         _write_study(folder / "learning_curve", curve)
     if settings.ablate == "channels":
         ablation = studies.channel_ablation(cells, crops, kind, settings, training, **common)
@@ -183,7 +189,7 @@ def _write(job: NetworkJob, result: CnnResult) -> None:
     folder = job.folder
     outputs = classifier_outputs(folder, MODEL, strata=job.training.density_strata)
     title = f"Network ({result.model.architecture})"
-    write_evaluation(outputs, result.metrics, result.predictions, result.split, title)
+    write_evaluation(outputs, result.metrics, result.predictions, result.split, title, job.colours)
     write_table(folder / "history.csv", result.history)
     with atomic(folder / "history.png") as path:
         classifiers.training_history(path, result.history.to_dict("list"), title=title)

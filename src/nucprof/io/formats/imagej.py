@@ -51,10 +51,14 @@ def resolution(pixel_size_um: float | None, unit: str) -> dict[str, Any]:
     return {"resolution": (pixels, pixels), "resolutionunit": unit}
 
 
-def _luts(channels: Sequence[str]) -> list[np.ndarray]:
-    """A colour table per channel, blue for the first that is named like a nuclear stain."""
+def channel_colours(channels: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Red, green and blue (0 or 1) of each channel, blue for the first that is a nuclear stain."""
     nuclear = next((i for i, name in enumerate(channels) if _NUCLEAR.search(name)), None)
     others = iter(_COLOURS)
-    colours = [_BLUE if i == nuclear else next(others, (1, 1, 1)) for i in range(len(channels))]
+    return [_BLUE if i == nuclear else next(others, (1, 1, 1)) for i in range(len(channels))]
+
+
+def _luts(channels: Sequence[str]) -> list[np.ndarray]:
+    """A colour table per channel."""
     ramp = np.arange(256, dtype=np.uint8)
-    return [np.outer(colour, ramp).astype(np.uint8) for colour in colours]
+    return [np.outer(colour, ramp).astype(np.uint8) for colour in channel_colours(channels)]

@@ -73,4 +73,4 @@ def _overrides(records: dict[str, StageRecord], project: Path) -> list[str]:
     if not given:
         return []
     lines = [f"  put into {project} what was given as flags:"]
-    return [*lines, *(f"    {line}" for line in as_toml(given).splitlines())]
+    return [*lines, *(f"    {line}" for line in as_toml(project, given).splitlines())]

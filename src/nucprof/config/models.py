@@ -227,7 +227,10 @@ class GateSettings(Section):
         flag="class",
     )
     cutoffs: dict[str, float | Auto] = setting(
-        {}, "marker -> cutoff on its mean intensity, or auto", unit="grey levels", flag="cutoff"
+        {},
+        "marker -> cutoff on its mean intensity, or auto; PLATE/MARKER for one plate",
+        unit="grey levels",
+        flag="cutoff",
     )
     filters: dict[str, tuple[float | None, float | None]] = setting(
         {}, "feature -> [low, high]; cells outside these limits are dropped", flag="filter"
@@ -274,6 +277,8 @@ class GateSettings(Section):
     @classmethod
     def _finite(cls, value: dict[str, float | Auto]) -> dict[str, float | Auto]:
         for marker, cutoff in value.items():
+            if cutoff == "auto" and "/" in marker:
+                raise ValueError(f"the cutoff of one plate ({marker}) is a number, not auto")
             if cutoff != "auto" and not math.isfinite(cutoff):
                 raise ValueError(f"the cutoff of {marker} is {cutoff}; give a number or auto")
         return value

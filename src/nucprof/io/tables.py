@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
     with atomic(path) as temporary:
         if path.suffix == ".csv":
-            _neutral(table).to_csv(temporary, index=False, lineterminator="\n")
+            neutral_texts(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
             table.to_parquet(temporary, index=False, write_page_checksum=True)
 
@@ -60,7 +61,8 @@ def original(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
-def _neutral(table: pd.DataFrame) -> pd.DataFrame:
+def neutral_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every text :func:`neutral`."""
     return _each_text(table, table.columns, neutral)
 
 
@@ -117,6 +119,39 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
         )
         return _each_text(table, table.columns, original)
     return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a small ``.csv`` as text, without pandas, which takes long to import.
+
+    Raises
+    ------
+    UserError
+        The table is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Delete it; the stage that makes it writes it again."
+        ) from None
+
+
+def count_rows(path: Path, columns: list[str]) -> dict[tuple[str, ...], int]:
+    """Rows of a Parquet table by the values of some text columns, without pandas."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
+        ) from None
+    found = table.group_by(columns).aggregate([([], "count_all")]).to_pylist()
+    return {tuple(row[name] for name in columns): row["count_all"] for row in found}
 
 
 def read_columns(path: Path) -> list[str]:

@@ -139,6 +139,10 @@ class ProjectResults:
         channels = self.project.round_channels(round_name)
         return read_channels(self._state.images.sources(plate, name, round_name, channels))
 
+    def fields(self, round_name: str = CP_ROUND) -> list[tuple[str, str]]:
+        """Plate and field of every field imaged in a round."""
+        return self._state.images.fields(round_name)
+
     @cached_property
     def crop_kind(self) -> CropKind:
         """Region, size and channels of the crops."""
@@ -150,6 +154,13 @@ class ProjectResults:
         held = self._state.images.channels
         sizes = {pixel_size(sources) for (_, _, of), sources in held.items() if of == CP_ROUND}
         return sizes.pop() if len(sizes) == 1 else None
+
+    @cached_property
+    def crop_index(self) -> pd.DataFrame:
+        """Every crop: the key of its cell, its stack, and its row there."""
+        kind = self.crop_kind
+        folder = self.files.crops(kind.region, kind.patch_size)
+        return self._table(folder / "index.parquet", "crop")
 
     def crops(self, plate: str, field: str) -> tuple[np.ndarray, list[str]]:
         """The crops of a field and the keys of their cells.
@@ -167,7 +178,7 @@ class ProjectResults:
 
         kind, name = self.crop_kind, str(FieldKey.parse(field))
         folder = self.files.crops(kind.region, kind.patch_size)
-        index = self._table(folder / "index.parquet", "crop")
+        index = self.crop_index
         own = index[index["stack"] == f"{plate}/{name}.tif"].sort_values("row")
         if not len(own):
             size = kind.patch_size

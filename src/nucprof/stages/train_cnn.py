@@ -55,6 +55,7 @@ class NetworkJob(Job):
     corrections: tuple[Path, ...] = ()
     references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
@@ -102,6 +103,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         index=crops[0],
         references=references,
         folder=folder,
+        colours=results.colours,
         device=project.execution.device,
     )
     return Plan([job])
@@ -176,7 +178,7 @@ def _write(job: NetworkJob, result: CnnResult) -> None:
     folder = job.folder
     outputs = classifier_outputs(folder, MODEL, strata=job.training.density_strata)
     title = f"Network ({result.model.architecture})"
-    write_evaluation(outputs, result.metrics, result.predictions, result.split, title)
+    write_evaluation(outputs, result.metrics, result.predictions, result.split, title, job.colours)
     write_table(folder / "history.csv", result.history)
     with atomic(folder / "history.png") as path:
         classifiers.training_history(path, result.history.to_dict("list"), title=title)

@@ -42,6 +42,7 @@ class ForestJob(Job):
     corrections: tuple[Path, ...] = ()
     references: References | None = None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def plan(context: Context) -> Plan[ForestJob]:
         corrections=tuple(project.gate.corrections),
         references=references,
         folder=folder,
+        colours=results.colours,
     )
     return Plan([job])
 
@@ -114,6 +116,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
         result.predictions,
         result.split,
         "Random forest",
+        job.colours,
     )
     write_table(folder / "importance.csv", result.importances)
     with atomic(folder / "importance.png") as path:

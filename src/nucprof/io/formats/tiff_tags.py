@@ -22,6 +22,8 @@ def refuse_cut(file: Any, path: Path) -> None:
     tifffile only logs a message for a broken chain, and the planes before it would pass as the
     whole image; missing parts of a page would be read as zeros.
     """
+    if not len(file.pages):
+        raise FieldError(f"{path} holds no image. Is the file complete?")
     known = _chain(file, path)
     if len(known) != len(file.pages):
         raise FieldError(

@@ -82,8 +82,8 @@ def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; raises :class:`ProjectError` for a missing or broken one."""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        # editors of Windows begin a file with a mark
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ProjectError(
             f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"

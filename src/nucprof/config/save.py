@@ -21,7 +21,7 @@ def as_toml(settings: Mapping[str, Any]) -> str:
 
 def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write settings by dotted name into the project file, leaving everything else unchanged."""
-    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     _put(document, settings)
     write_text(path, tomlkit.dumps(document))
 
@@ -31,7 +31,7 @@ def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
 
     A folder below the project file's own is written relative to it.
     """
-    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     root = path.resolve().parent
     for plate in document["plates"]:
         for (name, round_name), folder in folders.items():

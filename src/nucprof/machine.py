@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nucprof.errors import UserError
 
@@ -17,6 +19,22 @@ def cores() -> int:
 def thread_share() -> int:
     """Threads that this worker process may use: its share of the cores, 1 where nobody said."""
     return int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
+
+
+@contextmanager
+def one_order_of_sums() -> Iterator[None]:
+    """Multiply matrices with one thread inside the block.
+
+    Several threads add up in an order that depends on their number, so that results would differ
+    in the last digits between machines, and between one worker and two.
+    """
+    # Loaded first: a library that is loaded inside the block would not be limited.
+    import numpy  # noqa: F401
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def available_memory() -> int:

@@ -103,7 +103,7 @@ FORESTS = [
     ("half", "traceback", half(FOREST), "is no readable forest"),
     ("empty", "traceback", put(FOREST, b""), "is no readable forest"),
     ("nuclei of twice the size", "silent",
-     expects(pixel_size_um=None, nuclear_diameter_px=44.0), "nuclei have a diameter", "in training"),
+     expects(pixel_size_um=None, nuclear_diameter_px=44.0), "nuclei have a diameter"),
     ("patches of another size", "silent", expects(feature_patch_px=30), "features.patch_size = 30"),
     ("textures of another kind", "silent",
      expects(texture_background="include"), "features.texture_background = include"),
@@ -121,7 +121,7 @@ NETWORKS = [
     ("channels twice", "silent", crops(channels=["DAPI"] * 4), "crops.channels", "listed twice"),
     ("a channel that is missing", "silent",
      crops(channels=["DAPI", "FITC", "Cy3", "Alexa"]), "Alexa is missing"),
-    ("patches of another size", "silent", crops(patch_size=48), "patch_size 48", "run `nucprof crop`"),
+    ("patches of another size", "silent", crops(patch_size=48), "patch_size 48", "nucprof crop"),
     ("another region", "silent", crops(region="cell"), "region cell"),
     ("unknown region", "traceback", crops(region="world"), "crops.region"),
     ("weights NaN", "silent", bad_weights(NAN), "not finite"),
@@ -284,5 +284,5 @@ class TestExpectations:
         trained = Expectations(feature_patch_px=60, texture_background="exclude")
         other = FeatureSettings(**{"patch_size": 120} if key == "patch_size" else {key: "include"})
         check_settings(trained, FeatureSettings())
-        with pytest.raises(ModelError, match=f"features.{key}"):
+        with pytest.raises(ModelError, match=rf"features\.{key}"):
             check_settings(trained, other)

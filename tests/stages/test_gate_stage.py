@@ -49,6 +49,7 @@ def job_of(
         inputs=tuple(tables.values()), outputs=(), settings=settings,
         markers=dict.fromkeys(named, "R"), compartment="Nuclei", tables=tables,
         folder=tmp_path / "gate",
+        colours=tmp_path / "colours.json",
     )  # fmt: skip
 
 
@@ -207,6 +208,23 @@ def test_plates_of_different_exposure(tmp_path: Path) -> None:
     assert "per_plate" not in cutoffs["EdU"]
     assert (data["true_condition"] == kinds).mean() < 0.8
     assert any("EdU is brighter on plate c than on plate a" in w for w in outcome.warnings)
+
+
+def test_one_plate_is_given_its_cutoff(tmp_path: Path) -> None:
+    cells, markers, kinds = plates(a=0.2, b=1.0)
+    settings = GateSettings(per="project", cutoffs={"a/EdU": 30.0, "b/EdU": 150.0, "BrdU": 1e9})
+    outcome = gate.work(job_of(tmp_path, settings, cells, markers))
+    data, cutoffs = read_gate(tmp_path)
+    plate = data["plate"].to_numpy()
+    # background 100 and light of 400 at exposure 1: 20 and 80 at 0.2, so both cutoffs separate
+    assert (data["true_condition"] == "astro").tolist() == (kinds == "astro").tolist()
+    assert {p: e["cutoff"] for p, e in cutoffs["EdU"]["per_plate"].items()} == {"a": 30, "b": 150}
+    assert cutoffs["EdU"]["given"]
+    assert any("30.0 on a, 150.0 on b" in line for line in outcome.record.lines)
+    stored = pd.read_parquet(tmp_path / "gate" / "intensities.parquet")
+    assert stored["Metadata_Plate"].tolist() == plate.tolist()
+    above = stored["EdU"] > stored["Metadata_Plate"].map({"a": 30.0, "b": 150.0})
+    assert above.tolist() == (kinds == "astro").tolist()
 
 
 def test_a_plate_without_monocultures_is_gated_with_the_others(tmp_path: Path) -> None:

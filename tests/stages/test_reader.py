@@ -7,11 +7,14 @@ import sys
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 import tifffile
 
 import nucprof
 from nucprof.errors import ProjectError, UserError
+from nucprof.project.notebook import project_html
+from nucprof.run.manifest import StageRecord
 
 
 @pytest.fixture
@@ -62,6 +65,31 @@ def test_a_notebook_shows_the_stages(opened):
     html = opened._repr_html_()
     assert "<td>train-rf</td><td>done</td>" in html
     assert "<b>demo</b>" in html
+    assert html.count("<img") == 4
+    assert 'alt="gate/scatter.png"' in html
+
+
+def test_a_notebook_shows_no_markup_of_the_users(tmp_path):
+    """Names of a project, of its folder and of classes are text."""
+    wild = "<script>alert(1)</script>"
+    record = StageRecord("done", counts={"classes": {wild: 3}, "failed": 0, "f1_macro": 0.98765})
+    html = project_html(wild, tmp_path / "<b>", {wild: record}, {f"{wild}.png": tmp_path})
+    assert "<script" not in html
+    assert "<b></td>" not in html
+    assert "classes: 3 &lt;script" in html
+    assert "f1_macro: 0.988" in html
+    assert "failed" not in html
+
+
+def test_figures_are_pictures(opened, processed):
+    assert {"gate/scatter.png", "gradcam/crops.png", "train/rf/default/roc.png"} <= {
+        *opened.figures
+    }
+    path = processed.parent / "results" / "gate" / "scatter.png"
+    with PIL.Image.open(path) as expected:
+        np.testing.assert_array_equal(np.asarray(opened.figure("gate/scatter.png")), expected)
+    with pytest.raises(UserError, match=r"did you mean 'gate/scatter\.png'"):
+        opened.figure("gate/scater.png")
 
 
 def test_importing_the_package_costs_nothing():

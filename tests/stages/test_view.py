@@ -56,6 +56,19 @@ def test_before_and_after_differ_by_the_registered_shift(opened):
     assert alike(before) < 0.9
 
 
+def test_a_field_that_was_not_aligned_is_shown_as_imaged(copied):
+    opened = nucprof.open_project(copied)
+    for path in (copied.parent / "results" / "aligned").rglob("D-02-01.tif"):
+        path.unlink()
+    layers = by_name(field_view(opened, "D-02-01"))
+    raw = opened.image("demo", "D-02-01", "EdU_BrdU", aligned=False)
+    np.testing.assert_array_equal(layers["EdU_BrdU EdU (not aligned)"][0], raw[1])
+    assert "registration before: EdU_BrdU DAPI" in layers
+    assert "registration after: EdU_BrdU DAPI" not in layers
+    segmented = opened.mask("demo", "D-02-01", aligned=False)
+    np.testing.assert_array_equal(layers["nuclei: kept"][0], segmented)
+
+
 def test_features_are_those_of_the_label(opened):
     data, options, kind = by_name(field_view(opened, "D-02-01"))["nuclei: class"]
     assert kind == "labels"

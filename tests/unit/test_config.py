@@ -602,6 +602,12 @@ def test_sections_are_frozen_and_forbid_unknown_keys():
 
 
 class TestClassesAndCutoffs:
+    def test_a_cutoff_of_a_plate(self, refused):
+        message = refused(flags={"gate": {"cutoffs": {"rep9/EdU": "600"}}})
+        assert "gate.cutoffs: unknown plate 'rep9'" in message
+        message = refused(flags={"gate": {"cutoffs": {"rep1/EdU": "auto"}}})
+        assert "the cutoff of one plate (rep1/EdU) is a number, not auto" in message
+
     @pytest.mark.parametrize("flag", ["nan", "inf", "-inf"])
     def test_a_cutoff_that_is_no_number(self, refused, flag):
         message = refused(flags={"gate": {"cutoffs": {"EdU": flag}}})

@@ -118,10 +118,10 @@ def test_other_features_and_broken_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match="no map"):
         load_map(path)
     np.savez(path, about=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ModelError, match="is no map of nucprof's"):
+    with pytest.raises(ModelError, match="Is it a map of nucprof's"):
         load_map(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="is no map of nucprof's"):
+    with pytest.raises(ModelError, match="Is it a map of nucprof's"):
         load_map(path)
 
 

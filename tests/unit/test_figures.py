@@ -8,8 +8,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from nucprof.figures import canvas, classifiers, crops, gates, plots
+from nucprof.figures import canvas, classifiers, crops, gates, overview, plots
+from nucprof.figures.inline import Inline
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -117,15 +119,54 @@ DRAWN = {
         lambda t: plots.umap_scatter(t, X, Y, {"class": LABELS, "density": X}, title="cells"),
         ["UMAP 1", "class", "density", "n = 60 cells"],
     ),
-    "plate": (
-        lambda t: plots.plate_heatmaps(t, {"rep1": WELLS}, label="treated fraction"),
-        ["treated fraction", "×", "AA", "12"],
+    "numbers on a plate": (
+        lambda t: overview.number_map(t, {"rep1": WELLS}, label="treated fraction"),
+        ["treated fraction", "×", "AA", "12", "0.9"],
     ),
-    "plates": (
-        lambda t: plots.plate_heatmaps(
+    "numbers on plates": (
+        lambda t: overview.number_map(
             t, {"rep1": WELLS, "rep2": {("A", 1): 0.5}}, label="share", limits=(0, 1)
         ),
         ["rep1", "rep2", "share"],
+    ),
+    "layout": (
+        lambda t: overview.layout_map(
+            t, {"rep1": {("A", 1): "astro", ("B", 2): ""}}, {"astro": "#0072B2"}
+        ),
+        ["rep1", "astro"],
+    ),
+    "composition on a plate": (
+        lambda t: overview.composition_map(
+            t, {"rep1": {("A", 1): {"astro": 0.2, "neuro": 0.8}}},
+            {"astro": "#0072B2", "neuro": "#E69F00"},
+        ),
+        ["rep1", "astro", "neuro"],
+    ),
+    "waterfall": (
+        lambda t: overview.waterfall(
+            t, [("segment", "segmented", 100), ("align", "lost_nucleus", -30), ("", "kept", 70)]
+        ),
+        ["segmented", "align: lost nucleus", "  30 (30.0%)", "  70 (70.0%)"],
+    ),
+    "shifts on a plate": (
+        lambda t: overview.shift_map(
+            t, {"rep1": [overview.Shift(("A", 1), 1, 3.0, 4.0, "ok"),
+                         overview.Shift(("A", 2), 1, np.nan, np.nan, "failed")]},
+        ),
+        ["longest arrow: 5.0 px", "ok", "failed", "×"],
+    ),
+    "scores": (
+        lambda t: overview.scores(
+            t, np.array([0.9, 0.5]), np.array([0.2, 0.6]), ["ok", "failed"]
+        ),
+        ["chance (null distribution)", "ok (1)", "failed (1)"],
+    ),
+    "classifiers": (
+        lambda t: overview.classifier_bars(
+            t, [overview.Bar("forest", 0.9, (0.8, 0.95), 0.5, 0.55),
+                overview.Bar("network", 0.7, None, 0.5, 0.55)],
+        ),
+        ["forest", "0.900", "0.700", "shuffled control"],
     ),
     "composition": (
         lambda t: classifiers.composition(t, COMPOSITION, ["astro", "neuro"]),
@@ -172,17 +213,62 @@ def test_undecided_cells_are_grey():
     assert len(set(colours.values())) == 3
 
 
-def test_many_wells_have_colours_in_order_and_no_legend(texts, tmp_path):
-    wells = np.array([f"B{i:02d}" for i in range(60)])
-    plots.umap_scatter(tmp_path / "u.png", X, Y, {"well": wells}, title="cells")
-    assert "well, 60 in order" in texts
-    assert not any(text.startswith("B07") for text in texts)
-
-
 def test_many_points_are_thinned_and_the_title_says_so(monkeypatch, texts, tmp_path):
     monkeypatch.setattr(canvas, "MOST_POINTS", 10)
     plots.umap_scatter(tmp_path / "u.png", X, Y, {"class": LABELS}, title="cells")
     assert any("n = 60 cells (10 drawn)" in text for text in texts)
+
+
+def simulate(rgb: np.ndarray, kind: str) -> np.ndarray:
+    """Colours as seen without one of the three kinds of cones (Machado et al. 2009), 0 to 1."""
+    lacking = {
+        "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+        "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                   [-0.011820, 0.042940, 0.968881]],
+        "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.303900]],
+    }  # fmt: skip
+    if kind == "all cones":
+        return rgb
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(lacking[kind]).T, 0, 1)
+    return np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("kind", ["all cones", "protan", "deutan", "tritan"])
+def test_every_reader_can_tell_the_palette_apart(kind):
+    colours = np.array([mpl.colors.to_rgb(c) for c in (*canvas.PALETTE, canvas.NO_CLASS)])
+    assert len(canvas.PALETTE) == 12
+    lab = rgb2lab(simulate(colours, kind))
+    difference = deltaE_ciede2000(lab[:, None], lab[None])
+    # a difference of 2.3 is just visible beside each other; points lie apart
+    assert difference[~np.eye(13, dtype=bool)].min() > 8
+
+
+def test_a_figure_in_a_page_has_its_colours_and_keeps_names_as_text(tmp_path):
+    inline = Inline("x", tmp_path / "x.png")
+    name = "<b>a</b> & $1$ and $2$"
+    overview.layout_map(inline, {name: {("A", 1): name}}, {name: "#0072B2"})
+    assert (tmp_path / "x.png").read_bytes().startswith(PNG)
+    assert inline.svg.startswith('<svg viewBox="0 0 ')
+    assert "var(--ink)" in inline.svg
+    assert "#1a2027" not in inline.svg
+    assert "<b>" not in inline.svg
+    assert "$1$ and $2$" in inline.svg
+    assert "#0072b2" in inline.svg.lower()
+
+
+def test_a_composite_keeps_the_hue_of_bright_places():
+    crop = np.zeros((4, 20, 20))
+    crop[:, 5:15, 5:15] = 1.0  # all four channels at their brightest
+    picture = crops.composite(crop)
+    red, green, blue = picture[10, 10]
+    # the tints add up to (2.2, 2.0, 1.8): the sum is scaled, not clipped to white
+    assert (red, green / red, blue / red) == pytest.approx((1, 2 / 2.2, 1.8 / 2.2))
+    one = np.zeros((4, 20, 20))
+    one[1] = 0.5
+    assert crops.composite(one)[0, 0] == pytest.approx([0, 0.5, 0.1])
 
 
 CELLS = [crops.Cell(RNG.random((2, 12, 12)), f"cell {i}") for i in range(13)]
@@ -194,6 +280,7 @@ def test_a_gallery_shows_all_cells_and_a_scale_bar_where_the_size_is_known(texts
     assert {"astro", "neuro", "cells\n13 cells", "cell 11", "1 µm"} <= set(texts)
     crops.gallery(tmp_path / "g.png", groups, title="cells")
     assert not any("µm" in text for text in texts)
+    assert "2 px" in texts  # 0.3 of 12 px at most
     crops.gallery(tmp_path / "g.png", {}, title="mistakes")
     assert "mistakes\nnone" in texts
 

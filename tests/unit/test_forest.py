@@ -334,11 +334,11 @@ def test_nothing_but_a_forest_is_loaded(tmp_path):
     with pytest.raises(ModelError, match="more than a forest"):
         load_forest(path)
     path.write_bytes(b"no zip")
-    with pytest.raises(ModelError, match="no readable forest"):
+    with pytest.raises(ModelError, match="Is it a forest of nucprof's"):
         load_forest(path)
     with zipfile.ZipFile(path, "w"):
         pass
-    with pytest.raises(ModelError, match="no readable forest"):
+    with pytest.raises(ModelError, match="Is it a forest of nucprof's"):
         load_forest(path)
     with pytest.raises(ModelError, match="train rf"):
         load_forest(tmp_path / "none.skops")

@@ -65,6 +65,31 @@ def test_judgement_is_per_plate_and_over_all() -> None:
     assert found.quality["BrdU"]["a"].sensitivity.value < 0.1
 
 
+def test_a_cutoff_can_be_given_for_one_plate() -> None:
+    cells, _ = plates(a=(1.0, ALL), b=(5.0, ALL))
+    alone = find_cutoffs(cells.plate("a"), RULES, {}, per_plate=False, mixed="co-culture")
+    for per_plate in (True, False):  # the other plate's cutoff is found without this one
+        given = {"b/EdU": 1234.0, "BrdU": 99.0, "a/BrdU": 77.0}
+        found = find_cutoffs(cells, RULES, given, per_plate=per_plate, mixed="co-culture")
+        assert found.values["EdU"] == {"a": alone.values["EdU"]["a"], "b": 1234.0}
+        assert found.values["BrdU"] == {"a": 77.0, "b": 99.0}
+        assert found.quality["EdU"]["b"].held_out is None
+        assert found.quality["EdU"]["a"].held_out == "wells"
+        assert found.quality["EdU"][""].sensitivity.cells == 160
+
+
+def test_a_plate_without_monocultures_needs_no_others_if_its_cutoff_is_given() -> None:
+    cells, _ = plates(a=(1.0, ALL), b=(3.0, ("co-culture",)))
+    given = {"b/EdU": 300.0, "b/BrdU": 300.0}
+    assert one_per_plate(cells, RULES, given, per="plate", mixed="co-culture")
+    # where the plates without a given cutoff lack the monocultures, those of all plates count
+    found = find_cutoffs(
+        cells, RULES, {"a/EdU": 100.0}, per_plate=False, mixed="co-culture"
+    ).values["EdU"]
+    own = find_cutoffs(cells.plate("a"), RULES, {}, per_plate=False, mixed="co-culture")
+    assert found == {"a": 100.0, "b": own.values["EdU"]["a"]}
+
+
 def test_a_plate_without_monocultures_makes_one_cutoff_for_all() -> None:
     cells, _ = plates(a=(1.0, ALL), b=(3.0, ("astro", "co-culture")))
     assert not one_per_plate(cells, RULES, {}, per="auto", mixed="co-culture")

@@ -68,6 +68,24 @@ def test_one_plate_row_beside_a_tag():
     assert str(parsed.key) == "A-02-01"
 
 
+@pytest.mark.parametrize(
+    "stains",
+    [
+        ("Hoechst 33342", "Alexa 488", "TRITC", "Cy5"),  # words and numbers in some
+        ("EdU", "BrdU"),  # a last letter in common
+        ("EdU", "Hoechst 33342"),
+        ("Cy3", "Cy5"),
+    ],
+)
+def test_names_of_stains_stay_whole(stains):
+    wells = [(row, column) for row in ROWS for column in COLUMNS]
+    names = [f"2025-03-04_Ana_{r}{c}_pos1_{stain}" for r, c in wells for stain in stains]
+    pattern = user_pattern(propose_pattern(names).pattern)
+    read = [pattern.parse(name) for name in names]
+    assert [p and p.channel for p in read] == list(stains) * len(wells)
+    assert [(p.key.row, p.key.column) for p in read[:: len(stains)]] == wells
+
+
 def test_a_stray_name_does_not_decide():
     names = [*every(FORMS[0]), "overview of the plate"]
     assert user_pattern(propose_pattern(names).pattern).parse("overview of the plate") is None

@@ -175,6 +175,17 @@ class TestTiff:
         assert len(messages) > 5
         assert all(str(path) in message for message in messages)
 
+    @pytest.mark.parametrize(
+        "head", [b"II*\0", b"MM\0*", b"II+\0", b"\xda\xce\xbe\x0a", b"\x89PNG"]
+    )
+    def test_what_only_begins_like_an_image(self, tmp_path, head):
+        path = tmp_path / "a.tif"
+        rng = np.random.default_rng(0)
+        for rest in (b"garbage", bytes(60), b"\x08" + bytes(3) + b"\xff" * 60, rng.bytes(400)):
+            path.write_bytes(head + rest)
+            with pytest.raises(FieldError, match=r"a\.tif"):
+                describe(path)
+
     def test_complex_pixels_are_refused(self, tmp_path):
         path = save(tmp_path / "a.tif", np.zeros((H, W), np.complex64))
         with pytest.raises(FieldError, match="pixels of type complex64; expected grey values"):

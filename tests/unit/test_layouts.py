@@ -275,7 +275,8 @@ def test_what_is_refused_shows_the_forms(tmp_path, content, told):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("l.xls", "save it as .xlsx"), ("l.csv", "not a text file")]
+    ("name", "told"),
+    [("l.xls", "save it as .xlsx"), ("l.csv", "has a password, or is in Excel's old")],
 )
 def test_files_of_another_kind(tmp_path, name, told):
     (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\x00\x00")

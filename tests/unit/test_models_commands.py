@@ -115,12 +115,15 @@ def test_fetch_path_and_fetch_again(folder, site, monkeypatch, capsys):
 
 
 def test_fetch_of_a_file_without_published_hash_says_so(folder, site, monkeypatch, capsys):
-    site.data = b"weights"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:  # as torch.save writes it
+        file.writestr("cpsam/data.pkl", b"weights")
+    site.data = packed.getvalue()
     know(monkeypatch, site.url, name="cpsam", backend="cellpose")
     assert run("fetch", "cpsam") == 0
     out = capsys.readouterr().out
-    assert (folder / "cpsam").read_bytes() == b"weights"
-    assert hashlib.sha256(b"weights").hexdigest() in out
+    assert (folder / "cpsam").read_bytes() == site.data
+    assert hashlib.sha256(site.data).hexdigest() in out
     assert "no published one" in out
 
 

@@ -1,4 +1,4 @@
-"""The README's promises: the migration table's keys exist, the commands are those that are."""
+"""The README's test command, its links, and the table of the published scripts' arguments."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from nucprof.config import Project
-from nucprof.stages import STAGES
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| `(\w+\.py)` \| (.+?) \| (.+?) \| (.+?) \|$", README, flags=re.MULTILINE)
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+SCRIPTS = (REPOSITORY / "docs" / "howto" / "published-scripts.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(\w+\.py)` \| (.+?) \| (.+?) \| (.+?) \|$", SCRIPTS, flags=re.MULTILINE)
 
 
 def exists(dotted: str) -> bool:
@@ -61,13 +62,10 @@ def test_every_published_argument_is_in_the_table() -> None:
             assert argument in table[match[1]], f"{match[1]} {argument}"
 
 
-def test_commands_of_the_tutorial_exist() -> None:
-    known = {stage.command for stage in STAGES} | {
-        "init", "demo", "doctor", "status", "run-all", "models",
-    }  # fmt: skip
-    used = re.findall(r"^nucprof ([a-z-]+(?: (?:rf|cnn))?)", README, flags=re.MULTILINE)
-    assert used
-    assert set(used) <= known
+def test_links_of_the_readme_lead_to_files() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", README)
+    assert len(links) > 10
+    assert [link for link in links if not (REPOSITORY / link).exists()] == []
 
 
 def test_the_test_command_is_on_a_line_of_its_own() -> None:

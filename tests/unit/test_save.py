@@ -80,7 +80,8 @@ def test_windows_line_ends_are_not_doubled(tmp_path):
 
 
 def test_the_lines_shown_say_the_same(tmp_path):
-    text = as_toml({"segment.pmin": 3.5, "train.rf.evaluation": "split", "segment.model": None})
+    settings = {"segment.pmin": 3.5, "train.rf.evaluation": "split", "segment.model": None}
+    text = as_toml(tmp_path / "project.toml", settings)
     assert tomlkit.parse(text).unwrap() == {
         "segment": {"pmin": 3.5},
         "train": {"rf": {"evaluation": "split"}},
@@ -122,3 +123,15 @@ GT = ["EdU"]
         "y": (1.0, 2.0),
     }
     assert project.train.sample == "max"
+
+
+def test_a_path_below_the_project_is_written_relative_to_it(tmp_path):
+    inside, outside = tmp_path / "results" / "train" / "rf", tmp_path.parent / "model"
+    text = save(tmp_path, {"predict.model": str(inside)})
+    assert tomlkit.parse(text)["predict"]["model"] == "results/train/rf"
+    told = as_toml(tmp_path / "project.toml", {"predict.model": str(inside)})
+    assert tomlkit.parse(told)["predict"]["model"] == "results/train/rf"
+    text = save(tmp_path, {"gate.corrections": [str(tmp_path / "ana.csv")]})
+    assert tomlkit.parse(text)["gate"]["corrections"] == ["ana.csv"]
+    text = save(tmp_path, {"predict.model": str(outside)})
+    assert tomlkit.parse(text)["predict"]["model"] == outside.as_posix()

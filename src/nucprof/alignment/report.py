@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nucprof.plate.keys import FieldKey
 
@@ -90,6 +91,34 @@ def registration_table(
         strange = flag_outliers(group[["shift_y", "shift_x"]].to_numpy(dtype=np.float64))
         table.loc[group.index[strange], "status"] = "outlier"
     return table.sort_values(["plate", "round", "well", "site"], ignore_index=True)
+
+
+def chosen_fields(rows: pd.DataFrame) -> dict[str, Any]:
+    """The worst, a median and the best field of a round, by how far the score is above chance.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of one round; fields without a match are left out.
+
+    Returns
+    -------
+    dict
+        ``worst``, ``median``, ``best`` -> its row; fewer where there are fewer fields.
+    """
+    good = rows[rows["status"] != "failed"]
+    order = (good["score"] - good["threshold"]).sort_values(kind="stable").index
+    places = {"worst field": 0, "median field": len(order) // 2, "best field": len(order) - 1}
+    found: dict[str, Any] = {}
+    for label, place in places.items():
+        if len(order) > place >= 0 and order[place] not in [row.name for row in found.values()]:
+            found[label] = good.loc[order[place]]
+    return found
+
+
+def overlay_path(folder: Path, plate: str, round_name: str, field: str) -> Path:
+    """Where the two-colour overlay of a field and round lies."""
+    return folder / "overlays" / plate / f"{round_name}-{field}.png"
 
 
 def describe_round(name: str, rows: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(demo)
     app.command()(doctor)
+    app.command("export")(export_results)
     app.command()(relink)
     app.command()(status)
 
@@ -123,6 +124,22 @@ def doctor(
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
 
 
+def export_results(
+    project: Path = _PROJECT,
+    to: str = typer.Option(
+        ..., "--to", metavar="FORMAT", help="csv, xlsx, h5ad, pycytominer, ome-zarr or crops"
+    ),
+    out: Path = typer.Option(
+        None, "--out", help="file or folder to write [default: export/ in the results]"
+    ),
+) -> None:
+    """Write results in the formats of other programs."""
+    from nucprof.project.export import export
+
+    for line in export(project, to, out):
+        print(line)
+
+
 def relink(
     project: Path = _PROJECT,
     cp: list[str] = typer.Option(
@@ -141,11 +158,13 @@ def relink(
 
 
 def status(project: Path = _PROJECT) -> None:
-    """Show what is done, what is stale, and why."""
+    """Show what is done, what is stale and why, and what is doubtful."""
     from nucprof.cli.console import ConsoleReporter
     from nucprof.config import load_project
     from nucprof.io.results import Results
+    from nucprof.project.doubts import current_doubts
     from nucprof.project.status import recall, remember
+    from nucprof.run.state import RunState
     from nucprof.stages import STAGES
 
     settings = load_project(project)
@@ -157,4 +176,6 @@ def status(project: Path = _PROJECT) -> None:
     reporter = ConsoleReporter()
     for stage in STAGES:
         reporter.say(f"{stage.name:<12} {known[stage.name]}")
+    for doubt in current_doubts(RunState(settings)):
+        reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()

@@ -46,6 +46,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
         if overrides:
             _say_permanent(call, reporter, overrides)
         _say_left_out(reporter, [result])
+        if stage.name == "report":
+            _say_doubts(reporter, run)
         if not result.failed:
             _say_next(reporter, stage, call.project)
     finally:
@@ -102,6 +104,7 @@ def run_all(call: Call) -> int:
         _say_left_out(reporter, results)
         if all(result.status in ("up to date", "not needed") for result in results):
             reporter.say("Everything is up to date; nothing was done.")
+        _say_doubts(reporter, run)
         reporter.say(f"Results: {run.results.root}")
     finally:
         reporter.close()
@@ -152,7 +155,7 @@ def _say_permanent(call: Call, reporter: ConsoleReporter, overrides: Mapping[str
         reporter.say(f"Saved in {call.project}: {', '.join(overrides)}")
         return
     reporter.say(f"To make these settings permanent, put into {call.project} (or add --save):")
-    for line in as_toml(overrides).splitlines():
+    for line in as_toml(call.project, overrides).splitlines():
         reporter.say(f"  {line}")
 
 
@@ -168,6 +171,13 @@ def _say_left_out(reporter: ConsoleReporter, results: list[StageResult]) -> None
     steps = [result.waterfall for result in results if result.waterfall]
     if steps:
         reporter.waterfall(steps[-1])
+
+
+def _say_doubts(reporter: ConsoleReporter, run: Run) -> None:
+    from nucprof.project.doubts import current_doubts
+
+    for doubt in current_doubts(run):
+        reporter.warn(f"doubtful: {doubt.line}")
 
 
 def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:

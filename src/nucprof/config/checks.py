@@ -101,10 +101,15 @@ def _check_mentions(project: Project, path: Path) -> None:
         ("train.rf.channels", project.train.rf.channels, painted),
         ("train.cnn.channels", project.train.cnn.channels, painted),
         ("gate.classes", [m.removeprefix("!") for m in project.gate.classes.values()], truth),
-        ("gate.cutoffs", list(project.gate.cutoffs), truth),
+        ("gate.cutoffs", [name.rpartition("/")[2] for name in project.gate.cutoffs], truth),
     ):
         for name in wanted:
             _member(name, known, "channel", path, key)
+    plates = [plate.name for plate in project.plates]
+    for name in project.gate.cutoffs:
+        plate, slash, _ = name.rpartition("/")
+        if slash:
+            _member(plate, plates, "plate", path, "gate.cutoffs")
 
 
 def _member(name: str, known: list[str], what: str, path: Path, key: str, fix: str = "") -> None:

@@ -146,7 +146,9 @@ class AlignSettings(Section):
         "ground-truth channels used for registration; default: the nuclear channel, or the "
         "maximum over all channels if the round has no nuclear channel",
     )
-    max_shift_px: float = setting(200.0, "largest shift that is searched", unit="px", gt=0)
+    max_shift_px: float = setting(
+        200.0, "largest shift that is searched", unit="px", gt=0, le=100_000
+    )
     min_overlap: float = setting(
         0.5, "smallest allowed overlap, as a share of the Cell Painting image", gt=0, le=1
     )
@@ -164,7 +166,7 @@ class AlignSettings(Section):
     )
 
 
-PatchSize = Annotated[int, Field(ge=4)]
+PatchSize = Annotated[int, Field(ge=4, le=2000)]
 Region = Literal["nucleocentric", "nucleus", "cell"]
 
 
@@ -204,7 +206,7 @@ class FeatureSettings(Section):
         "object size (names with Robust; classifiers use these where they are measured)",
         when={"textures": [True]},
     )
-    patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4)
+    patch_size: int = setting(60, "side of the patch around a nucleus", unit="px", ge=4, le=2000)
     texture_background: Literal["exclude", "include"] = setting(
         "exclude",
         "whether pixel pairs outside the object count in the published textures (in the published "
@@ -224,7 +226,10 @@ class GateSettings(Section):
         flag="class",
     )
     cutoffs: dict[str, float | Auto] = setting(
-        {}, "marker -> cutoff on its mean intensity, or auto", unit="grey levels", flag="cutoff"
+        {},
+        "marker -> cutoff on its mean intensity, or auto; PLATE/MARKER for one plate",
+        unit="grey levels",
+        flag="cutoff",
     )
     filters: dict[str, tuple[float | None, float | None]] = setting(
         {}, "feature -> [low, high]; cells outside these limits are dropped", flag="filter"
@@ -267,6 +272,14 @@ class GateSettings(Section):
                 read_rules(value)
             except DataError as error:
                 raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _plates_have_numbers(cls, value: dict[str, float | Auto]) -> dict[str, float | Auto]:
+        for marker, cutoff in value.items():
+            if cutoff == "auto" and "/" in marker:
+                raise ValueError(f"the cutoff of one plate ({marker}) is a number, not auto")
         return value
 
     @field_validator("filters", mode="before")
@@ -338,10 +351,10 @@ class CnnSettings(Section):
         "auto", "torchvision classification network; auto: resnet50 with a GPU, resnet18 without"
     )
     channels: list[str] = setting([], "channels used; default all")
-    epochs: int = setting(50, "largest number of passes over the training cells", ge=1)
-    batch_size: int = setting(100, "crops per training step", ge=1)
+    epochs: int = setting(50, "largest number of passes over the training cells", ge=1, le=100_000)
+    batch_size: int = setting(100, "crops per training step", ge=1, le=100_000)
     learning_rate: float = setting(1e-4, "initial learning rate", gt=0)
-    image_size: int = setting(128, "side to which crops are resized", unit="px", ge=8)
+    image_size: int = setting(128, "side to which crops are resized", unit="px", ge=8, le=2000)
     weight_decay: float = setting(1e-4, "weight decay", ge=0)
     schedule: Literal["plateau", "one-cycle"] = setting("plateau", "learning-rate schedule")
     patience: int = setting(15, "stop after this many epochs without a lower validation loss", ge=1)
@@ -353,7 +366,9 @@ class CnnSettings(Section):
         None, "file of ImageNet weights (.pth); default: random weights", decides=False
     )
     compile: bool = setting(False, "use torch.compile", decides=False)
-    repeats: int = setting(1, "trainings per seed, each from different random weights", ge=1)
+    repeats: int = setting(
+        1, "trainings per seed, each from different random weights", ge=1, le=100
+    )
     sizes: list[int] = setting(
         [], "learning curve: training cells per class at each point; three runs per point"
     )
@@ -420,7 +435,7 @@ class GradcamSettings(Section):
     """Where the network looks."""
 
     enabled: bool = setting(True, "make attention maps (LayerCAM)", decides=False)
-    per_class: int = setting(10, "crops to show per class", ge=1)
+    per_class: int = setting(10, "crops to show per class", ge=1, le=10_000)
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops to show"
     )
@@ -436,7 +451,9 @@ class PredictSettings(Section):
     confidence: float = setting(
         0.0, "cells with a calibrated confidence below this are reported as uncertain", ge=0, lt=1
     )
-    bootstrap: int = setting(1000, "number of resamples for the 95% intervals", ge=100)
+    bootstrap: int = setting(
+        1000, "number of resamples for the 95% intervals", ge=100, le=1_000_000
+    )
 
 
 class ExecutionSettings(Section):

@@ -12,17 +12,23 @@ from nucprof.io.files import write_text
 from nucprof.plate.keys import CP_ROUND
 
 
-def as_toml(settings: Mapping[str, Any]) -> str:
-    """Settings by dotted name as TOML lines; None has no TOML form and is left out."""
+def as_toml(path: Path, settings: Mapping[str, Any]) -> str:
+    """Settings by dotted name as TOML lines for the project file `path`.
+
+    None has no TOML form and is left out.
+    """
     document = tomlkit.document()
-    _put(document, settings)
+    _put(document, settings, path.resolve().parent)
     return tomlkit.dumps(document)
 
 
 def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write settings by dotted name into the project file, leaving everything else unchanged."""
+    """Write settings by dotted name into the project file, leaving everything else unchanged.
+
+    A path below the project file's folder is written relative to it, so that a project can move.
+    """
     document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
-    _put(document, settings)
+    _put(document, settings, path.resolve().parent)
     write_text(path, tomlkit.dumps(document))
 
 
@@ -37,7 +43,7 @@ def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
         for (name, round_name), folder in folders.items():
             if plate["name"] != name:
                 continue
-            text = (folder.relative_to(root) if folder.is_relative_to(root) else folder).as_posix()
+            text = _from(root, folder)
             if round_name == CP_ROUND:
                 plate["cell_painting"] = text
             else:
@@ -45,7 +51,12 @@ def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
     write_text(path, tomlkit.dumps(document))
 
 
-def _put(document: Any, settings: Mapping[str, Any]) -> None:
+def _from(root: Path, path: Path) -> str:
+    """A path as the project file in `root` names it."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _put(document: Any, settings: Mapping[str, Any], root: Path) -> None:
     for dotted, value in settings.items():
         *sections, key = dotted.split(".")
         table = document
@@ -56,13 +67,17 @@ def _put(document: Any, settings: Mapping[str, Any]) -> None:
         if value is None:
             table.pop(key, None)
         else:
-            table[key] = _value(value)
+            table[key] = _value(value, root)
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, root: Path) -> Any:
     if isinstance(value, Mapping):
-        return {key: _value(item) for key, item in value.items()}
+        return {key: _value(item, root) for key, item in value.items()}
+    if isinstance(value, str) and Path(value).is_relative_to(root):  # absolute, as root is
+        return _from(root, Path(value))
     if isinstance(value, list) and None in value:
         # TOML has no null: an open limit is written as in the flag, "160.0:".
         return ":".join("" if item is None else str(item) for item in value)
+    if isinstance(value, list):
+        return [_value(item, root) for item in value]
     return value

@@ -69,6 +69,11 @@ class Controls:
     carries: BoolArray
     wells: npt.NDArray
 
+    @property
+    def has_both(self) -> bool:
+        """Whether there are cells of either side."""
+        return bool(self.carries.any() and not self.carries.all())
+
     def cutoff(self) -> float:
         """The best cutoff of all these cells."""
         return best_cutoff(self.values[self.carries], self.values[~self.carries])

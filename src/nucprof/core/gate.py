@@ -15,6 +15,7 @@ from nucprof.core.gating import (
     Per,
     find_cutoffs,
     find_rules,
+    given_cutoff,
     one_per_plate,
 )
 from nucprof.core.identity import Identity, identify
@@ -27,7 +28,7 @@ from nucprof.core.markers import (
     markers_of,
     medians,
 )
-from nucprof.core.stray_light import bleed_through, uneven_background, unmix_cells
+from nucprof.core.stray_light import bleed_through, uneven_background, uneven_plates, unmix_cells
 from nucprof.errors import DataError
 
 
@@ -41,8 +42,8 @@ class Gate:
         The intensities that the cutoffs apply to, corrected where that was asked for.
     rules : dict
         Class -> its rule.
-    given : frozenset
-        Markers whose cutoff was given.
+    given : frozenset of (str, str)
+        Plate and marker of every cutoff that was given.
     monocultures : list of str
     per_plate : bool
         Whether every plate has cutoffs of its own.
@@ -57,13 +58,18 @@ class Gate:
 
     cells: MarkerCells
     rules: dict[str, Rule]
-    given: frozenset[str]
+    given: frozenset[tuple[str, str]]
     monocultures: list[str]
     per_plate: bool
     cutoffs: Cutoffs
     called: TextArray
     identity: Identity
     notes: list[str]
+
+    def is_given(self, marker: str, plate: str = "") -> bool:
+        """Whether a marker's cutoff was given: on a plate, or ("") on all of them."""
+        plates = [plate] if plate else self.cells.plate_names
+        return all((name, marker) in self.given for name in plates)
 
     @property
     def label_noise(self) -> float:
@@ -86,13 +92,17 @@ class Gate:
                 "class": self.class_of(marker),
                 "carries": self.rules[self.class_of(marker)].carries,
                 **describe_cutoff(self.cutoffs.summary(marker), quality[""]),
-                "given": marker in self.given,
+                "given": self.is_given(marker),
                 "medians": self._medians(self.cells, marker),
+                "classes": {n: r.carries for n, r in self.rules.items() if r.marker == marker},
             }
+            if not self.per_plate and len(self.cells.plate_names) > 1:
+                report[marker]["uneven"] = "".join(uneven_plates(self.cells, [marker]))
             if self.per_plate:
                 report[marker]["per_plate"] = {
                     plate: {
                         **describe_cutoff(self.cutoffs.values[marker][plate], quality[plate]),
+                        "given": self.is_given(marker, plate),
                         "medians": self._medians(self.cells.plate(plate), marker),
                     }
                     for plate in self.cells.plate_names
@@ -148,7 +158,7 @@ def decide(
     rules : mapping
         Class -> its rule; empty: from the monocultures.
     given : mapping
-        Marker -> cutoff, for markers whose cutoff the user gives.
+        Marker -> cutoff, or ``plate/marker`` -> cutoff, for those that the user gives.
     per : {"auto", "plate", "project"}
         Whether cutoffs are per plate or per project.
     mixed : str
@@ -176,8 +186,17 @@ def decide(
     cells = cells.of_markers(markers)
     per_plate = one_per_plate(cells, rules, given, per=per, mixed=mixed)
     if unmixed:
-        cells = unmix_cells(cells, rules, per_plate=per_plate, mixed=mixed)
+        # measured alike whether cutoffs are found or given, so that a given one means the same
+        alone: Per = "project" if per == "project" else "auto"
+        measured = one_per_plate(cells, rules, {}, per=alone, mixed=mixed)
+        cells = unmix_cells(cells, rules, per_plate=measured, mixed=mixed)
     cutoffs = find_cutoffs(cells, rules, given, per_plate=per_plate, mixed=mixed)
+    fixed = {
+        (plate, marker)
+        for plate in cells.plate_names
+        for marker in markers
+        if given_cutoff(given, plate, marker) is not None
+    }
     limits = {marker: cutoffs.of_cells(marker, cells) for marker in markers}
     notes = bleed_through(cells, rules, mixed)
     known = {m: background[m] for m in markers if m in background}
@@ -186,9 +205,9 @@ def decide(
     return Gate(
         cells=cells,
         rules=rules,
-        given=frozenset(given),
+        given=frozenset(fixed),
         monocultures=monocultures,
-        per_plate=per_plate,
+        per_plate=per_plate or any(f"{plate}/{marker}" in given for plate, marker in fixed),
         cutoffs=cutoffs,
         called=classify(cells.values, limits, rules),
         identity=identity,

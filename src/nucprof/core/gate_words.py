@@ -26,7 +26,7 @@ def cutoff_lines(gate: Gate) -> list[str]:
         values = {plate: value for plate, value in found if value == value}  # not NaN
         sign = ">" if rule.carries else "not >"
         number = f"{gate.cutoffs.summary(rule.marker):.1f}"
-        if gate.per_plate and rule.marker not in gate.given and values:
+        if gate.per_plate and len(set(values.values())) > 1:
             each = ", ".join(f"{value:.1f} on {plate}" for plate, value in values.items())
             low, high = min(values.values()), max(values.values())
             few = len(values) <= MOST_PLATES
@@ -88,7 +88,7 @@ def warnings(gate: Gate) -> list[str]:
         ]
         lacking |= set(without)
         for plate, quality in gate.cutoffs.quality[marker].items():
-            if marker in gate.given or (plate == "") == gate.per_plate or plate in without:
+            if gate.is_given(marker, plate) or (plate == "") == gate.per_plate or plate in without:
                 continue
             lines += _weak(marker, quality, f" on plate {plate}" if plate else "")
     lines += [

@@ -35,6 +35,7 @@ __all__ = [
     "find_cutoffs",
     "find_rules",
     "find_sides",
+    "given_cutoff",
     "one_per_plate",
     "outside",
 ]
@@ -185,8 +186,7 @@ class Cutoffs:
     values : dict
         Marker -> plate -> cutoff; NaN where the plate has no values of the marker.
     quality : dict
-        Marker -> plate -> quality on its monocultures; "" is that of all plates together, the only
-        one where plates share a cutoff.
+        Marker -> plate -> quality on its monocultures; "" is that of all plates together.
     """
 
     values: dict[str, dict[str, float]]
@@ -203,6 +203,11 @@ class Cutoffs:
         return float(np.median(known)) if known else float("nan")
 
 
+def given_cutoff(given: Mapping[str, float], plate: str, marker: str) -> float | None:
+    """The cutoff that the user gives for a plate, or for all plates; None if there is none."""
+    return given.get(f"{plate}/{marker}", given.get(marker))
+
+
 def find_cutoffs(
     cells: MarkerCells, rules: Mapping[str, Rule], given: Mapping[str, float], *,
     per_plate: bool, mixed: str,
@@ -215,9 +220,9 @@ def find_cutoffs(
     rules : mapping
         Class -> its rule.
     given : mapping
-        Marker -> cutoff, the same for all plates.
+        Marker -> cutoff of all plates, or ``plate/marker`` -> cutoff of one.
     per_plate : bool
-        Whether every plate has its own, see :func:`one_per_plate`.
+        Whether cutoffs are found for every plate by itself, see :func:`one_per_plate`.
     mixed : str
         The layout's name of mixed wells.
 
@@ -230,25 +235,29 @@ def find_cutoffs(
     values: dict[str, dict[str, float]] = {}
     quality: dict[str, dict[str, CutoffQuality]] = {}
     for marker, sides in find_sides(rules, monocultures).items():
-        if marker not in given:
+        fixed = {p: given_cutoff(given, p, marker) for p in cells.plate_names}
+        sought = [plate for plate, cutoff in fixed.items() if cutoff is None]
+        if sought:
             _require_controls(marker, sides, rules, monocultures)
-        parts = [cells.plate(p) for p in cells.plate_names] if per_plate else [cells]
+        groups = [[p] for p in cells.plate_names if per_plate or fixed[p] is not None]
+        groups += [sought] if sought and not per_plate else []
         judged: list[Calls] = []
         values[marker], quality[marker] = {}, {}
-        for part in parts:
-            controls = sides.controls(part, marker)
-            cutoff = float("nan")
-            if marker in given:
-                cutoff = given[marker]
-                calls = Calls(controls, controls.values > cutoff, None)
-            elif part.has(marker):
-                cutoff, calls = controls.cutoff(), controls.held_out_calls()
+        for plates in groups:
+            own = sides.controls(cells.where(np.isin(cells.plates, plates)), marker)
+            cutoff, calls = fixed[plates[0]], Calls.none()
+            if cutoff is not None:
+                calls = Calls(own, own.values > cutoff, None)
+            elif per_plate and not cells.plate(plates[0]).has(marker):
+                cutoff = float("nan")
             else:
-                calls = Calls.none()
-            values[marker] |= dict.fromkeys(part.plate_names, cutoff)
+                # plates without the monocultures share a cutoff with those that have them
+                whole = own.has_both or per_plate
+                controls = own if whole else sides.controls(cells, marker)
+                cutoff, calls = controls.cutoff(), controls.held_out_calls()
+            values[marker] |= dict.fromkeys(plates, cutoff)
+            quality[marker] |= dict.fromkeys(plates, CutoffQuality.of([calls]))
             judged.append(calls)
-            if per_plate:
-                quality[marker][part.plate_names[0]] = CutoffQuality.of([calls])
         quality[marker][""] = CutoffQuality.of(judged)
     return Cutoffs(values, quality)
 
@@ -266,26 +275,25 @@ def one_per_plate(
     DataError
         ``plate`` is requested, and a plate lacks these monocultures.
     """
-    sought = {
-        marker: sides
+    sought = [
+        (name, marker, sides)
         for marker, sides in find_sides(rules, cells.monocultures(mixed)).items()
-        if marker not in given
-    }
+        for name in cells.plate_names
+        if given_cutoff(given, name, marker) is None
+    ]
     if per == "project" or len(cells.plate_names) == 1 or not sought:
         return False
-    for name in cells.plate_names:
+    for name, marker, sides in sought:
         part = cells.plate(name)
-        for marker, sides in sought.items():
-            carries = sides.controls(part, marker).carries
-            if part.has(marker) and (carries.all() or not carries.any()):
-                if per == "auto":
-                    return False
-                raise DataError(
-                    f"gate.per = plate: plate {name} does not hold the monocultures that the "
-                    f"cutoff of {marker} needs ({_named(sides.carrying)} and "
-                    f"{_named(sides.lacking)}); use --per project, or give --cutoff "
-                    f"{marker}=NUMBER."
-                )
+        if part.has(marker) and not sides.controls(part, marker).has_both:
+            if per == "auto":
+                return False
+            raise DataError(
+                f"gate.per = plate: plate {name} does not hold the monocultures that the "
+                f"cutoff of {marker} needs ({_named(sides.carrying)} and "
+                f"{_named(sides.lacking)}); use --per project, or give --cutoff "
+                f"{name}/{marker}=NUMBER."
+            )
     return True
 
 

@@ -20,7 +20,8 @@ from nucprof.plate.keys import FieldKey, WellKey
 WELLS: Mapping[str, tuple[str, ...]] = {
     "astro": ("B02", "B03", "B04"),
     "neuro": ("C02", "C03", "C04"),
-    "co-culture": ("D02", "D03", "D04", "D05", "D06", "D07"),
+    # 15 wells: two of them are for validation
+    "co-culture": tuple(f"{row}{column:02d}" for row in "DEF" for column in range(2, 7)),
 }
 _BACKGROUND = 300.0
 _GAIN = 0.6  # grey levels of shot noise per square root of a grey level
@@ -76,8 +77,8 @@ def write_demo(
     seed: int = 0,
     wells: Mapping[str, Sequence[str]] = WELLS,
     sites: int = 1,
-    shape: tuple[int, int] = (400, 440),
-    cells: int = 70,
+    shape: tuple[int, int] = (320, 340),
+    cells: int = 45,
     max_shift_px: float = 18.0,
 ) -> Demo:
     """Write a two-round plate, its layout, project file and truth.

@@ -1,7 +1,7 @@
 """The canvas that all figures share: matplotlib's Agg, no window, no global state.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish; beyond
-eight classes they repeat with another marker.
+The palette has 12 colours that readers with any colour vision can tell apart, on white and on a
+dark page (a test simulates them); beyond 12 classes they repeat with another marker.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-Target = str | Path | IO[bytes]
+from nucprof.figures.inline import INK, LINE, Inline, as_svg
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+Target = str | Path | IO[bytes] | Inline
+
+PALETTE = (
+    "#0072B2", "#E69F00", "#0C9653", "#AE217F", "#88BFF3", "#DA4C02", "#816064", "#C6D899",
+    "#7D87FF", "#30EAD9", "#8E1C2E", "#FFAFC6",
+)  # fmt: skip
 NO_CLASS = "#9A9A9A"
 MARKERS = ("o", "^", "s", "D")
 DPI = 150
@@ -28,6 +33,12 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.titlesize": 10,
     "legend.frameon": False,
+    # names come from users: a dollar in one is no formula
+    "text.parse_math": False,
+    "grid.color": LINE,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    ),
 }
 MOST_POINTS = 20_000
 
@@ -35,7 +46,7 @@ MOST_POINTS = 20_000
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
     """A colour for each class, the same in every figure that lists the same classes."""
     return {
-        name: NO_CLASS if name in ("undefined", "uncertain") else COLOURS[i % len(COLOURS)]
+        name: NO_CLASS if name in ("undefined", "uncertain") else PALETTE[i % len(PALETTE)]
         for i, name in enumerate(classes)
     }
 
@@ -48,8 +59,13 @@ def new_figure(width: float = 5.0, height: float = 4.2) -> Figure:
 
 
 def save(figure: Figure, target: Target) -> None:
-    """Write the figure as PNG."""
-    figure.savefig(target, dpi=DPI, format="png")
+    """Write the figure as PNG; an :class:`Inline` target also gets it as SVG."""
+    if isinstance(target, Inline):
+        target.svg = as_svg(figure, target.name)
+        if target.path is None:
+            return
+        target = target.path
+    figure.savefig(target, dpi=DPI, format="png", facecolor="white")
 
 
 def scatter_axes(
@@ -74,13 +90,13 @@ def scatter_axes(
         part = rows[start : start + max(1, len(rows) // 20)]
         for number, name in enumerate(classes):
             own = part[labels[part] == name]
-            marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+            marker = MARKERS[number // len(PALETTE) % len(MARKERS)]
             axes.scatter(
                 x[own], y[own], s=size, c=colours[name], marker=marker, alpha=0.6, linewidths=0
             )
     for number, name in enumerate(classes):
         count = int((labels == name).sum())
-        marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+        marker = MARKERS[number // len(PALETTE) % len(MARKERS)]
         axes.scatter(
             [], [], s=25, c=colours[name], marker=marker, linewidths=0, label=f"{name} ({count:,})"
         )

@@ -11,14 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nucprof.figures.canvas import (
-    COLOURS,
     NO_CLASS,
+    PALETTE,
     STYLE,
     Target,
     class_colours,
     new_figure,
     save,
 )
+from nucprof.figures.inline import INK
 
 
 def confusion(
@@ -27,7 +28,7 @@ def confusion(
     """Confusion matrix, rows true: share of the row as colour and number, cells below it."""
     counts = np.asarray(matrix)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.6 + 0.7 * len(classes)
+    size = 1.6 + 0.65 * len(classes)
     with mpl.rc_context(STYLE):
         figure = new_figure(size + 0.8, size)
         axes = figure.subplots()
@@ -50,10 +51,16 @@ def confusion(
         save(figure, target)
 
 
-def roc(target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
+def roc(
+    target: Target,
+    curves: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str,
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """ROC curves, one class against the rest; `curves` as from `learn.evaluate.roc_curves`."""
     with mpl.rc_context(STYLE):
-        figure, axes = _curve_axes(curves, "AUC")
+        figure, axes = _curve_axes(curves, "AUC", colours)
         axes.plot([0, 1], [0, 1], color=NO_CLASS, linestyle=":", label="guessing")
         axes.set(
             xlabel="false positive rate (1 - specificity)", ylabel="true positive rate", title=title
@@ -63,22 +70,28 @@ def roc(target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str) 
 
 
 def precision_recall(
-    target: Target, curves: Mapping[str, Mapping[str, Any]], *, title: str
+    target: Target,
+    curves: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Precision-recall curves; the dotted line of each class is its share (guessing)."""
     with mpl.rc_context(STYLE):
-        figure, axes = _curve_axes(curves, "average precision")
-        for name, colour in class_colours(list(curves)).items():
+        figure, axes = _curve_axes(curves, "average precision", colours)
+        for name, colour in (colours or class_colours(list(curves))).items():
             axes.axhline(curves[name]["base"], color=colour, linestyle=":", linewidth=1)
         axes.set(xlabel="recall", ylabel="precision", title=title)
         axes.legend(loc="lower left")
         save(figure, target)
 
 
-def _curve_axes(curves: Mapping[str, Mapping[str, Any]], area: str) -> tuple[Figure, Axes]:
+def _curve_axes(
+    curves: Mapping[str, Mapping[str, Any]], area: str, colours: Mapping[str, str] | None
+) -> tuple[Figure, Axes]:
     figure = new_figure()
     axes = figure.subplots()
-    for name, colour in class_colours(list(curves)).items():
+    for name, colour in (colours or class_colours(list(curves))).items():
         curve = curves[name]
         label = f"{name} ({area} {curve['area']:.3f})"
         axes.plot(curve["x"], curve["y"], color=colour, label=label)
@@ -101,8 +114,8 @@ def importance(
     with mpl.rc_context(STYLE):
         figure = new_figure(8, 1.4 + 0.2 * len(shown))
         left, right = figure.subplots(1, 2, sharey=True)
-        left.barh(names, np.asarray(impurity)[shown], color=COLOURS[0])
-        right.barh(names, np.asarray(permutation)[shown], color=COLOURS[1])
+        left.barh(names, np.asarray(impurity)[shown], color=PALETTE[0])
+        right.barh(names, np.asarray(permutation)[shown], color=PALETTE[1])
         left.set_xlabel("impurity decrease (share)")
         right.set_xlabel("macro-F1 lost when shuffled\n(unseen wells)")
         figure.suptitle(f"{title} ({len(shown)} of {len(features)} features)", fontsize=10)
@@ -126,21 +139,30 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
             loss, f1 = columns["validation_loss"][own], columns["validation_f1"][own]
             best = int(np.argmin(loss))
             named = number == 0
-            left.plot(epoch, columns["train_loss"][own], color=COLOURS[0], label="training" * named)
-            left.plot(epoch, loss, color=COLOURS[1], label="validation" * named)
-            right.plot(epoch, f1, color=COLOURS[1])
-            ring = {"marker": "o", "markersize": 9, "fillstyle": "none", "color": "black"}
+            train = columns["train_loss"][own]
+            left.plot(epoch, train, ".-", color=PALETTE[0], label="training" * named)
+            left.plot(epoch, loss, ".-", color=PALETTE[1], label="validation" * named)
+            right.plot(epoch, f1, ".-", color=PALETTE[1])
+            ring = {"marker": "o", "markersize": 9, "fillstyle": "none", "color": INK}
             left.plot(epoch[best], loss[best], **ring, label="kept" * named, linestyle="none")
             right.plot(epoch[best], f1[best], **ring)
-        left.set(xlabel="epoch", ylabel="cross-entropy (class-weighted)", yscale="log")
+        left.set(xlabel="epoch", ylabel="cross-entropy (class-weighted)", ylim=(0, None))
         right.set(xlabel="epoch", ylabel="macro-F1 on validation wells", ylim=(0, 1.02))
-        left.legend()
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(8, integer=True, min_n_ticks=1))
+            axes.set_xlim(0.5, columns["number"].max() + 1.5)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside right upper")
         figure.suptitle(f"{title}, {len(runs)} run(s)", fontsize=10)
         save(figure, target)
 
 
 def density_strata(
-    target: Target, strata: Sequence[Mapping[str, Any]], classes: Sequence[str], *, title: str
+    target: Target,
+    strata: Sequence[Mapping[str, Any]],
+    classes: Sequence[str],
+    *,
+    title: str,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Recall of every class by density, a point per stratum, with the number of cells above it.
 
@@ -149,7 +171,7 @@ def density_strata(
     with mpl.rc_context(STYLE):
         figure = new_figure(2.4 + 1.1 * len(strata), 4)
         axes = figure.subplots()
-        for number, (name, colour) in enumerate(class_colours(classes).items()):
+        for number, (name, colour) in enumerate((colours or class_colours(classes)).items()):
             place = 0.15 * (number - (len(classes) - 1) / 2)
             held = [x for x, own in enumerate(strata) if name in own["recall_per_class"]]
             recall = [strata[x]["recall_per_class"][name] for x in held]
@@ -177,8 +199,8 @@ def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
     with mpl.rc_context(STYLE):
         figure = new_figure()
         axes = figure.subplots()
-        axes.errorbar(sizes, mean, spread, color=COLOURS[0], capsize=4, label="mean ± SD of runs")
-        axes.plot(n, f1, "o", color=COLOURS[0], alpha=0.5, label="one run")
+        axes.errorbar(sizes, mean, spread, color=PALETTE[0], capsize=4, label="mean ± SD of runs")
+        axes.plot(n, f1, "o", color=PALETTE[0], alpha=0.5, label="one run")
         axes.set(xscale="log", xlabel="training cells (all classes)", ylim=(min(f1.min(), 0.5), 1))
         axes.set_ylabel("macro-F1 on unseen wells")
         axes.set_title(f"Learning curve at equal numbers of steps, {len(f1)} runs")
@@ -197,8 +219,8 @@ def ablation(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
         axes = figure.subplots()
         labels = ["all channels" if name == "" else f"without {name}" for name in names]
         means = [f1[without == name].mean() for name in names]
-        axes.barh(labels, means, color=[COLOURS[0]] + [COLOURS[5]] * (len(names) - 1))
-        axes.plot(f1, [names.index(name) for name in without], "o", color="black", markersize=4)
+        axes.barh(labels, means, color=[PALETTE[0]] + [PALETTE[5]] * (len(names) - 1))
+        axes.plot(f1, [names.index(name) for name in without], "o", color=INK, markersize=4)
         axes.axvline(means[0], color=NO_CLASS, linestyle=":", linewidth=1)
         axes.invert_yaxis()
         axes.set(xlabel="macro-F1 on unseen wells", xlim=(0, 1))
@@ -206,7 +228,13 @@ def ablation(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
         save(figure, target)
 
 
-def composition(target: Target, table: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> None:
+def composition(
+    target: Target,
+    table: Mapping[str, Sequence[Any]],
+    classes: Sequence[str],
+    *,
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """Composition of every well with its 95% interval, a panel per plate, colours by class.
 
     `table` holds the columns of `composition.csv`. Of two classes only the second is drawn.
@@ -214,7 +242,7 @@ def composition(target: Target, table: Mapping[str, Sequence[Any]], classes: Seq
     columns = {name: np.asarray(values, dtype=object) for name, values in table.items()}
     plates = list(dict.fromkeys(columns["plate"]))
     shown = list(classes[-1:]) if len(classes) == 2 else list(classes)
-    colours = class_colours(classes)
+    colours = colours or class_colours(classes)
     wells = {p: list(dict.fromkeys(columns["well"][columns["plate"] == p])) for p in plates}
     width = 2.5 + 0.16 * max(len(names) for names in wells.values())
     with mpl.rc_context(STYLE):

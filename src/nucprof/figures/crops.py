@@ -15,9 +15,11 @@ from nucprof.figures.canvas import STYLE, Target, new_figure, save
 _TINTS = np.array(
     [[0.2, 0.4, 1], [0, 1, 0.2], [1, 0.6, 0], [1, 0, 0.6], [0.6, 0.6, 0.6], [0, 0.8, 0.8]]
 )
+#: Percentile of a composite's values that is shown at full brightness.
+_BRIGHTEST = 99.8
 _PER_ROW = 10
 _BAR_SHARE = 0.3
-_NICE_UM = (0.5, 1, 2, 5, 10, 20, 50, 100)
+_NICE = (0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,14 @@ class Cell:
 
 
 def composite(crop: np.ndarray) -> np.ndarray:
-    """`(C, H, W)` in 0 to 1 as one colour picture `(H, W, 3)`."""
+    """`(C, H, W)` in 0 to 1 as one colour picture `(H, W, 3)`.
+
+    Where channels add up to more than the brightest colour, the whole picture is darker, so that
+    bright places keep their hue and texture instead of burning out.
+    """
     tints = _TINTS[np.arange(len(crop)) % len(_TINTS)]
-    return np.asarray(np.clip(np.einsum("chw,cr->hwr", crop, tints), 0, 1))
+    mixed = np.einsum("chw,cr->hwr", crop, tints)
+    return np.asarray(np.clip(mixed / max(1.0, float(np.percentile(mixed, _BRIGHTEST))), 0, 1))
 
 
 def gallery(
@@ -52,7 +59,7 @@ def gallery(
     title
         Words.
     pixel_um
-        Size of a crop's pixel in µm; a scale bar is drawn if it is known.
+        Size of a crop's pixel in µm; if it is not known, scale bars are in pixels.
     """
     rows = [
         (name if start == 0 else "", list(cells[start : start + _PER_ROW]))
@@ -165,16 +172,14 @@ def mean_maps(
 
 
 def scale_bar(axes: Axes, width_px: int, pixel_um: float | None) -> None:
-    """A white bar of a round number of µm, about 30% of the picture, if the size is known."""
-    if pixel_um is None:
-        return
-    length_um = max(
-        (um for um in _NICE_UM if um / pixel_um <= _BAR_SHARE * width_px), default=_NICE_UM[0]
-    )
-    length = length_um / pixel_um
+    """A white bar of a round number of µm, or pixels if the size is not known."""
+    unit, side = ("px", 1.0) if pixel_um is None else ("µm", pixel_um)
+    fitting = (n for n in _NICE if n / side <= _BAR_SHARE * width_px)
+    length = max(fitting, default=_NICE[0])
+    pixels = length / side
     y, x = width_px * 0.93, width_px * 0.95
-    axes.plot([x - length, x], [y, y], color="white", linewidth=2, solid_capstyle="butt")
+    axes.plot([x - pixels, x], [y, y], color="white", linewidth=2, solid_capstyle="butt")
     axes.text(
-        x - length / 2, y - 0.03 * width_px, f"{length_um:g} µm", color="white", fontsize=5,
+        x - pixels / 2, y - 0.03 * width_px, f"{length:g} {unit}", color="white", fontsize=5,
         ha="center", va="bottom",
     )  # fmt: skip

@@ -18,12 +18,13 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from nucprof.core.gate import Gate
 from nucprof.core.markers import UNDEFINED, markers_of
 from nucprof.figures.canvas import STYLE, Target, class_colours, new_figure, save, scatter_axes
+from nucprof.figures.inline import INK
 from nucprof.io.files import atomic
 
 MOST_COLUMNS = 3
 
 
-def draw_gate(gate: Gate, folder: Path) -> None:
+def draw_gate(gate: Gate, folder: Path, colours: Mapping[str, str] | None = None) -> None:
     """Draw every pair of markers, or the one marker; the first figure is ``scatter.png``.
 
     Plates with their own cutoffs have their own panels.
@@ -46,6 +47,7 @@ def draw_gate(gate: Gate, folder: Path) -> None:
                     for title, chosen in panels.items()
                 },
                 marker=marker,
+                colours=colours,
             )
     for number, (a, b) in enumerate(combinations(markers, 2)):
         name = "scatter.png" if number == 0 else f"scatter-{a}-{b}.png"
@@ -59,7 +61,13 @@ def draw_gate(gate: Gate, folder: Path) -> None:
             for title, chosen in panels.items()
         }
         with atomic(folder / name) as path:
-            gate_scatter(path, shown, classes=[*gate.rules, UNDEFINED], axis_names=(a, b))
+            gate_scatter(
+                path,
+                shown,
+                classes=[*gate.rules, UNDEFINED],
+                axis_names=(a, b),
+                colours=colours,
+            )
 
 
 def _line(gate: Gate, marker: str, chosen: np.ndarray) -> float | None:
@@ -101,6 +109,7 @@ def gate_scatter(
     axis_names: tuple[str, str],
     unit: str = "grey levels",
     log: bool = True,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Mean intensities of two markers, one point per cell; a panel per plate with its own cutoffs.
 
@@ -118,18 +127,22 @@ def gate_scatter(
         Of the intensities.
     log
         Logarithmic axes where all values are positive: intensities spread over decades.
+    colours
+        Of the classes; default: in their order.
     """
     with mpl.rc_context(STYLE):
         figure, grid = _grid(len(panels))
         for axes, (title, panel) in zip(grid, panels.items(), strict=True):
-            drawn = scatter_axes(axes, panel.x, panel.y, panel.labels, classes=classes)
+            drawn = scatter_axes(
+                axes, panel.x, panel.y, panel.labels, classes=classes, colours=colours
+            )
             if log and all(_positive(values) for values in (panel.x, panel.y)):
                 axes.set(xscale="log", yscale="log")
                 _number(axes.xaxis, axes.yaxis)
             lines = zip(panel.cutoffs, (axes.axvline, axes.axhline), strict=True)
             for value, line in lines:
                 if value is not None:
-                    line(value, color="black", linestyle="--", linewidth=1)
+                    line(value, color=INK, linestyle="--", linewidth=1)
             labels = [_axis(n, unit, c) for n, c in zip(axis_names, panel.cutoffs, strict=True)]
             axes.set(xlabel=labels[0], ylabel=labels[1])
             few = f" ({drawn:,} drawn)" if drawn < len(panel.x) else ""
@@ -144,6 +157,7 @@ def gate_histogram(
     marker: str,
     unit: str = "grey levels",
     log: bool = True,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Mean intensities of one marker, a line per culture; one panel per plate.
 
@@ -157,9 +171,11 @@ def gate_histogram(
         Words.
     log
         A logarithmic axis where all values are positive.
+    colours
+        Of the cultures; default: in their order.
     """
     cultures = sorted({name for groups, _ in panels.values() for name in groups})
-    colours = class_colours(cultures)
+    colours = class_colours(cultures) | dict(colours or {})
     with mpl.rc_context(STYLE):
         figure, grid = _grid(len(panels))
         for axes, (title, (groups, cutoff)) in zip(grid, panels.items(), strict=True):
@@ -178,7 +194,7 @@ def gate_histogram(
                 axes.set_xscale("log")
                 _number(axes.xaxis)
             if cutoff is not None:
-                axes.axvline(cutoff, color="black", linestyle="--", linewidth=1)
+                axes.axvline(cutoff, color=INK, linestyle="--", linewidth=1)
             axes.set(xlabel=_axis(marker, unit, cutoff), ylabel="share of the culture's cells")
             axes.set_title(f"{title}\nn = {len(pooled):,} cells")
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

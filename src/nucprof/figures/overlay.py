@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from nucprof.core.normalize import percentile_normalize
 
@@ -15,6 +15,8 @@ NUCLEI: Colour = (255, 210, 0)
 CELLS: Colour = (255, 70, 200)
 #: The shorter side of a picture, at least: small images are enlarged by a whole factor.
 MIN_SIDE_PX = 800
+#: And the longer side becomes no longer than this by it.
+MAX_SIDE_PX = 8000
 #: Below 1, so that dim objects are visible next to bright ones.
 _GAMMA = 0.6
 #: Grey levels of a picture without cytoplasm: enough for the eye, and the PNG is written five times
@@ -40,10 +42,12 @@ def draw_overlay(
     -------
     PIL.Image.Image
         ``k H`` by ``k W`` pixels, with a palette, or in RGB where `cyto` is given. ``k`` is the
-        smallest whole number that makes the shorter side :data:`MIN_SIDE_PX`, 1 for large images.
+        smallest whole number that makes the shorter side :data:`MIN_SIDE_PX`, 1 for large images;
+        a longer side stays below :data:`MAX_SIDE_PX`.
         Outlines lie inside their object, two pixels of the picture wide.
     """
-    factor = max(1, -(-MIN_SIDE_PX // max(1, min(nuclei.shape))))
+    factor = -(-MIN_SIDE_PX // max(1, min(nuclei.shape)))
+    factor = max(1, min(factor, MAX_SIDE_PX // max(1, *nuclei.shape)))
     edges = [(_outline(_enlarge(labels, factor)), colour) for labels, colour in outlines]
     shade = _shade(nuclei)
     if cyto is not None:
@@ -60,6 +64,42 @@ def draw_overlay(
     greys = [(round(255 * level / (_GREYS - 1)),) * 3 for level in range(_GREYS)]
     picture.putpalette(np.array([*greys, *(colour for _, colour in edges)], np.uint8).tobytes())
     return picture
+
+
+def draw_two_rounds(painted: NDArray, moved: NDArray, pixel_um: float | None = None) -> Image.Image:
+    """Two rounds in one picture: Cell Painting magenta, the other green, white where they agree.
+
+    Parameters
+    ----------
+    painted, moved : (H, W)
+        The same channel in both rounds, on one frame.
+    pixel_um : float, optional
+        Side of a pixel, for the scale bar; without it the bar is in pixels.
+    """
+    first, second = _shade(painted), _shade(moved)
+    # not full colours, so that nuclei that agree keep their texture instead of burning out
+    rgb = np.stack([first, second, first], axis=-1) * 235
+    picture = Image.fromarray(rgb.astype(np.uint8))
+    add_scale_bar(picture, pixel_um)
+    return picture
+
+
+_NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+def add_scale_bar(picture: Image.Image, pixel_um: float | None) -> None:
+    """Draw a bar of a round length into the lower right corner, in µm or else in pixels."""
+    unit, side = ("µm", pixel_um) if pixel_um else ("px", 1.0)
+    width, height = picture.size
+    length = max((n for n in _NICE if n / side <= 0.25 * width), default=_NICE[0])
+    pixels, thick, edge = round(length / side), max(2, height // 120), height // 30
+    pen = ImageDraw.Draw(picture)
+    right, bottom = width - edge, height - edge
+    pen.rectangle((right - pixels, bottom - thick, right, bottom), fill="white")
+    size = max(10, height // 24)
+    text = f"{length} {unit}"
+    pen.text((right - pixels / 2, bottom - thick - 4), text, fill="white", anchor="mb",
+             font=ImageFont.load_default(size))  # fmt: skip
 
 
 def _shade(plane: NDArray) -> NDArray[np.float32]:

@@ -11,9 +11,9 @@ import matplotlib as mpl
 import numpy as np
 
 from nucprof.figures.canvas import (
-    COLOURS,
     MOST_POINTS,
     NO_CLASS,
+    PALETTE,
     STYLE,
     Target,
     class_colours,
@@ -21,8 +21,6 @@ from nucprof.figures.canvas import (
     save,
     scatter_axes,
 )
-
-MOST_NAMES = 12
 
 
 def _with_count(title: str, n: int, drawn: int) -> str:
@@ -37,8 +35,9 @@ def umap_scatter(
     *,
     title: str,
     axis_names: tuple[str, str] = ("UMAP 1", "UMAP 2"),
+    colours: Mapping[str, str] | None = None,
 ) -> None:
-    """One map, a panel per colouring: up to 12 names have a legend, numbers a colour scale.
+    """One map, a panel per colouring: names have a legend, numbers a colour scale.
 
     Parameters
     ----------
@@ -52,27 +51,24 @@ def umap_scatter(
         Words.
     axis_names
         "UMAP" or "PCA" and its share of the variance.
+    colours
+        Of names; default: in their order.
     """
     with mpl.rc_context(STYLE):
         figure = new_figure(5.8 * len(panels), 4.4)
         drawn = len(x)
         # A name has the same colour in all panels.
         named = [set(v) for v in panels.values() if not np.issubdtype(v.dtype, np.number)]
-        colours = class_colours(sorted(set().union(*(n for n in named if len(n) <= MOST_NAMES))))
+        colours = class_colours(sorted(set().union(*named))) | dict(colours or {})
         for axes, (name, values) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
         ):
-            label = name
-            if not np.issubdtype(values.dtype, np.number) and len(set(values)) > MOST_NAMES:
-                # A legend of 96 wells would be longer than the map: their order gives the colours.
-                label = f"{name}, {len(set(values))} in order"
-                values = np.unique(values, return_inverse=True)[1]
             if np.issubdtype(values.dtype, np.number):
                 order = np.random.default_rng(0).permutation(len(x))[:MOST_POINTS]
                 points = axes.scatter(
                     x[order], y[order], c=values[order], s=4, cmap="viridis", linewidths=0
                 )
-                figure.colorbar(points, ax=axes, label=label)
+                figure.colorbar(points, ax=axes, label=name)
             else:
                 drawn = scatter_axes(
                     axes, x, y, values, classes=sorted(set(values)), colours=colours
@@ -80,51 +76,6 @@ def umap_scatter(
             axes.set(xlabel=axis_names[0], ylabel=axis_names[1], xticks=[], yticks=[], title=name)
         figure.suptitle(_with_count(title, len(x), drawn), fontsize=10)
         save(figure, target)
-
-
-def plate_heatmaps(
-    target: Target,
-    plates: Mapping[str, Mapping[tuple[str, int], float]],
-    *,
-    label: str,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """Plates seen from above, one below the other: title -> (row letters, column) -> number.
-
-    Wells without a value stay white with a cross, so that "none" is not read as "low".
-    """
-    grids = {title: _grid(values) for title, values in plates.items()}
-    found = np.concatenate([grid.ravel() for _, _, grid in grids.values()])
-    low, high = limits or (float(np.nanmin(found)), float(np.nanmax(found)))
-    widest = max(len(columns) for _, columns, _ in grids.values())
-    height = sum(1.2 + 0.4 * len(rows) for rows, _, _ in grids.values())
-    with mpl.rc_context(STYLE):
-        figure = new_figure(2.2 + 0.45 * widest, 0.6 + height)
-        ratios = [2 + len(rows) for rows, _, _ in grids.values()]
-        panels = figure.subplots(len(grids), 1, squeeze=False, height_ratios=ratios)[:, 0]
-        for axes, (title, (rows, columns, grid)) in zip(panels, grids.items(), strict=True):
-            image = axes.imshow(grid, vmin=low, vmax=high, cmap="viridis")
-            for (row, column), value in np.ndenumerate(grid):
-                missing = np.isnan(value)
-                axes.text(
-                    column, row, "×" if missing else f"{value:.2g}", ha="center", va="center",
-                    fontsize=6, color="black" if missing or value > (low + high) / 2 else "white",
-                )  # fmt: skip
-            axes.set_xticks(range(len(columns)), [str(column) for column in columns])
-            axes.set_yticks(range(len(rows)), rows)
-            axes.set(xlabel="column", ylabel="row", title=title)
-            axes.spines[:].set_visible(False)
-        figure.colorbar(image, ax=list(panels), label=label)
-        save(figure, target)
-
-
-def _grid(values: Mapping[tuple[str, int], float]) -> tuple[list[str], list[int], np.ndarray]:
-    rows = sorted({row for row, _ in values}, key=lambda row: (len(row), row))
-    columns = sorted({column for _, column in values})
-    grid = np.full((len(rows), len(columns)), np.nan)
-    for (row, column), value in values.items():
-        grid[rows.index(row), columns.index(column)] = value
-    return rows, columns, grid
 
 
 def registration(
@@ -149,7 +100,7 @@ def registration(
     title
         Words.
     """
-    looks = {"ok": (COLOURS[0], "o"), "outlier": (COLOURS[1], "^"), "unsure": (COLOURS[2], "s")}
+    looks = {"ok": (PALETTE[0], "o"), "outlier": (PALETTE[1], "^"), "unsure": (PALETTE[2], "s")}
     with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 4.2)
         axes = figure.subplots()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucprof.errors import UserError
+from nucprof.io.damage import reading
 from nucprof.io.files import atomic
 
 #: Fixed time stamp; numpy's own writer stores the present time with every member.
@@ -32,10 +33,6 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[NDArray]:
     UserError
         The file is damaged, or one of the arrays is not in it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is damaged ({error}). Delete it; the next run makes it again."
-        ) from None
+    again = "Delete it; the next run makes it again."
+    with reading(path, UserError, again), np.load(path, allow_pickle=False) as archive:
+        return [archive[name] for name in names]

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 from nucprof.errors import UserError
+from nucprof.io.damage import reading
 
 Grid = Mapping[tuple[int, int], str]
 """Text by row and column, from 0, without empty cells."""
 
-# Raised by the libraries for files that are damaged, locked or of another type.
-BROKEN = (
-    OSError,
-    BadZipFile,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    SyntaxError,
-    RuntimeError,
-    EOFError,
-    zlib.error,
-    csv.Error,
-)
-
 _MOST_BYTES = 5_000_000
+_MOST_UNPACKED_BYTES = 100_000_000
+_MOST_MERGED = 100_000  # cells; the library keeps an object for each
+_OLE = b"\xd0\xcf\x11\xe0"  # Excel's old format, and any Office file with a password
+_MERGED = re.compile(rb"""mergeCell\s[^>]*?ref=["']\$?([A-Z]+)\$?(\d+):\$?([A-Z]+)\$?(\d+)["']""")
 _MOST_ROWS, _MOST_COLUMNS = 5_000, 200  # a long table of three 1536-well plates fits
 
 
@@ -55,15 +45,11 @@ def read_grid(path: Path, sheet: str, *, what: str = "layout", most_rows: int = 
         The file cannot be read, is too large, or has several sheets and none of that
         name.
     """
-    try:
+    with reading(path, UserError, f"Save the {what} as .xlsx or .csv, without a password."):
         if path.stat().st_size > _MOST_BYTES:
             most = _MOST_BYTES // 10**6
             raise UserError(f"{path} is larger than {most} MB; check that it is a {what}.")
         grid = _workbook(path, sheet, what, most_rows) if _is_zip(path) else _text(path, what)
-    except BROKEN as error:
-        raise UserError(
-            f"{path} cannot be read: {error}. Save the {what} as .xlsx or .csv, without a password."
-        ) from None
     for row, column in grid:
         if row >= most_rows or column >= _MOST_COLUMNS:
             raise UserError(
@@ -74,22 +60,23 @@ def read_grid(path: Path, sheet: str, *, what: str = "layout", most_rows: int = 
 
 
 def _is_zip(path: Path) -> bool:
-    if path.suffix.lower() == ".xls":
-        raise UserError(f"{path} is in Excel's old format; save it as .xlsx or .csv.")
-    if path.suffix.lower() in (".xlsx", ".xlsm"):
-        return True
     with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+        head = file.read(4)
+    if head == _OLE and path.suffix.lower() != ".xls":
+        raise UserError(
+            f"{path} has a password, or is in Excel's old format; save it as .xlsx or .csv, "
+            "without a password."
+        )
+    if head == _OLE or path.suffix.lower() == ".xls":
+        raise UserError(f"{path} is in Excel's old format; save it as .xlsx or .csv.")
+    return head == b"PK\x03\x04" or path.suffix.lower() in (".xlsx", ".xlsm")
 
 
 def _workbook(path: Path, name: str, what: str, most_rows: int) -> Grid:
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
-    try:
-        book = openpyxl.load_workbook(path, data_only=True)
-    except InvalidFileException as error:
-        raise UserError(f"{path} is not an Excel file: {error}") from None
+    _check_archive(path, what)
+    book = openpyxl.load_workbook(path, data_only=True)
     try:
         named = {sheet.title.strip().casefold(): sheet for sheet in book.worksheets}
         if len(named) > 1 and name.casefold() not in named:
@@ -100,6 +87,31 @@ def _workbook(path: Path, name: str, what: str, most_rows: int) -> Grid:
         return _sheet(named.get(name.casefold()) or book.worksheets[0], most_rows)
     finally:
         book.close()
+
+
+def _check_archive(path: Path, what: str) -> None:
+    """Refuse a workbook of another program, and one that would fill the memory."""
+    with ZipFile(path) as archive:
+        if "content.xml" in archive.namelist():
+            raise UserError(f"{path} is an OpenDocument table; save the {what} as .xlsx or .csv.")
+        if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED_BYTES:
+            most = _MOST_UNPACKED_BYTES // 10**6
+            raise UserError(f"{path} unpacks to more than {most} MB; check that it is a {what}.")
+        for name in archive.namelist():
+            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                for merged in _MERGED.finditer(archive.read(name)):
+                    _check_merged(path, what, *(part.decode() for part in merged.groups()))
+
+
+def _check_merged(path: Path, what: str, left: str, top: str, right: str, bottom: str) -> None:
+    from openpyxl.utils import column_index_from_string as column
+
+    cells = (column(right) - column(left) + 1) * (int(bottom) - int(top) + 1)
+    if cells > _MOST_MERGED:
+        raise UserError(
+            f"{path}: {left}{top} to {right}{bottom} are merged into one cell, larger than any "
+            f"{what}; split it."
+        )
 
 
 def _sheet(sheet: Any, most_rows: int) -> Grid:

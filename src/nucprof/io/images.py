@@ -6,10 +6,7 @@ Readers are chosen by the first bytes of a file, not by its name.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +16,8 @@ from nucprof.core.illumination import correct
 from nucprof.core.labels import smallest_labels
 from nucprof.core.projection import project
 from nucprof.core.resample import resample
-from nucprof.errors import DataError, FieldError, MachineError, NucprofError
+from nucprof.errors import DataError, FieldError
+from nucprof.io.damage import reading, refuse_too_large
 from nucprof.io.files import atomic
 from nucprof.io.formats import foreign
 from nucprof.io.formats.base import ImageInfo, Position, Reader
@@ -30,7 +28,6 @@ from nucprof.io.formats.png import PngReader
 from nucprof.io.formats.tiff import TiffReader
 from nucprof.io.illumination import read_illumination
 from nucprof.plate.sources import Projection, Source
-from nucprof.refusals import explain
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -58,18 +55,7 @@ _MAGIC: tuple[tuple[bytes, Reader], ...] = (
     (b"\x89PNG", PngReader()),
 )
 
-# Raised by the libraries for an incomplete or damaged file.
-_BROKEN = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    RuntimeError,
-    AttributeError,
-)
+_COMPLETE = "Is the file complete?"
 
 
 def stem_of(path: Path) -> str:
@@ -80,8 +66,13 @@ def stem_of(path: Path) -> str:
 def describe(path: Path) -> ImageInfo:
     """Read the header of a file, without pixels; raises :class:`FieldError`."""
     reader = _reader(path)
-    with _damage(path):
-        return reader.info(path)
+    with reading(path, FieldError, _COMPLETE):
+        info = reader.info(path)
+        if not info.part_of:
+            needed = info.planes * info.height * info.width * np.dtype(info.dtype).itemsize
+            shape = f"images of {info.planes} x {info.height} x {info.width} {info.dtype}"
+            refuse_too_large(path, needed, shape, FieldError)
+    return info
 
 
 def read_image(
@@ -110,7 +101,7 @@ def read_image(
     info, reader = describe(path), _reader(path)
     _check_choice(path, info, position, time, projection)
     z = [projection - 1] if isinstance(projection, int) and info.z > 1 else range(info.z)
-    with _damage(path):
+    with reading(path, FieldError, _COMPLETE):
         planes = reader.planes(path, position, time or 0, z)
         image = next(planes) if len(z) == 1 else project(planes, str(projection))
     if image.dtype.kind not in "uif":
@@ -202,42 +193,18 @@ def _of_one_size(planes: Iterator[np.ndarray], place: Source) -> Iterator[np.nda
 
 
 def _reader(path: Path) -> Reader:
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except FileNotFoundError:
+    if not path.exists():
         raise FieldError(
             f"{path} does not exist any more; run 'nucprof rename' again to list the files."
-        ) from None
-    except OSError as error:
-        raise _refused(path, error) from None
+        )
+    with reading(path, FieldError, _COMPLETE), path.open("rb") as file:
+        head = file.read(8)
     for magic, reader in _MAGIC:
         if head.startswith(magic) and path.suffix.lower() not in foreign.SUFFIXES:
             return reader
     if path.suffix.lower() in foreign.SUFFIXES:
         return foreign.BioioReader()
     raise FieldError(f"{path} is neither TIFF, .nd2 nor PNG (first bytes {head!r}).")
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Convert the libraries' exceptions for a damaged file into our error."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MachineError(f"{path}: {explain(error)}") from None
-    except OSError as error:
-        raise _refused(path, error) from error
-    except _BROKEN as error:
-        raise FieldError(f"{path} cannot be read: {error}. Is the file complete?") from error
-
-
-def _refused(path: Path, error: OSError) -> NucprofError:
-    """What the system's refusal to read a file means: for this field, or for the machine."""
-    known = explain(error)
-    if isinstance(known, MachineError):  # not the file's fault: the field must be tried again
-        return known
-    return FieldError(str(known or f"{path} cannot be read: {error}. Is the file complete?"))
 
 
 def write_image(

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+def read_picture(path: Path) -> Image:
+    """Read a picture that nucprof wrote, whole, so that its file is closed."""
+    from PIL import Image as images
+
+    with images.open(path) as picture:
+        picture.load()
+        return picture
+
+
 def write_picture(path: Path, picture: Image) -> None:
     """Write a picture as PNG, atomically."""
     with atomic(path) as temporary:

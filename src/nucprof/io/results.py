@@ -107,6 +107,11 @@ class Results:
         """The report, one HTML page."""
         return self.root / "report.html"
 
+    @property
+    def colours(self) -> Path:
+        """The colour of every class and culture of the project."""
+        return self.root / "colours.json"
+
     def review(self, queue: str) -> Path:
         """The review page of a queue."""
         return self.root / "review" / f"{re.sub('[^A-Za-z0-9_.-]+', '_', queue)}.html"

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from nucprof.errors import FieldError
+from nucprof.io.damage import reading, refuse_too_large
 from nucprof.io.files import atomic
 from nucprof.io.formats.imagej import IMAGEJ_TYPES, imagej_metadata
 from nucprof.io.images import write_image
@@ -33,11 +35,20 @@ def write_stack(
 
 
 def read_stack(path: Path) -> np.ndarray:
-    """Read a whole stack ``(N, C, H, W)``; the file is closed when this returns."""
+    """Read a whole stack ``(N, C, H, W)``; the file is closed when this returns.
+
+    Raises
+    ------
+    FieldError
+        It is damaged.
+    """
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
-        stack: np.ndarray = file.series[0].asarray(squeeze=False)
+    again = "Delete it; nucprof crop makes it again."
+    with reading(path, FieldError, again), tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        refuse_too_large(path, series.nbytes, f"crops of {series.shape}", FieldError)
+        stack: np.ndarray = series.asarray(squeeze=False)
     # ImageJ's axes are TZCYXS: the crops are in T, the channels in C
     height, width = stack.shape[-3:-1] if stack.ndim == 6 else stack.shape[-2:]
     return stack.reshape(len(stack), -1, height, width)

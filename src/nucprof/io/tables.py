@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.errors import UserError
+from nucprof.io.damage import reading
 from nucprof.io.files import atomic
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 5_000
 """Rows of a row group, some 10 MB of features: about seven fields of a dense culture."""
+
+_AGAIN = "Is it damaged? Delete it; the stage that makes it writes it again."
 
 _TEXT = (
     "plate",
@@ -38,9 +42,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table atomically; the suffix chooses the format (``.csv`` or ``.parquet``)."""
     with atomic(path) as temporary:
         if path.suffix == ".csv":
-            _neutral(table).to_csv(temporary, index=False, lineterminator="\n")
+            neutral_texts(table).to_csv(temporary, index=False, lineterminator="\n")
         else:
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 # What a spreadsheet program would run as a formula.
@@ -57,7 +61,8 @@ def original(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
 
 
-def _neutral(table: pd.DataFrame) -> pd.DataFrame:
+def neutral_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every text :func:`neutral`."""
     return _each_text(table, table.columns, neutral)
 
 
@@ -96,13 +101,8 @@ def _opened(path: Path) -> Iterator[None]:
     """Turn what pandas and pyarrow raise for a missing or damaged table into one message."""
     if not path.is_file():
         raise UserError(f"There is no table {path}; run the stage that makes it.")
-    try:
+    with reading(path, UserError, _AGAIN):
         yield
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
-        ) from None
 
 
 def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
@@ -118,7 +118,40 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
             na_values=[""],
         )
         return _each_text(table, table.columns, original)
-    return pd.read_parquet(path, columns=columns)
+    return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a small ``.csv`` as text, without pandas, which takes long to import.
+
+    Raises
+    ------
+    UserError
+        The table is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Delete it; the stage that makes it writes it again."
+        ) from None
+
+
+def count_rows(path: Path, columns: list[str]) -> dict[tuple[str, ...], int]:
+    """Rows of a Parquet table by the values of some text columns, without pandas."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} is damaged ({reason}). Delete it; the stage that makes it writes it again."
+        ) from None
+    found = table.group_by(columns).aggregate([([], "count_all")]).to_pylist()
+    return {tuple(row[name] for name in columns): row["count_all"] for row in found}
 
 
 def read_columns(path: Path) -> list[str]:
@@ -150,7 +183,7 @@ def concatenate(
             for group in _groups(map(read_table, paths)):
                 table = pa.Table.from_pandas(complete(group), preserve_index=False)
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema)
+                    writer = pq.ParquetWriter(temporary, table.schema, write_page_checksum=True)
                 writer.write_table(table.cast(writer.schema))
                 rows += table.num_rows
             if writer is None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nucprof.errors import DataError, ModelError
+from nucprof.io.damage import reading
 from nucprof.io.files import atomic
 
 Method = Literal["umap", "pca"]
@@ -148,15 +149,13 @@ def load_map(path: Path) -> Map:
     """
     if not path.is_file():
         raise ModelError(f"there is no map {path}; make one with `nucprof embed`")
-    try:
+    with reading(path, ModelError, "Is it a map of nucprof's? Make it again: nucprof embed"):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop("about")))
         if about.pop("schema") != SCHEMA:
             raise KeyError("schema")
         return Map(method=about.pop("method"), seed=about.pop("seed"), metadata=about, **arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise ModelError(f"{path} is no map of nucprof's ({error}); make it again") from error
 
 
 def fit_map(

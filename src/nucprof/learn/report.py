@@ -25,9 +25,14 @@ def write_evaluation(
     predictions: pd.DataFrame,
     split: pd.DataFrame,
     title: str,
+    colours: Path,
 ) -> None:
-    """Write what every classifier reports: metrics, predictions, split and figures."""
+    """Write what every classifier reports: metrics, predictions, split and figures.
+
+    ``colours`` is the file of the project's colours.
+    """
     from nucprof.figures import classifiers
+    from nucprof.figures.colours import project_colours
     from nucprof.io.files import atomic, write_json
     from nucprof.io.tables import write_table
     from nucprof.learn.evaluate import pr_curves, roc_curves
@@ -37,19 +42,21 @@ def write_evaluation(
     write_table(paths["split.csv"], split)
     tested = predictions[predictions["part"] == "test"] if "part" in predictions else predictions
     classes = metrics["classes"]
+    looks = project_colours(colours, classes)
     unit = metrics["split_unit"]
     unseen = f"{title}, unseen {unit}s"
     f1 = f"macro-F1 {metrics['f1_macro']:.3f}{_limits(metrics['f1_macro_ci'], unit)}"
     with atomic(paths["confusion.png"]) as path:
         classifiers.confusion(path, metrics["confusion_matrix"], classes, title=f"{unseen}\n{f1}")
     with atomic(paths["roc.png"]) as path:
-        classifiers.roc(path, roc_curves(tested, classes), title=unseen)
+        classifiers.roc(path, roc_curves(tested, classes), title=unseen, colours=looks)
     with atomic(paths["pr.png"]) as path:
-        classifiers.precision_recall(path, pr_curves(tested, classes), title=unseen)
+        curves = pr_curves(tested, classes)
+        classifiers.precision_recall(path, curves, title=unseen, colours=looks)
     if "density.png" in paths:
         strata = metrics["seeds"][0]["density_strata"]
         with atomic(paths["density.png"]) as path:
-            classifiers.density_strata(path, strata, classes, title=title)
+            classifiers.density_strata(path, strata, classes, title=title, colours=looks)
 
 
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:

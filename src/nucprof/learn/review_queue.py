@@ -21,7 +21,7 @@ CLASS = "class:"
 #: Cells of consecutive ranks among which the wells take turns where the rank matters most.
 BLOCK = 20
 #: Crops that share more than this part of their area show nearly the same.
-MOST_SHARED = 0.5
+MOST_SHARED = 0.75
 
 Opinions = Mapping[str, pd.DataFrame]
 """Classifier -> probabilities by a model that has not seen the cell's well: rows by (plate, cell),
@@ -64,7 +64,8 @@ def queue(
     Returns
     -------
     DataFrame
-        Rows of `cells`, with the column `score` (missing where the queue has no rank).
+        Rows of `cells`, with the column `score`: :func:`uncertainty` or :func:`contradiction`
+        (above 0 for a contradiction), missing where the queue has no rank.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def queue(
         return spread(ranked, size, block=None)
     if kind == "disagree":
         ranked = _ranked(cells, contradiction(cells, opinions))
-        return spread(ranked[ranked["score"] > 0], size, block=BLOCK)
+        return spread(ranked, size, block=BLOCK)
     if kind == "random":
         return spread(_shuffled(cells, seed), size, block=None)
     if kind.startswith(CLASS):
@@ -216,7 +217,7 @@ def spread(ranked: pd.DataFrame, size: int, *, block: int | None) -> pd.DataFram
 
 
 def _shown_before(cells: pd.DataFrame, size: int) -> np.ndarray:
-    """Whether a crop shares more than half of its area with an earlier one, per cell."""
+    """Whether a crop shares more than three quarters of its area with an earlier one, per cell."""
     fields = cells[PLATE] + "/" + cells[CELL].str.rsplit("_", n=1).str[0]
     centres = cells[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy(dtype=float)
     again = np.zeros(len(cells), dtype=bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -73,6 +74,11 @@ class Proposal:
     pattern: str
     parts: tuple[Part, ...]
 
+    def reads(self, stems: Sequence[str]) -> int:
+        """Number of names that the pattern reads."""
+        pattern = user_pattern(self.pattern)
+        return sum(pattern.parse(stem) is not None for stem in stems)
+
     def varying(self) -> list[str]:
         """The parts that vary, their roles, and some of their values."""
         lines = []
@@ -96,9 +102,20 @@ def propose_pattern(stems: Sequence[str]) -> Proposal:
     ProjectError
         Nothing in the names looks like a well.
     """
-    alike = _alike(stems)
-    parts = _parts(alike)
-    parts = _name_well(parts, alike)
+    groups = Counter(len(_WORD.findall(stem)) for stem in stems)
+    most = groups.most_common(1)[0][0]
+    found = _propose([stem for stem in stems if len(_WORD.findall(stem)) == most], most)
+    if len(groups) > 1 and min(groups):
+        # channels such as TRITC and "Alexa 488": what follows the common words is one word
+        with contextlib.suppress(ProjectError):
+            found = max(found, _propose(stems, min(groups)), key=lambda p: p.reads(stems))
+    return found
+
+
+def _propose(stems: Sequence[str], count: int) -> Proposal:
+    """Propose a pattern for names of at least `count` words; the last word is the rest."""
+    parts = _parts(stems, count)
+    parts = _name_well(parts, stems)
     parts = _name_tagged(parts)
     parts = _name_rest(parts)
     pattern = "^" + "".join(part.regex for part in parts) + "$"
@@ -106,33 +123,31 @@ def propose_pattern(stems: Sequence[str]) -> Proposal:
     return Proposal(pattern, tuple(parts))
 
 
-def _alike(stems: Sequence[str]) -> list[str]:
-    """The largest group of names with the same number of words."""
-    groups = Counter(len(_WORD.findall(stem)) for stem in stems)
-    most = groups.most_common(1)[0][0]
-    return [stem for stem in stems if len(_WORD.findall(stem)) == most]
-
-
-def _parts(stems: Sequence[str]) -> list[Part]:
-    """Cut names with equal numbers of words into columns; split further if all names allow."""
-    words = [list(_WORD.finditer(stem)) for stem in stems]
+def _parts(stems: Sequence[str], count: int) -> list[Part]:
+    """Cut names into columns of words; split these further if all names allow."""
+    spans = [[match.span() for match in _WORD.finditer(stem)] for stem in stems]
+    spans = [[*own[: count - 1], (own[count - 1][0], own[-1][1])] for own in spans]
     columns: list[Part] = []
-    for i in range(len(words[0]) + 1):
+    for i in range(count + 1):
         gaps = tuple(
-            stem[found[i - 1].end() if i else 0 : found[i].start() if i < len(found) else len(stem)]
-            for stem, found in zip(stems, words, strict=True)
+            stem[own[i - 1][1] if i else 0 : own[i][0] if i < count else len(stem)]
+            for stem, own in zip(stems, spans, strict=True)
         )
         if any(gaps):
             columns.append(Part(gaps))
-        if i < len(words[0]):
-            columns += _split([found[i].group() for found in words])
+        if i < count:
+            columns += _split(
+                [stem[slice(*own[i])] for stem, own in zip(stems, spans, strict=True)]
+            )
     return columns
 
 
 def _split(words: Sequence[str]) -> list[Part]:
+    """Cut words into letters and numbers; stains (EdU and BrdU, Cy3 and Cy5) stay whole."""
     pieces = [_PART.findall(word) for word in words]
     shapes = {tuple(piece.isdecimal() for piece in found) for found in pieces}
-    if len(shapes) > 1:
+    stains = len(set(words)) > 1 and all(_STAINS.match(word) for word in words)
+    if len(shapes) > 1 or stains:
         return [Part(tuple(words))]
     return [Part(texts) for texts in zip(*pieces, strict=True)]
 

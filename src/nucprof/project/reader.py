@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,17 @@ from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import pixel_size
+from nucprof.project.notebook import project_html
 from nucprof.run.state import RunState
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from PIL.Image import Image
+
+
+# Folders with figures; those of images and crops may hold very many files.
+_DRAWN = ("segment", "align", "gate", "train", "embed", "gradcam", "predict", "report")
 
 
 def open_project(path: str | Path) -> ProjectResults:
@@ -133,6 +139,10 @@ class ProjectResults:
         channels = self.project.round_channels(round_name)
         return read_channels(self._state.images.sources(plate, name, round_name, channels))
 
+    def fields(self, round_name: str = CP_ROUND) -> list[tuple[str, str]]:
+        """Plate and field of every field imaged in a round."""
+        return self._state.images.fields(round_name)
+
     @cached_property
     def crop_kind(self) -> CropKind:
         """Region, size and channels of the crops."""
@@ -144,6 +154,13 @@ class ProjectResults:
         held = self._state.images.channels
         sizes = {pixel_size(sources) for (_, _, of), sources in held.items() if of == CP_ROUND}
         return sizes.pop() if len(sizes) == 1 else None
+
+    @cached_property
+    def crop_index(self) -> pd.DataFrame:
+        """Every crop: the key of its cell, its stack, and its row there."""
+        kind = self.crop_kind
+        folder = self.files.crops(kind.region, kind.patch_size)
+        return self._table(folder / "index.parquet", "crop")
 
     def crops(self, plate: str, field: str) -> tuple[np.ndarray, list[str]]:
         """The crops of a field and the keys of their cells.
@@ -161,7 +178,7 @@ class ProjectResults:
 
         kind, name = self.crop_kind, str(FieldKey.parse(field))
         folder = self.files.crops(kind.region, kind.patch_size)
-        index = self._table(folder / "index.parquet", "crop")
+        index = self.crop_index
         own = index[index["stack"] == f"{plate}/{name}.tif"].sort_values("row")
         if not len(own):
             size = kind.patch_size
@@ -182,6 +199,36 @@ class ProjectResults:
         """The composition of every well, as ``predict`` estimated it."""
         return self._table(self.files.folder("predict", name, "composition.csv"), "predict")
 
+    @property
+    def figures(self) -> list[str]:
+        """The name of every figure, e.g. ``gate/scatter.png``."""
+        return list(self._figures)
+
+    def figure(self, name: str) -> Image:
+        """A figure as a picture, which a notebook displays.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`figures`.
+        """
+        import PIL.Image
+
+        path = self._figures.get(name)
+        if path is None:
+            near = difflib.get_close_matches(name, self.figures, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "see figures for those that there are."
+            raise UserError(f"There is no figure '{name}'; {hint}")
+        with PIL.Image.open(path) as picture:
+            picture.load()
+            return picture
+
+    @property
+    def _figures(self) -> dict[str, Path]:
+        root = self.files.root
+        found = sorted(path for folder in _DRAWN for path in (root / folder).rglob("*.png"))
+        return {path.relative_to(root).as_posix(): path for path in found}
+
     @cached_property
     def _state(self) -> RunState:
         return RunState(self.project)
@@ -198,14 +245,6 @@ class ProjectResults:
         return read_table(self.require(path, command))
 
     def _repr_html_(self) -> str:
-        """Display in a notebook: the stages and their counts."""
-        rows = [
-            f"<tr><td>{escape(name)}</td><td>{escape(record.status)}</td>"
-            f"<td>{escape(', '.join(f'{k}: {v}' for k, v in record.counts.items()))}</td></tr>"
-            for name, record in self._state.manifest.stages.items()
-        ]
-        head = "<tr><th>stage</th><th>status</th><th>counts</th></tr>"
-        title = escape(self.project.project.name)
-        return (
-            f"<b>{title}</b> ({escape(str(self.files.root))})<table>{head}{''.join(rows)}</table>"
-        )
+        """Display in a notebook: the stages, their counts and the main figures."""
+        name, stages = self.project.project.name, self._state.manifest.stages
+        return project_html(name, self.files.root, stages, self._figures)

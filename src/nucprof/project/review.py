@@ -73,9 +73,11 @@ def write_review(
     target = output or opened.files.review(queue)
     write_text(target, page)
     wells = shown[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+    contradict = int((served["score"] > 0).sum())
     return [
         f"Wrote {target}: {len(shown)} of {len(served)} cells of the queue '{queue}', from "
         f"{len(wells)} wells ({target.stat().st_size / 1e6:.1f} MB)",
+        *((f"{contradict} cells contradict; the others follow",) if queue == "disagree" else ()),
         "Open it in a browser; save corrections.csv beside the project file",
         *(() if files else ('Then name it there: [gate] corrections = "corrections.csv"',)),
     ]

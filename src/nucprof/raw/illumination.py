@@ -110,7 +110,10 @@ def _read_reduced(
 def estimate_by_basicpy(
     planes: Sequence[np.ndarray], shape: tuple[int, int], dark: float | None = None
 ) -> Illumination:
-    """BaSiC (Peng et al., Nature Communications 8, 14836, 2017), as BaSiCPy implements it."""
+    """BaSiC (Peng et al., Nature Communications 8, 14836, 2017), as BaSiCPy implements it.
+
+    Unlike :func:`estimate` it needs the background, so only a known dark level is subtracted first.
+    """
     try:
         from basicpy import BaSiC
     except ImportError as error:
@@ -124,5 +127,4 @@ def estimate_by_basicpy(
     model.fit(stack if dark is None else stack - dark)
     gain = enlarged(model.flatfield, shape)
     known = np.full(stack.shape[1:], dark) if dark is not None else model.darkfield
-    floor = enlarged(known, shape)
-    return Illumination(gain / gain.mean(), floor)
+    return Illumination(gain / gain.mean(), enlarged(known, shape))

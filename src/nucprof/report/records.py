@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,10 @@ class About:
         The layout's name of mixed wells.
     objects : str
         ``nuclei`` or ``cells``: what is classified.
+    crop_px : int or None
+        Side of a crop; None where it follows from nuclei that are not measured yet.
+    cultures : mapping
+        ``plate/well`` -> its culture, by the layouts.
     """
 
     name: str
@@ -74,3 +78,82 @@ class About:
     nuclei: str
     mixed: str
     objects: str
+    crop_px: int | None = None
+    cultures: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, inside the page and as a file.
+
+    Attributes
+    ----------
+    title, caption : str
+        What it shows, and how to read it.
+    file : str
+        Where it lies below the results folder.
+    svg : str
+        The figure, if it is drawn by lines.
+    image : str
+        The figure as a ``data:`` address, if it is a picture.
+    wide : bool
+        Whether it takes the whole width of the page.
+    """
+
+    title: str
+    caption: str
+    file: str
+    svg: str = ""
+    image: str = ""
+    wide: bool = False
+
+    kind = "figure"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; columns of numbers are set right-aligned.
+
+    Attributes
+    ----------
+    title, caption : str
+    columns : tuple of str
+    rows : tuple of tuple
+    numbers : frozenset of int
+        Columns of numbers.
+    folded : bool
+        Whether it is shown only on demand.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    caption: str = ""
+    numbers: frozenset[int] = frozenset()
+    folded: bool = False
+
+    kind = "table"
+
+
+@dataclass(frozen=True)
+class Note:
+    """Lines of text."""
+
+    lines: Sequence[str]
+    title: str = ""
+    folded: bool = False
+
+    kind = "note"
+
+
+Block = Figure | Table | Note
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report."""
+
+    id: str
+    title: str
+    blocks: Sequence[Block]
+    intro: str = ""

@@ -61,7 +61,7 @@ def viewer_data(
     pixel_um: float | None,
     **more: Any,
 ) -> dict[str, Any]:
-    """What a page with the viewer holds: the element ``nucprof-cells``.
+    """What a page with the viewer holds: the element ``viewer-data``.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
+from nucprof.machine import one_order_of_sums
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.run import journal
 from nucprof.run.current import current_jobs
@@ -137,11 +138,12 @@ class Run(RunState):
         self.reporter.started(stage, len(chosen), assessment.reason)
         self._forget(stage, assessment.vanished)
         jobs = [job for job, _ in chosen]
-        with self.workers_of(stage, jobs):
-            if stage.prepare is not None:
-                stage.prepare(self, assessment.plan, jobs)
-            ran = self._run_jobs(stage, chosen)
-        return self._ended(self._finish(stage, assessment, ran, record, started))
+        with one_order_of_sums():
+            with self.workers_of(stage, jobs):
+                if stage.prepare is not None:
+                    stage.prepare(self, assessment.plan, jobs)
+                ran = self._run_jobs(stage, chosen)
+            return self._ended(self._finish(stage, assessment, ran, record, started))
 
     def run_all(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nucprof.errors import MachineError
-from nucprof.machine import available_memory, cores
+from nucprof.machine import available_memory, cores, one_order_of_sums
 from nucprof.run.workers import InThisProcess, WorkerProcesses, Workers, thread_limits
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class Pool:
             with alone.open() as executor:
                 while waiting:
                     index, arguments = waiting.popleft()
-                    future = executor.submit(function, *arguments)
+                    future = executor.submit(_steadily, function, *arguments)
                     _await({future}, executor)
                     error = future.exception()
                     if error is None:
@@ -194,6 +194,12 @@ class Pool:
                     processes.shutdown(wait=True, cancel_futures=True)
 
 
+def _steadily(function: Callable[..., U], *arguments: Any) -> U:
+    """Call a function so that its result does not depend on the worker that it runs in."""
+    with one_order_of_sums():
+        return function(*arguments)
+
+
 def _drain(
     executor: Workers,
     most: int,
@@ -207,7 +213,7 @@ def _drain(
         while waiting and len(flying) < most and not suspects and not stop_early():
             call = waiting.popleft()
             try:
-                flying[executor.submit(function, *call[1])] = call
+                flying[executor.submit(_steadily, function, *call[1])] = call
             except BrokenProcessPool:
                 waiting.appendleft(call)
                 break

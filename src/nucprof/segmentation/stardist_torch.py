@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nucprof.errors import ModelError
+from nucprof.io.damage import reading
 from nucprof.segmentation.stardist_model import FloatImage, OutOfMemoryError, Predict, UnetConfig
 
 #: Kernel (out, in, k, k) and bias (out,) of a convolution.
@@ -55,8 +56,9 @@ def read_layers(folder: Path) -> dict[str, Layer]:
             layer, weight = name.split("/")[-2:]
             found.setdefault(layer, {})[weight.split(":")[0]] = np.asarray(item, dtype=np.float32)
 
-    try:
-        with h5py.File(folder / "weights_best.h5") as file:
+    path = folder / "weights_best.h5"
+    with reading(path, ModelError, "Is it a StarDist 2D model?"):
+        with h5py.File(path) as file:
             file.visititems(visit)
         return {
             # Keras keeps kernels as (k, k, in, out).
@@ -66,8 +68,6 @@ def read_layers(folder: Path) -> dict[str, Layer]:
             )
             for name, held in found.items()
         }
-    except (OSError, KeyError, ValueError) as error:
-        raise ModelError(f"{folder} is not a StarDist 2D model: {error}") from error
 
 
 class Unet:

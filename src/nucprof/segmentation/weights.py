@@ -23,6 +23,7 @@ from pathlib import Path
 import platformdirs
 
 from nucprof.errors import ModelError
+from nucprof.io.damage import reading
 from nucprof.segmentation.download import Progress, download
 
 BUNDLED = "nucprof-fluo"
@@ -34,6 +35,7 @@ STARDIST_FILES = ("config.json", "thresholds.json", "weights_best.h5", "nucprof.
 #: 2018, on which the published networks were trained without resizing.
 DSB_DIAMETER_PX = 22.0
 
+_MOST_BYTES = 4_000_000_000
 _PACKAGED = Path(__file__).parent / "models"
 _STARDIST_URL = "https://github.com/stardist/stardist-models/releases/download/v0.1"
 _CELLPOSE_URL = "https://huggingface.co/mouseland/cellpose-sam/resolve/main"
@@ -203,17 +205,60 @@ def add(
     known = KNOWN.get(name)
     backend = known.backend if known else None
     with _staging(target.parent) as staging:
-        if zipfile.is_zipfile(source) and (backend == "stardist" or source.suffix == ".zip"):
-            placed = _unpack(source, staging / "unpacked")
-        elif source.is_dir():
-            placed = staging / name
-            shutil.copytree(source, placed)
-        else:
-            placed = staging / name
-            shutil.copyfile(source, placed)
+        placed = staging / name
+        with reading(source, ModelError, "Is it a whole model?"):
+            _place(source, placed)
         _check_complete(placed, backend)
         _replace(placed, target)
     return target
+
+
+def _place(source: Path, placed: Path) -> None:
+    """Copy a model's own files, and nothing else, to a new place."""
+    if source.is_dir():
+        _copy_stardist(source, placed)
+    elif not source.is_file():
+        raise ModelError(
+            f"{source} is neither a file nor a folder: give a StarDist folder or a file"
+        )
+    elif not zipfile.is_zipfile(source):
+        raise ModelError(
+            f"{source} is no model: a StarDist model is a folder or its .zip, a cellpose model one "
+            "file as torch writes it (unpack other archives first)"
+        )
+    else:
+        with zipfile.ZipFile(source) as archive:
+            names = archive.namelist()
+            if any(name.endswith("data.pkl") for name in names):  # as torch.save writes it
+                shutil.copyfile(source, placed)
+            else:
+                _unpack(archive, source, placed)
+
+
+def _copy_stardist(source: Path, placed: Path) -> None:
+    placed.mkdir()
+    for name in STARDIST_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, placed / name)
+
+
+def _unpack(archive: zipfile.ZipFile, source: Path, placed: Path) -> None:
+    """Take the files of a StarDist model out of a zip, by name, whatever else it holds."""
+    configs = sorted(n for n in archive.namelist() if n.rsplit("/", 1)[-1] == "config.json")
+    if not configs:
+        raise ModelError(f"{source} contains no StarDist model: it has no config.json")
+    folder = configs[0].removesuffix("config.json")
+    placed.mkdir()
+    for name in STARDIST_FILES:
+        if folder + name not in archive.namelist():
+            continue
+        size = archive.getinfo(folder + name).file_size
+        if size > _MOST_BYTES:
+            raise ModelError(
+                f"{source}: {name} unpacks to {size / 1e9:.1f} GB; no model is as large"
+            )
+        with archive.open(folder + name) as packed, (placed / name).open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
 
 
 def fetch(
@@ -341,16 +386,6 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _replace(placed: Path, target: Path) -> None:
-    if target.is_dir():
+    if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     os.replace(placed, target)
-
-
-def _unpack(archive: Path, into: Path) -> Path:
-    """Unpack a zip (never outside ``into``) and return the folder in it that holds the model."""
-    with zipfile.ZipFile(archive) as zipped:
-        zipped.extractall(into)  # zipfile drops absolute and '..' parts itself
-    found = sorted(into.rglob("config.json"))
-    if not found:
-        raise ModelError(f"{archive} contains no StarDist model: it has no config.json")
-    return found[0].parent

@@ -19,10 +19,10 @@ from nucprof.alignment.pattern_file import (
 from nucprof.alignment.report import AlignRecord, RoundRecord
 from nucprof.config import Project
 from nucprof.config.models import AlignSettings
-from nucprof.errors import FieldExcluded
+from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.digest import digest
 from nucprof.io.results import Results
-from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
+from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector, WellKey
 from nucprof.plate.sources import Source, pixel_size
 from nucprof.stages.base import (
     Context,
@@ -41,6 +41,7 @@ from nucprof.stages.base import (
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from nucprof.core.registration import Registration
 
@@ -147,7 +148,7 @@ def plan(context: Context) -> Plan[AlignJob]:
                 masks=masks,
             )
         )
-    return Plan(jobs)
+    return Plan(jobs, table_settings={"overlays": True})
 
 
 def pattern_path(results: Results, plate: str, name: str) -> Path:
@@ -319,6 +320,9 @@ def finish(
             status = rows["status"].to_numpy(dtype=object)
             plots.registration(temporary, *shifts, status, title=f"Shift of round {name}")
         summary.outputs.append(figure)
+    overlays, missing = _draw_overlays(context, plan, table)
+    summary.outputs += overlays
+    summary.warnings += missing
     summary.warnings += report.strange_fields(table) + report.losses(table)
     for where, pattern in _patterns(plan.jobs).items():
         if pattern.is_file():
@@ -327,6 +331,40 @@ def finish(
             summary.lines += lines
             summary.warnings += warnings
     return summary
+
+
+def _draw_overlays(
+    context: Context, plan: Plan[AlignJob], table: pd.DataFrame
+) -> tuple[list[Path], list[str]]:
+    """Both rounds of the worst, a median and the best field of every plate, in two colours."""
+    from nucprof.alignment.report import chosen_fields, overlay_path
+    from nucprof.figures.overlay import draw_two_rounds
+    from nucprof.io.images import read_image
+    from nucprof.io.pictures import write_picture
+
+    jobs = {job.key: job for job in plan.jobs}
+    folder, drawn, missing = context.results.folder("align"), [], []
+    for (plate, name), rows in table.groupby(["plate", "round"], sort=False):
+        for row in chosen_fields(rows).values():
+            well = WellKey.parse(row.well)
+            field = str(FieldKey(well.row, well.column, int(row.site)))
+            job = jobs[str(plate), field]
+            own = next(r for r in job.rounds if r.name == name)
+            try:
+                painted = read_sources(job, job.painted, job.fixed).max(axis=0)
+            except (FieldError, FieldExcluded) as error:
+                missing.append(f"{job.name}: no overlay of round {name} is drawn: {error}")
+                continue
+            moved = read_image(own.target)
+            shown = [own.channels.listed.index(c) for c in own.channels.register]
+            path = overlay_path(folder, str(plate), str(name), field)
+            um = pixel_size(job.painted)
+            write_picture(path, draw_two_rounds(painted, moved[shown].max(axis=0), um))
+            drawn.append(path)
+    for path in folder.glob("overlays/*/*.png"):
+        if path not in drawn:
+            path.unlink()
+    return drawn, missing
 
 
 STAGE = Stage(

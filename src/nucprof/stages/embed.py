@@ -74,6 +74,7 @@ class EmbedJob(Job):
     gate: Path | None
     network: Network | None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def plan(context: Context) -> Plan[EmbedJob]:
         gate=gate,
         network=network,
         folder=folder,
+        colours=results.colours,
     )
     return Plan([job])
 
@@ -150,7 +152,7 @@ def work(job: EmbedJob) -> Outcome[EmbedRecord]:
     _write_embeddings(job, about, values, names)
     first, second = f"{fitted.method}_1", f"{fitted.method}_2"
     write_table(folder / "umap.csv", about.assign(**{first: places[:, 0], second: places[:, 1]}))
-    _draw(folder / "umap.png", about, places, fitted.axis_names, settings.source)
+    _draw(job, about, places, fitted.axis_names)
     return Outcome(EmbedRecord(len(cells), len(names)))
 
 
@@ -206,25 +208,28 @@ def _write_embeddings(
         write_table(job.folder / "embeddings.csv", table)
 
 
-def _draw(
-    path: Path, about: pd.DataFrame, places: np.ndarray, axes: tuple[str, str], source: str
-) -> None:
+def _draw(job: EmbedJob, about: pd.DataFrame, places: np.ndarray, axes: tuple[str, str]) -> None:
     from nucprof.figures import plots
+    from nucprof.figures.canvas import NO_CLASS
+    from nucprof.figures.colours import project_colours
     from nucprof.io.files import atomic
 
+    unknown = "not in the layout"
     panels: dict[str, Any] = {}
     if "true_condition" in about:
         panels["true class"] = about["true_condition"].to_numpy(dtype=str)
-    panels["culture"] = about["Metadata_Target"].fillna("not in the layout").to_numpy(dtype=str)
+    panels["culture"] = about["Metadata_Target"].fillna(unknown).to_numpy(dtype=str)
+    names = sorted(set().union(*panels.values()) - {unknown})
+    colours = project_colours(job.colours, names) | {unknown: NO_CLASS}
     if about["Metadata_Plate"].nunique() > 1:
         panels["plate"] = about["Metadata_Plate"].to_numpy(dtype=str)
-    panels["well"] = about["Metadata_Well"].to_numpy(dtype=str)
     panels["cells in the field"] = about["Metadata_FieldCellCount"].to_numpy(dtype=float)
-    what = "the network's features" if source == "cnn" else "handcrafted features"
-    with atomic(path) as target:
+    what = "the network's features" if job.settings.source == "cnn" else "handcrafted features"
+    with atomic(job.folder / "umap.png") as target:
         plots.umap_scatter(
-            target, places[:, 0], places[:, 1], panels, title=f"Map of {what}", axis_names=axes
-        )
+            target, places[:, 0], places[:, 1], panels, title=f"Map of {what}", axis_names=axes,
+            colours=colours,
+        )  # fmt: skip
 
 
 def finish(

@@ -58,6 +58,7 @@ class GateJob(Job):
     compartment: str
     tables: dict[str, Path]
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ def plan(context: Context) -> Plan[GateJob]:
     project, results = context.project, context.results
     folder = results.folder("gate")
     tables = {name: results.features(name) for name in (CP_ROUND, *project.rounds)}
-    names = ("GT_data.csv", "cutoffs.json", "counts.csv", "contamination.csv", "scatter.png")
+    names = (
+        "GT_data.csv", "cutoffs.json", "counts.csv", "contamination.csv", "intensities.parquet",
+        "scatter.png",
+    )  # fmt: skip
     job = GateJob(
         inputs=(*tables.values(), *project.gate.corrections),
         outputs=tuple(folder / name for name in names),
@@ -82,6 +86,7 @@ def plan(context: Context) -> Plan[GateJob]:
         compartment="Cells" if project.mask_kind == "cells" else "Nuclei",
         tables=tables,
         folder=folder,
+        colours=results.colours,
     )
     return Plan([job])
 
@@ -100,6 +105,7 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     """Gate all cells."""
     from nucprof.core.gate_words import certainty_lines, cutoff_lines, warnings
     from nucprof.core.markers import UNDEFINED
+    from nucprof.figures.colours import project_colours
     from nucprof.figures.gates import draw_gate
     from nucprof.io.files import write_json
     from nucprof.io.tables import write_table
@@ -110,11 +116,15 @@ def work(job: GateJob) -> Outcome[GateRecord]:
     gate = decided(cells, job)
     table = true_classes(cells, gate)
     table, lines = _corrected(table, gate, job)
+    answers = table.pop(CORRECTED) if CORRECTED in table else None
     write_table(job.folder / "GT_data.csv", table)
     write_table(job.folder / "counts.csv", counts(table))
     write_table(job.folder / "contamination.csv", contents(gate))
+    write_table(job.folder / "intensities.parquet", intensities(cells, gate, answers))
     write_json(job.folder / "cutoffs.json", gate.report())
-    draw_gate(gate, job.folder)
+    cultures = [*gate.monocultures, job.settings.mixed_culture]
+    colours = project_colours(job.colours, [*gate.rules, UNDEFINED, *cultures])
+    draw_gate(gate, job.folder, colours)
     called = table[TRUE]
     tally = {name: int((called == name).sum()) for name in (*gate.rules, UNDEFINED)}
     record = GateRecord(tally, [*cutoff_lines(gate), *certainty_lines(gate), *gate.notes, *lines])
@@ -225,6 +235,11 @@ def true_classes(cells: pd.DataFrame, gate: Gate) -> pd.DataFrame:
     return table
 
 
+def intensities(cells: pd.DataFrame, gate: Gate, answers: pd.Series | None) -> pd.DataFrame:
+    """The intensities that the cutoffs apply to, by marker, and people's answers in `corrected`."""
+    return cells[METADATA].assign(**gate.cells.values, **{CORRECTED: answers})
+
+
 def _corrected(table: pd.DataFrame, gate: Gate, job: GateJob) -> tuple[pd.DataFrame, list[str]]:
     """Replace the gate's classes by people's answers; also say how well the two agree.
 
@@ -241,7 +256,7 @@ def _corrected(table: pd.DataFrame, gate: Gate, job: GateJob) -> tuple[pd.DataFr
     answers = corrections.checked_corrections(paths, every, list(gate.rules))
     agreement = corrections.compare(answers, table, TRUE)
     table = corrections.add_corrections(table, answers)
-    given = table.pop(CORRECTED)
+    given = table[CORRECTED]
     called = given.fillna(table[TRUE])
     sure = table["confidence"].mask(given.notna(), 1.0).mask(given == UNDEFINED)
     table = table.assign(**{"gate_condition": table[TRUE], TRUE: called, "confidence": sure})
@@ -305,5 +320,5 @@ STAGE = Stage(
     finish=finish,
     record=GateRecord,
     skip=without_ground_truth,
-    version=2,
+    version=3,
 )

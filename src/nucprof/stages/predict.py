@@ -47,6 +47,7 @@ class PredictJob(Job):
     evaluated: Path | None
     model: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
@@ -83,6 +84,7 @@ def plan(context: Context) -> Plan[PredictJob]:
         evaluated=evaluated,
         model=project.predict.model,
         folder=folder,
+        colours=results.colours,
         device=project.execution.device,
     )
     return Plan([job])
@@ -125,7 +127,7 @@ def work(job: PredictJob) -> Outcome[PredictRecord]:
     predictions = add_confidence_in_well(predictions, composition, model.classes, model.prior)
     write_table(folder / "predictions.parquet", predictions)
     write_table(folder / "composition.csv", composition)
-    _draw(folder, composition, model.classes)
+    _draw(job, composition, model.classes)
     record = PredictRecord(_tally(predictions["predicted"]), _tally(predictions["source"]))
     return Outcome(record, warnings=[*doubts, *found.warnings, *cautions(composition)])
 
@@ -157,21 +159,22 @@ def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
     return with_evaluation(model, model.probabilities(inputs), cells, crops.rows, evaluated)
 
 
-def _draw(folder: Path, composition: pd.DataFrame, classes: Sequence[str]) -> None:
-    from nucprof.figures import classifiers, plots
+def _draw(job: PredictJob, composition: pd.DataFrame, classes: Sequence[str]) -> None:
+    from nucprof.figures import classifiers, overview
+    from nucprof.figures.colours import project_colours
     from nucprof.io.files import atomic
 
-    with atomic(folder / "composition.png") as path:
-        classifiers.composition(path, composition.to_dict("list"), classes)
-    plates = {
-        plate: {
-            (key.row, key.column): share
-            for key, share in zip(map(WellKey.parse, rows["well"]), rows["share"], strict=True)
-        }
-        for plate, rows in composition[composition["class"] == classes[-1]].groupby("plate")
-    }
-    with atomic(folder / "plates.png") as path:
-        plots.plate_heatmaps(path, plates, label=f"share of {classes[-1]}", limits=(0, 1))
+    colours = project_colours(job.colours, classes)
+    with atomic(job.folder / "composition.png") as path:
+        classifiers.composition(path, composition.to_dict("list"), classes, colours=colours)
+    wells: dict[str, dict[tuple[str, int], dict[str, float]]] = {}
+    for name, rows in composition.groupby("class", sort=False):
+        for plate, well, share in zip(rows["plate"], rows["well"], rows["share"], strict=True):
+            key = WellKey.parse(well)
+            of_well = wells.setdefault(plate, {}).setdefault((key.row, key.column), {})
+            of_well[str(name)] = share
+    with atomic(job.folder / "plates.png") as path:
+        overview.composition_map(path, wells, colours)
 
 
 def finish(

@@ -2,40 +2,85 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nucprof.config import Project
+from nucprof.config.by_mode import crop_kind
+from nucprof.errors import UserError
+from nucprof.io.digest import WHERE_IT_RUNS
+from nucprof.io.results import Results
 from nucprof.report.records import About, StageRun
-from nucprof.stages.base import Context, Entry, Job, NoRecord, Outcome, Plan, Stage, Summary, needs
+from nucprof.stages.base import (
+    Context,
+    Entry,
+    Job,
+    Outcome,
+    Plan,
+    Stage,
+    Summary,
+    layout_paths,
+    layouts,
+    needs,
+)
 
 BEFORE = (
     "rename", "segment", "align", "crop", "features", "gate", "train-rf", "train-cnn", "embed",
     "gradcam", "predict",
 )  # fmt: skip
+#: What the page is made from, below the results; a pattern may match no file.
+READ = (
+    "segment/qc.csv", "segment/nuclear_size.json", "segment/overlays/*/*.png", "registration.csv",
+    "align/overlays/*/*.png", "cells.parquet", "gate/intensities.parquet", "gate/GT_data.csv",
+    "gate/counts.csv", "gate/cutoffs.json", "train/*/default/*.json", "train/*/default/*.csv",
+    "embed/umap.csv", "gradcam/*.csv", "gradcam/*.png", "predict/default/*.csv",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportJob(Job):
-    """What the page says of the project and of every stage that has run."""
+    """What the page says of the project and of every stage that has run.
+
+    ``file`` is the name of the project file, for commands to copy.
+    """
 
     about: About
     runs: tuple[StageRun, ...]
+    results: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
+    file: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+
+
+@dataclass(frozen=True)
+class ReportRecord:
+    """How many doubts the page opens with, and its size."""
+
+    doubts: int
+    bytes: int
 
 
 def plan(context: Context) -> Plan[ReportJob]:
     """One job: whatever there is."""
+    results = context.results
+    found = [path for pattern in READ for path in sorted(results.root.glob(pattern))]
     job = ReportJob(
-        inputs=(),
-        outputs=(context.results.report,),
+        inputs=(*layout_paths(context.project), *dict.fromkeys(found)),
+        outputs=(results.report, results.folder("report", "captions.md")),
         about=about(context.project),
         runs=tuple(run for run in context.runs if run.name != "report"),
+        results=results,
+        file=context.project.file.name if context.project.file else "project.toml",
     )
     return Plan([job])
 
 
 def about(project: Project) -> About:
     """What the page says of the project file."""
+    try:
+        crop_px = crop_kind(project).patch_size
+    except UserError:  # it follows from nuclei that are not measured yet
+        crop_px = None
     return About(
         name=project.project.name,
         plates=tuple(plate.name for plate in project.plates),
@@ -44,22 +89,49 @@ def about(project: Project) -> About:
         nuclei=project.channels.nuclei,
         mixed=project.gate.mixed_culture,
         objects=project.mask_kind,
+        crop_px=crop_px,
+        cultures={
+            f"{plate}/{well}": culture
+            for plate, layout in layouts(project).items()
+            for well, culture in layout.cultures.items()
+        },
     )
 
 
-def work(job: ReportJob) -> Outcome[NoRecord]:
-    """Write the page."""
+def work(job: ReportJob) -> Outcome[ReportRecord]:
+    """Write the page, its figures, and their captions."""
     from nucprof.io.files import write_text
-    from nucprof.report.page import Page, render
+    from nucprof.report.build import build
+    from nucprof.report.page import captions, render
 
-    write_text(job.outputs[0], render(Page(job.about, job.runs)))
-    return Outcome(NoRecord())
+    page = build(job.results, job.about, job.runs, job.file)
+    text = render(page)
+    write_text(job.outputs[0], text)
+    write_text(job.outputs[1], captions(page))
+    _remove_others(job.results.folder("report"), page.files)
+    return Outcome(ReportRecord(len(page.doubts), len(text.encode())))
 
 
-def finish(context: Context, plan: Plan[ReportJob], entries: Sequence[Entry[NoRecord]]) -> Summary:
+def _remove_others(folder: Path, files: Sequence[str]) -> None:
+    """Remove figures of an earlier report."""
+    kept = {Path(file).name for file in files}
+    for path in folder.glob("*.png"):
+        if path.name not in kept:
+            path.unlink()
+
+
+def finish(
+    context: Context, plan: Plan[ReportJob], entries: Sequence[Entry[ReportRecord]]
+) -> Summary:
     """Say where the page lies."""
-    page = plan.jobs[0].outputs[0]
-    return Summary([page], lines=[f"look at {page}"])
+    (record,) = (entry.record for entry in entries)
+    assert record is not None
+    job = plan.jobs[0]
+    figures = sorted(job.results.folder("report").glob("*.png"))
+    size = f"{record.bytes / 1e6:.1f} MB"
+    return Summary(
+        [*job.outputs, *figures], {"doubts": record.doubts}, [f"look at {job.outputs[0]} ({size})"]
+    )
 
 
 STAGE = Stage(
@@ -72,5 +144,6 @@ STAGE = Stage(
     plan=plan,
     work=work,
     finish=finish,
+    record=ReportRecord,
     ledger=False,
 )

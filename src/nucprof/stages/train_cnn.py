@@ -56,6 +56,7 @@ class NetworkJob(Job):
     references: References | None = None
     measured: FeatureSettings = dataclasses.field(metadata=WHERE_IT_RUNS)  # so are the features
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
@@ -104,6 +105,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         measured=project.features,
         references=references,
         folder=folder,
+        colours=results.colours,
         device=project.execution.device,
     )
     return Plan([job])
@@ -182,7 +184,7 @@ def _write(job: NetworkJob, result: CnnResult) -> None:
     folder = job.folder
     outputs = classifier_outputs(folder, MODEL, strata=job.training.density_strata)
     title = f"Network ({result.model.architecture})"
-    write_evaluation(outputs, result.metrics, result.predictions, result.split, title)
+    write_evaluation(outputs, result.metrics, result.predictions, result.split, title, job.colours)
     write_table(folder / "history.csv", result.history)
     with atomic(folder / "history.png") as path:
         classifiers.training_history(path, result.history.to_dict("list"), title=title)

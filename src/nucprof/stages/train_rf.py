@@ -43,6 +43,7 @@ class ForestJob(Job):
     references: References | None = None
     measured: FeatureSettings = dataclasses.field(metadata=WHERE_IT_RUNS)  # so are the features
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
+    colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def plan(context: Context) -> Plan[ForestJob]:
         references=references,
         measured=project.features,
         folder=folder,
+        colours=results.colours,
     )
     return Plan([job])
 
@@ -117,6 +119,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
         result.predictions,
         result.split,
         "Random forest",
+        job.colours,
     )
     write_table(folder / "importance.csv", result.importances)
     with atomic(folder / "importance.png") as path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from importlib import util
@@ -12,6 +13,9 @@ import numpy as np
 
 from nucprof.errors import FieldError
 from nucprof.io.formats.base import ImageInfo, Position, complete_names
+
+# What it cannot read is reported as our errors, so its log messages would repeat them.
+logging.getLogger("bioio").addHandler(logging.NullHandler())
 
 SUFFIXES = (".czi", ".lif", ".ims", ".lsm", ".oib", ".oif", ".oir", ".sld", ".vsi", ".zvi", ".dv")
 _SCENE_OF_PLATE = re.compile(r"P\d+-(?P<well>[A-Z]{1,2}\d{1,2})")

@@ -16,6 +16,8 @@ from nucprof.plate.keys import WellKey, row_letters
 _UM = {"": 1.0, "µm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
+_MOST_PLANES = 1_000_000  # of an image; more is a damaged number
+
 Plane = tuple[int, int, int]
 """Time, focal plane and page of channels, from 0."""
 
@@ -113,6 +115,8 @@ def _pages(
     """Read every ``<TiffData>``: a run of planes, in the image's order, in a file."""
     order = pixels.get("DimensionOrder", "XYZCT")[2:]  # the first varies fastest
     shape = [lengths[axis] for axis in order]
+    if not 0 < prod(shape) <= _MOST_PLANES:
+        raise ValueError(f"its OME-XML gives an image {prod(shape)} planes")
     blocks = list(_all(pixels, "TiffData"))
     found: dict[Plane, tuple[str, int]] = {}
     for block in blocks:
@@ -120,7 +124,7 @@ def _pages(
         default_count = 1 if "IFD" in block.attrib or len(blocks) > 1 else prod(shape)
         first = [int(block.get(f"First{axis}", 0)) for axis in order]
         start = sum(at * prod(shape[:i]) for i, at in enumerate(first))
-        for n in range(int(block.get("PlaneCount", default_count))):
+        for n in range(min(int(block.get("PlaneCount", default_count)), prod(shape))):
             at = {a: (start + n) // prod(shape[:i]) % shape[i] for i, a in enumerate(order)}
             found[at["T"], at["Z"], at["C"]] = (file, int(block.get("IFD", 0)) + n)
     return found

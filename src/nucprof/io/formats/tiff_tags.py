@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nucprof.errors import FieldError
 from nucprof.io.formats.ome import to_um
 
@@ -15,20 +17,60 @@ _METAMORPH = re.compile(r'<prop id="([\w-]+)" type="[\w-]+" value="([^"]*)"')
 
 
 def refuse_cut(file: Any, path: Path) -> None:
-    """Raise an error if the chain of pages is broken.
+    """Raise an error if the chain of pages is broken, or a page lacks some of its pixels.
 
-    tifffile only logs a message there, and the planes before it would pass as the whole image.
+    tifffile only logs a message for a broken chain, and the planes before it would pass as the
+    whole image; missing parts of a page would be read as zeros.
     """
-    known = {page.offset for page in file.pages}
-    tiff, handle = file.tiff, file.filehandle
-    handle.seek(file.pages[len(known) - 1].offset)
-    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    handle.seek(tags * tiff.tagsize, 1)
-    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
-    if following and following not in known:
+    if not len(file.pages):
+        raise FieldError(f"{path} holds no image. Is the file complete?")
+    known = _chain(file, path)
+    if len(known) != len(file.pages):
         raise FieldError(
-            f"{path} is cut short: it should have more than {len(known)} planes. "
+            f"{path} is cut short: {len(file.pages)} of its {len(known)} planes can be read. "
             "Is the file complete?"
+        )
+    size = file.filehandle.size
+    for page in file.pages:
+        if hasattr(page, "databytecounts"):
+            _refuse_holes(page, size, path)
+
+
+def _chain(file: Any, path: Path) -> set[int]:
+    """Offsets of all pages; each page names the next one."""
+    tiff, handle = file.tiff, file.filehandle
+    known: set[int] = set()
+    following = file.pages.first.offset
+    while following:
+        if following in known:
+            raise FieldError(f"{path} is damaged: its chain of planes leads in a circle.")
+        if following + tiff.tagnosize > handle.size:
+            raise FieldError(
+                f"{path} is cut short: it should have more than {len(known)} planes. "
+                "Is the file complete?"
+            )
+        known.add(following)
+        handle.seek(following)
+        (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+        handle.seek(tags * tiff.tagsize, 1)
+        (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+    return known
+
+
+def _refuse_holes(page: Any, size: int, path: Path) -> None:
+    """Raise an error if strips or tiles of a page are missing, or lie beyond the end."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    parts = int(np.prod(page.chunked))
+    if not (len(offsets) == len(counts) == parts) and not page.is_contiguous:
+        raise FieldError(
+            f"{path} is damaged: a plane of {parts} parts has {len(counts)} of them. "
+            "Is the file complete?"
+        )
+    if any(n == 0 or at + n > size for at, n in zip(offsets, counts, strict=False)):
+        raise FieldError(f"{path} is cut short: a part of a plane is missing. Is it complete?")
+    if page.compression == 1 and sum(counts) < page.nbytes and not page.is_tiled:
+        raise FieldError(
+            f"{path} is damaged: a plane needs {page.nbytes} bytes, {sum(counts)} are there."
         )
 
 

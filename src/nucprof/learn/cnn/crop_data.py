@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from nucprof.errors import DataError
+from nucprof.io.damage import reading
 from nucprof.machine import available_memory
 
 MEMORY_SHARE = 0.5
@@ -134,18 +135,14 @@ def map_stack(path: Path) -> np.ndarray:
     """
     import tifffile
 
-    try:
+    with reading(path, DataError, "Run: nucprof crop --force"):
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
         mapped: np.ndarray = tifffile.memmap(path, mode="r")
-    except (OSError, ValueError, IndexError) as error:
-        raise DataError(
-            f"the crops in {path} cannot be read ({error}); run `nucprof crop --force`"
-        ) from error
-    length = dict(zip(axes, shape, strict=True))
-    n = int(length.get("T") or length.get("Q") or 1)
-    return mapped.reshape(n, -1, length["Y"], length["X"])
+        length = dict(zip(axes, shape, strict=True))
+        n = int(length.get("T") or length.get("Q") or 1)
+        return mapped.reshape(n, -1, length["Y"], length["X"])
 
 
 def open_crops(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import sklearn
 from sklearn.ensemble import RandomForestClassifier
 
 from nucprof.errors import ModelError
+from nucprof.io.damage import reading
 from nucprof.learn.calibrate import calibrated, logits_of
 from nucprof.learn.expectations import Expectations
 from nucprof.learn.forest.fit import predict_proba
@@ -116,12 +116,13 @@ def load_forest(path: Path) -> ForestModel:
 
     if not path.is_file():
         raise ModelError(f"there is no forest {path}; train one with `nucprof train rf`")
-    try:
-        content = skops.io.load(path, trusted=TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise ModelError(f"{path} holds more than a forest and was not loaded: {error}") from error
-    except (BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
-        raise ModelError(f"{path} is no readable forest ({error}); train it again") from error
+    with reading(path, ModelError, "Is it a forest of nucprof's? Train it again."):
+        try:
+            content = skops.io.load(path, trusted=TRUSTED)
+        except UntrustedTypesFoundException as error:
+            raise ModelError(
+                f"{path} holds more than a forest and was not loaded: {error}"
+            ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ModelError(f"{path} is no forest of nucprof's (schema {SCHEMA}); train it again")
     about = described(path, content, ForestFile)

@@ -1,7 +1,7 @@
 // Pictures of cells: decoded once, drawn as composite or as a single channel, with the outline.
 "use strict";
 const nucprofCells = (() => {
-  const data = JSON.parse(document.getElementById("nucprof-cells").textContent);
+  const data = JSON.parse(document.getElementById("viewer-data").textContent);
   const size = data.size;
   const colours = data.channels.map((channel) => {
     const value = parseInt(channel.colour.slice(1), 16);

@@ -193,7 +193,11 @@ class Diameter(Section):
     """The size of the objects."""
 
     diameter: float | None = setting(
-        None, "typical object diameter (cellpose, watershed); default: measured", unit="px", gt=0
+        None,
+        "typical object diameter (cellpose, watershed); default: measured",
+        unit="px",
+        gt=0,
+        le=2000,
     )
 
 

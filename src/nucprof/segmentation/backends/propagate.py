@@ -36,6 +36,7 @@ class PropagateSettings(stardist.StarDistSettings):
         "the stain, or half a diameter where there is no stain",
         unit="nuclear diameters",
         ge=0,
+        le=100,
     )
 
 

@@ -1,0 +1,16 @@
+"""What is doubtful in a project's results now, for ``nucprof status`` and the end of a run."""
+
+from __future__ import annotations
+
+from nucprof.report.doubts import Doubt, find_doubts
+from nucprof.report.facts import read_facts
+from nucprof.run.state import RunState
+from nucprof.stages.report import about
+
+
+def current_doubts(state: RunState) -> list[Doubt]:
+    """The doubts that a report written now would open with.
+
+    Raises :class:`~nucprof.errors.UserError` for a damaged layout or table.
+    """
+    return find_doubts(read_facts(state.results, about(state.project), state.runs))

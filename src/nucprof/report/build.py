@@ -1,0 +1,66 @@
+"""From the results of a project to everything that its report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nucprof.io.results import Results
+from nucprof.report.cells import Cells
+from nucprof.report.doubts import find_doubts
+from nucprof.report.facts import read_facts
+from nucprof.report.page import Page
+from nucprof.report.records import About, StageRun
+from nucprof.report.sections import classifiers, composition, gate, images, map, plates, run
+from nucprof.report.source import Source
+
+SECTIONS = (
+    run.section, plates.section, images.segmentation, images.registration, plates.waterfall,
+    gate.section, classifiers.section, classifiers.importance, map.section, classifiers.gradcam,
+    composition.section,
+)  # fmt: skip
+
+
+def build(results: Results, about: About, runs: Iterable[StageRun], file: str) -> Page:
+    """Read the results, draw the figures, and find what is doubtful.
+
+    Parameters
+    ----------
+    results : Results
+        Figures are written below ``report/``.
+    about : About
+    runs : iterable of StageRun
+        In the order of the stages.
+    file : str
+        Name of the project file, for commands to copy.
+    """
+    runs = list(runs)
+    held = {run.name: run for run in runs if run.status != "not needed"}
+    source = Source(results, about, held)
+    facts = read_facts(results, about, runs)
+    cells = Cells.read(source)
+    sections = [section for make in SECTIONS if (section := make(source)) is not None]
+    data = {}
+    if cells is not None:
+        classes = gate.classes(source) or _classes(cells)
+        data = {
+            "cells": cells.pack(classes),
+            "gate": gate.explorer(source, cells, file),
+            "map": map.explorer(source, cells, classes),
+        }
+    return Page(
+        about,
+        tuple(runs),
+        find_doubts(facts),
+        sections,
+        source.captions,
+        {name: value for name, value in data.items() if value is not None},
+    )
+
+
+def _classes(cells: Cells) -> list[str]:
+    """Classes of a project without a gate: what is predicted."""
+    found: set[str] = set()
+    for column in ("class", "forest", "network"):
+        if column in cells.table:
+            found |= set(cells.table[column].dropna().astype(str))
+    return sorted(found - {"undefined"})

@@ -1,0 +1,1 @@
+"""The parts of the report, one function each: results in, records out; None where there is none."""

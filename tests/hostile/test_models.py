@@ -261,7 +261,7 @@ class TestExpectations:
 
     def test_each_plate_is_compared(self):
         both = pd.concat([cells(0.65, 20, "a"), cells(0.325, 40, "b")])
-        with pytest.raises(ModelError, match="plate b has pixels of 0.325"):
+        with pytest.raises(ModelError, match=r"plate b has pixels of 0\.325"):
             check_cells(TRAINED, both)
 
     def test_plates_of_different_pixels_in_one_table_are_told(self):

@@ -126,8 +126,9 @@ def check_folders(project: Project, path: Path) -> None:
     Raises :class:`ProjectError` naming file and key.
     """
     output = project.project.output
-    if output.exists() and not output.is_dir():
-        raise ProjectError(f"{path}: project.output: {output} is a file; name a folder.")
+    place = next(place for place in (output, *output.parents) if place.exists())
+    if not place.is_dir():
+        raise ProjectError(f"{path}: project.output: {place} is a file; name a folder.")
     for segmenter in _segmenters_in_question(project):
         own = own_settings(project.segment, segmenter.settings)
         for folder in segmenter.folders(own) if segmenter.folders else ():
@@ -148,9 +149,9 @@ def check_folders(project: Project, path: Path) -> None:
                     "choose an output folder outside the images."
                 )
         if plate.layout is not None and not plate.layout.is_file():
-            raise ProjectError(
-                f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
-            )
+            there = plate.layout.is_dir()
+            what = f"{plate.layout} is a folder" if there else f"there is no file {plate.layout}"
+            raise ProjectError(f"{path}: plates.layout (plate {plate.name}): {what}.")
     for file in project.gate.corrections:
         if not file.is_file():
             raise ProjectError(

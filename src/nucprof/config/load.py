@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from nucprof.config import checks
 from nucprof.config.project import ENV_PREFIX, Project
 from nucprof.errors import ProjectError
+from nucprof.refusals import explain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -95,7 +96,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(
             f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ProjectError(str(explain(error) or error)) from None
+    except UnicodeDecodeError as error:
         raise ProjectError(f"{path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
@@ -166,7 +169,11 @@ def _source(
 
 def _absolute(project: Project, root: Path) -> Project:
     def full(path: Path | None) -> Path | None:
-        return None if path is None else Path(os.path.normpath(root / path.expanduser()))
+        if path is None:
+            return None
+        if "\0" in str(path):
+            raise ProjectError(f"{root}: the path {str(path)!r} holds a NUL character; remove it.")
+        return Path(os.path.normpath(root / path.expanduser()))
 
     plates = [
         plate.model_copy(

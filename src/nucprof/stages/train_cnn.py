@@ -140,6 +140,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         "reference": open_reference_crops(job.references, job.index, channels, masked=kind.masked),
         "report": progress.info,
     }
+    later = studies.trainings(settings, training, len(channels))
     result = evaluate_cnn(
         cells,
         crops,
@@ -148,12 +149,15 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         training,
         checkpoints=folder / ".checkpoints",
         definition=_definition(job),
+        afterwards=sum(later.values()),
         **common,
     )
     result.model.expects = expectations_of(train, job.measured)
     _write(job, result)
     if settings.sizes:
-        curve = studies.learning_curve(cells, crops, kind, settings, training, **common)
+        curve = studies.learning_curve(
+            cells, crops, kind, settings, training, afterwards=later["ablation"], **common
+        )
         _write_study(folder / "learning_curve", curve)
     if settings.ablate == "channels":
         ablation = studies.channel_ablation(cells, crops, kind, settings, training, **common)

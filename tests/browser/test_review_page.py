@@ -85,12 +85,15 @@ def test_the_largest_picture_is_the_cell_and_its_channels_can_be_hidden(watched,
     assert shown(page, cells[0]["roi"]) == f'["demo","{cells[0]["roi"]}"]'
     names = page.locator("#pictures .cell-figure > span:not(.scale-bar)").all_inner_texts()
     assert names == [
-        "all channels", "DAPI (CP)", "FITC (CP)", "Cy3 (CP)", "Cy5 (CP)", "EdU (EdU_BrdU)",
+        "composite", "DAPI (CP)", "FITC (CP)", "Cy3 (CP)", "Cy5 (CP)", "EdU (EdU_BrdU)",
         "BrdU (EdU_BrdU)",
     ]  # fmt: skip
     assert page.evaluate(LIGHT) > 0
     page.uncheck("#edge")
-    for button in page.locator("#pictures button").all():
+    assert page.locator("#pictures [aria-pressed=true]").all_inner_texts() == [
+        "DAPI (CP)", "EdU (EdU_BrdU)", "BrdU (EdU_BrdU)",
+    ]  # fmt: skip
+    for button in page.locator("#pictures [aria-pressed=true]").all()[::-1]:
         button.click()
     page.wait_for_timeout(200)
     assert page.evaluate(LIGHT) == 0
@@ -195,6 +198,10 @@ def test_the_file_comes_back_through_gate_and_train(watched, copied, tmp_path):
         assert trained.loc[cells[number]["roi"], "true_condition"] == "neuro"
     rounds = pd.read_csv(folder / "rounds.csv")
     assert rounds["reviewed"].tolist() == [0, 6]
+    assert run.run_stage(stage("report")).status == "done"
+    report = (run.project.project.output / "report.html").read_text(encoding="utf-8")
+    assert "6 cells reviewed (=Ann 6), 0.0% agree with the gate, 6 changed" in report
+    assert "Rounds of review: forest" in report
     # a later page leaves the answered cells out, and repeats their answers in its file
     page = start(watched, review_page(copied, "random", 200, who="=Ann"), "=Ann")
     again = {cell["roi"] for cell in cells_of(page)}
@@ -220,7 +227,7 @@ def test_names_are_text(watched, tmp_path):
     page = ReviewPage(
         name=HOSTILE, project=HOSTILE, queue=HOSTILE, cells=[cell], size=4, pixel_um=None,
         channels=[Channel(HOSTILE, HOSTILE, "#00ff00"), Channel("b", "CP", "#ff0000")],
-        classes=[HOSTILE], before=pd.DataFrame(), who=HOSTILE[:30],
+        classes={HOSTILE: "#00ff00"}, before=pd.DataFrame(), who=HOSTILE[:30],
     )  # fmt: skip
     (tmp_path / "page.html").write_text(render_review(page), encoding="utf-8")
     tab = watched.open(tmp_path / "page.html")

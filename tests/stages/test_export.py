@@ -12,6 +12,7 @@ import pytest
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
 from nucprof.errors import UserError
+from nucprof.io.images import write_image
 from nucprof.project.export import FORMATS, export
 from nucprof.project.export.tables import FeatureName, cell_table
 from nucprof.project.reader import open_project
@@ -80,6 +81,10 @@ def test_xlsx(processed, opened, tmp_path):
     true = opened.classes.groupby(["Metadata_Well", "true_condition"]).size()
     by_well = wells.set_index("Metadata_Well")
     assert all(by_well.loc[well, f"true: {name}"] == n for (well, name), n in true.items())
+    cultures = {"B": "astro", "C": "neuro", "D": "co-culture"}
+    assert by_well["Metadata_Target"].to_dict() == {
+        well: cultures[well[0]] for well in by_well.index
+    }
     assert len(sheets["cells"]) == len(opened.features())
     assert "segment.backend" in set(sheets["settings"]["setting"])
 
@@ -196,6 +201,21 @@ class TestOmeZarr:
         assert "micrometer" not in text
 
 
+def test_ome_zarr_with_a_pixel_size(masked_plate, paint):
+    ngio = pytest.importorskip("ngio", reason="the extra 'ome-zarr' is not installed")
+    labels = paint((30, 40), {1: (5, 5, 9, 9)})
+    image = np.stack([labels * 500 + 50, labels + 50]).astype(np.uint16)
+    masked_plate.add("B-02-01", image, labels.astype(np.uint16))
+    write_image(masked_plate.root / "CP" / "B-02-01.tif", image, ("DNA", "GFP"), 0.65)
+    masked_plate.run("rename", "segment")
+    export(masked_plate.project, "ome-zarr")
+    place = masked_plate.root / "results" / "export" / "ome-zarr" / "p.zarr" / "B" / "02" / "1a0"
+    container = ngio.open_ome_zarr_container(place)
+    for held in (container.get_image(), container.get_label("nuclei")):
+        assert (held.pixel_size.y, held.pixel_size.x) == pytest.approx((0.65, 0.65))
+    assert "micrometer" in (place / "zarr.json").read_text()
+
+
 def test_crops_in_a_plain_torch_dataset(processed, opened, tmp_path):
     import torch
 
@@ -224,6 +244,20 @@ def test_crops_in_a_plain_torch_dataset(processed, opened, tmp_path):
     all_names = held.file["cells/Metadata_ROI_img_name"].asstr()[:]
     assert [true.get(name, "") for name in all_names] == list(told)
     held.file.close()
+
+
+def test_wells_without_remaining_cells_keep_their_culture(masked_plate, paint):
+    masked_plate.layout = "layout.csv"
+    (masked_plate.root / "layout.csv").write_text("well,culture\nB02,astro\nB03,neuro\n")
+    for key, box in (("B-02-01", (5, 5, 9, 9)), ("B-03-01", (0, 0, 9, 9))):  # the other is cut
+        labels = paint((30, 30), {1: box})
+        image = np.stack([labels * 500 + 50, labels + 50]).astype(np.uint16)
+        masked_plate.add(key, image, labels.astype(np.uint16))
+    masked_plate.run("features")
+    export(masked_plate.project, "xlsx")
+    wells = pd.read_excel(masked_plate.root / "results" / "export" / "results.xlsx")
+    assert wells["Metadata_Target"].tolist() == ["astro", "neuro"]
+    assert wells["kept"].tolist() == [1, 0]
 
 
 class TestRefusals:

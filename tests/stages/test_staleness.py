@@ -302,7 +302,7 @@ FILES: dict[str, set[str] | frozenset[str]] = {
     "results/registration.csv": {"align", "report"},
     "results/segment/objects.parquet": {"segment", "features"},
     "results/crops/nucleocentric_24/demo/B-02-01.tif": {"crop", "train-cnn", "embed", "gradcam"},
-    "results/crops/nucleocentric_24/index.parquet": {"crop", "train-cnn", "embed", "gradcam"},
+    "results/crops/nucleocentric_24/index.parquet": {*CROPS, "report"},
     "results/parts/features/CP/demo/B-02-01.parquet": {"features"},
     "results/features/CP.parquet": {"features", *FEATURES},
     "results/features/GT_EdU_BrdU.parquet": {"features", "gate"},

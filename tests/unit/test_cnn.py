@@ -1,5 +1,7 @@
 """The training loop keeps the best epoch, goes on after a kill, and repeats when seeded."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -149,11 +151,21 @@ def test_a_checkpoint_of_another_run_or_a_broken_one_is_not_gone_on_from(inputs,
     assert lines[1].startswith("epoch 1 of 4")
 
 
-def test_time_left_is_told_after_the_first_epoch(inputs):
+def test_time_left_counts_every_epoch_and_training_to_come(inputs, monkeypatch):
+    seconds = itertools.count(step=60)  # a clock by which every epoch takes a minute
+    monkeypatch.setattr("nucprof.learn.cnn.train.time.perf_counter", lambda: next(seconds))
     lines = []
     run(inputs, report=lines.append)
-    assert "min left" in lines[0]
-    assert not any("min left" in line for line in lines[1:])
+    assert [line.rpartition("; ")[2] for line in lines[:3]] == [
+        f"at most {n} min left" for n in (3, 2, 1)
+    ]
+    assert "left" not in lines[3]
+    lines.clear()
+    run(inputs, report=lines.append, afterwards=2)
+    # four epochs of each of the two trainings that follow
+    assert [line.rpartition("; ")[2] for line in lines] == [
+        f"at most {n} min left" for n in (11, 10, 9, 8)
+    ]
 
 
 def test_it_stops_early_and_only_when_nothing_gets_better(inputs):

@@ -146,7 +146,7 @@ DRAWN = {
         lambda t: overview.waterfall(
             t, [("segment", "segmented", 100), ("align", "lost_nucleus", -30), ("", "kept", 70)]
         ),
-        ["segmented", "align: lost nucleus", "  30 (30.0%)", "  70 (70.0%)"],
+        ["segmented", "align: lost nucleus", "30 (30.0%)", "70 (70.0%)"],
     ),
     "shifts on a plate": (
         lambda t: overview.shift_map(

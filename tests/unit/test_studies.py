@@ -10,7 +10,7 @@ from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError
 from nucprof.learn.cnn import studies
 from nucprof.learn.cnn.crop_data import CropsInMemory
-from nucprof.learn.cnn.studies import SomeChannels, channel_ablation, learning_curve
+from nucprof.learn.cnn.studies import SomeChannels, channel_ablation, learning_curve, trainings
 
 KIND = CropKind(("DNA", "GFP", "Cy5"), "nucleocentric", 4, False)
 CROPS = CropsInMemory(np.arange(2 * 3 * 16).reshape(2, 3, 4, 4))
@@ -51,6 +51,15 @@ def test_learning_curve(asked):
     np.testing.assert_allclose(table["f1_macro_mean"], [0.4, 0.4, 0.4, 0.4])
     np.testing.assert_allclose(table["f1_macro_std"], 0.1 * 2**0.5)
     assert lines == ["learning curve: 50 cells per class", "learning curve: 100 cells per class"]
+    # after the first size two seeds in three draws are left
+    assert [call[4]["afterwards"] for call in asked] == [6, 0]
+
+
+def test_trainings_are_counted_beforehand():
+    settings = CnnSettings(sizes=[50, 100, 100], repeats=4, ablate="channels")
+    # two sizes and four networks (all channels, and without each of three), two seeds, four repeats
+    assert trainings(settings, training(seeds=[0, 1]), 3) == {"learning_curve": 16, "ablation": 32}
+    assert trainings(CnnSettings(), training(), 3) == {"learning_curve": 0, "ablation": 0}
 
 
 def test_channel_ablation_leaves_out_each_channel_in_turn(asked):
@@ -60,6 +69,7 @@ def test_channel_ablation_leaves_out_each_channel_in_turn(asked):
     ]  # fmt: skip
     seen = asked[2][0]
     assert seen.shape == (2, 2, 4, 4)
+    assert [call[4]["afterwards"] for call in asked] == [3, 2, 1, 0]
     np.testing.assert_array_equal(seen.rows(np.array([1])), CROPS.array[1:, [0, 2]])
     assert table["without"].drop_duplicates().tolist() == ["", "DNA", "GFP", "Cy5"]
 

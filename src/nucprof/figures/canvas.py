@@ -92,8 +92,9 @@ def scatter_axes(
             own = part[labels[part] == name]
             marker = MARKERS[number // len(PALETTE) % len(MARKERS)]
             axes.scatter(
-                x[own], y[own], s=size, c=colours[name], marker=marker, alpha=0.6, linewidths=0
-            )
+                x[own], y[own], s=size, c=colours[name], marker=marker, alpha=0.6, linewidths=0,
+                rasterized=True,
+            )  # fmt: skip
     for number, name in enumerate(classes):
         count = int((labels == name).sum())
         marker = MARKERS[number // len(PALETTE) % len(MARKERS)]

@@ -40,7 +40,7 @@ def as_svg(figure: Figure, name: str) -> str:
     """
     held = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(held, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(held, format="svg", transparent=True, metadata={"Date": None}, dpi=150)
     text = held.getvalue()
     head = _HEAD.search(text)
     assert head is not None
@@ -50,7 +50,8 @@ def as_svg(figure: Figure, name: str) -> str:
         f'style="max-width: {_PX_PER_PT * width:.0f}px">'
     )
     body = text[head.end() :].partition("</metadata>")[2] or text[head.end() :]
-    body = re.sub(r' id="(?!(?:p|m|image)[0-9a-f]{8,}")[^"]*"', "", body)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', body))
+    body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
     body = re.sub(r"font: ([^;\"]*?[\d.]+px) [^;\"]*", r"font: \1 var(--font)", body)
     for colour, variable in _THEMED.items():
         body = body.replace(colour, variable)

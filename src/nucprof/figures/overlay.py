@@ -76,7 +76,8 @@ def draw_two_rounds(painted: NDArray, moved: NDArray, pixel_um: float | None = N
     pixel_um : float, optional
         Side of a pixel, for the scale bar; without it the bar is in pixels.
     """
-    first, second = _shade(painted), _shade(moved)
+    # a moved round is 0 where it shows nothing; this must not count as its darkest grey
+    first, second = _shade(painted), _shade(moved, moved[moved > 0])
     # not full colours, so that nuclei that agree keep their texture instead of burning out
     rgb = np.stack([first, second, first], axis=-1) * 235
     picture = Image.fromarray(rgb.astype(np.uint8))
@@ -102,10 +103,14 @@ def add_scale_bar(picture: Image.Image, pixel_um: float | None) -> None:
              font=ImageFont.load_default(size))  # fmt: skip
 
 
-def _shade(plane: NDArray) -> NDArray[np.float32]:
-    """Grey values 0 to 1 in which dim objects are visible."""
-    unit = np.clip(percentile_normalize(plane, 1, 99.8), 0, 1)
-    shade: NDArray[np.float32] = unit**_GAMMA
+def _shade(plane: NDArray, among: NDArray | None = None) -> NDArray[np.float32]:
+    """Grey values 0 to 1 in which dim objects are visible; limits from some of the pixels."""
+    if among is None or not among.size:
+        unit = percentile_normalize(plane, 1, 99.8)
+    else:
+        low, high = np.percentile(among, (1, 99.8))
+        unit = (plane.astype(np.float32) - low) / max(high - low, 1e-6)
+    shade: NDArray[np.float32] = np.clip(unit, 0, 1) ** _GAMMA
     return shade
 
 

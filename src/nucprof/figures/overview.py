@@ -39,8 +39,9 @@ def waterfall(target: Target, steps: Sequence[tuple[str, str, int]]) -> None:
             else:
                 axes.barh(row, -cells, left=left + cells, color=PALETTE[5], height=0.62)
                 left += cells
-            share = f"  {abs(cells):,} ({abs(cells) / max(total, 1):.1%})"
-            axes.text(max(left, left - cells if not kept else left), row, share, va="center")
+            share = f"{abs(cells):,} ({abs(cells) / max(total, 1):.1%})"
+            right = left if kept else left - cells
+            axes.text(right + 0.012 * total, row, share, va="center")
         names = [
             reason if row == 0 or stage == "" else f"{stage}: {reason.replace('_', ' ')}"
             for row, (stage, reason, _) in enumerate(steps)
@@ -187,7 +188,7 @@ def composition_map(
                         Rectangle((x - 0.4, top), 0.8, height, color=colours[name], linewidth=0)
                     )
         names = dict.fromkeys(n for p in plates.values() for shares in p.values() for n in shares)
-        _legend(figure, {name: colours[name] for name in names})
+        _legend(figure, {name: own for name, own in colours.items() if name in names})
         save(figure, target)
 
 
@@ -241,9 +242,9 @@ def scores(target: Target, score: np.ndarray, threshold: np.ndarray, status: Seq
     """The registration score of every field against what chance reaches, worst field first."""
     order = np.argsort(score - threshold, kind="stable")
     with mpl.rc_context(STYLE):
-        figure = new_figure(7.6, 2.6)
+        figure = new_figure(6.4, 2.9)
         axes = figure.subplots()
-        place = np.arange(len(order))
+        place = 1 + np.arange(len(order))
         axes.bar(place, threshold[order], width=1, color=LINE, label="chance (null distribution)")
         for name in dict.fromkeys(status):
             own = np.array([status[i] == name for i in order])

@@ -55,7 +55,7 @@ def umap_scatter(
         Of names; default: in their order.
     """
     with mpl.rc_context(STYLE):
-        figure = new_figure(5.8 * len(panels), 4.4)
+        figure = new_figure(min(4.6 * len(panels), 15), 3.4)
         drawn = len(x)
         # A name has the same colour in all panels.
         named = [set(v) for v in panels.values() if not np.issubdtype(v.dtype, np.number)]
@@ -66,8 +66,9 @@ def umap_scatter(
             if np.issubdtype(values.dtype, np.number):
                 order = np.random.default_rng(0).permutation(len(x))[:MOST_POINTS]
                 points = axes.scatter(
-                    x[order], y[order], c=values[order], s=4, cmap="viridis", linewidths=0
-                )
+                    x[order], y[order], c=values[order], s=4, cmap="viridis", linewidths=0,
+                    rasterized=True,
+                )  # fmt: skip
                 figure.colorbar(points, ax=axes, label=name)
             else:
                 drawn = scatter_axes(

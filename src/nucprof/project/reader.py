@@ -14,7 +14,6 @@ from nucprof.errors import UserError
 from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
-from nucprof.plate.sources import pixel_size
 from nucprof.project.notebook import project_html
 from nucprof.run.state import RunState
 
@@ -151,9 +150,9 @@ class ProjectResults:
     @cached_property
     def pixel_size_um(self) -> float | None:
         """Side of a Cell Painting pixel in µm; None if the files do not give one size."""
-        held = self._state.images.channels
-        sizes = {pixel_size(sources) for (_, _, of), sources in held.items() if of == CP_ROUND}
-        return sizes.pop() if len(sizes) == 1 else None
+        from nucprof.raw.index import pixel_size_of
+
+        return pixel_size_of(self.images)
 
     @cached_property
     def crop_index(self) -> pd.DataFrame:

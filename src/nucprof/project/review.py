@@ -154,6 +154,7 @@ def _page(
     before: pd.DataFrame,
     who: str,
 ) -> str:
+    from nucprof.figures.colours import project_colours
     from nucprof.report.cell_pictures import CellFiles
     from nucprof.report.review import ReviewPage, render_review, shown_cells
 
@@ -167,7 +168,7 @@ def _page(
             channels=files.channels,
             size=files.crops.patch_size,
             pixel_um=opened.pixel_size_um,
-            classes=_classes(opened),
+            classes=project_colours(opened.files.colours, _classes(opened)),
             before=before,
             who=who,
         )

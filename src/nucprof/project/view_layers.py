@@ -5,6 +5,7 @@ Scale and place in the options are in pixels of the field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nucprof.plate.keys import CP_ROUND, FieldKey
@@ -28,19 +29,22 @@ def channel_layers(opened: ProjectResults, plate: str, field: str) -> list[Layer
     from nucprof.io.formats.imagej import channel_colours
 
     project = opened.project
-    planes: list[tuple[str, np.ndarray]] = []
+    layers = []
     for of in _imaged(opened, plate, field):
         aligned = of == CP_ROUND or _is_aligned(opened, plate, field, of)
         image = opened.image(plate, field, of, aligned=aligned)
-        planes += [
-            (f"{of} {channel}" + ("" if aligned else " (not aligned)"), plane)
+        shown = {
+            channel: plane
             for channel, plane in zip(project.round_channels(of), image, strict=True)
             if of == CP_ROUND or channel != project.channels.nuclei
+        }
+        note = "" if aligned else " (not aligned)"
+        colours = channel_colours(list(shown))
+        layers += [
+            _image(f"{of} {channel}{note}", plane, colour)
+            for (channel, plane), colour in zip(shown.items(), colours, strict=True)
         ]
-    colours = channel_colours([name for name, _ in planes])
-    return [
-        _image(name, plane, colour) for (name, plane), colour in zip(planes, colours, strict=True)
-    ]
+    return layers
 
 
 def _imaged(opened: ProjectResults, plate: str, field: str) -> list[str]:
@@ -98,6 +102,8 @@ def mask_layers(
     opened: ProjectResults, plate: str, field: str, labels: np.ndarray
 ) -> list[LayerTuple]:
     """All segmented objects, those that were kept (`labels`), and these coloured by class."""
+    from nucprof.figures.colours import project_colours
+
     kind = opened.project.mask_kind
     features = cell_features(opened, plate, field)
     layers: list[LayerTuple] = [
@@ -113,29 +119,28 @@ def mask_layers(
         ),
     ]
     if "class" in features:
-        layers.append(_class_layer(labels, features, kind))
+        names = sorted(set(features["class"]))
+        colours = project_colours(opened.files.colours, names)
+        layers.append(_class_layer(labels, features, colours, kind))
     if kind == "cells":
         nuclei = opened.mask(plate, field, "nuclei", aligned=False)
         layers.insert(0, (nuclei, {"name": "nuclei", "visible": False}, "labels"))
     return layers
 
 
-def _class_layer(labels: np.ndarray, features: pd.DataFrame, kind: str) -> LayerTuple:
+def _class_layer(
+    labels: np.ndarray, features: pd.DataFrame, colours: Mapping[str, str], kind: str
+) -> LayerTuple:
     """Outlines in the colour of the class; the status line shows what is known of a cell."""
-    from nucprof.figures.canvas import class_colours
-
-    names = sorted(set(features["class"]))
-    colours = class_colours(names)
     by_label: dict[int | None, str] = {
         int(label): colours[name]
         for label, name in zip(features["index"], features["class"], strict=True)
     }
-    shown = " and ".join(f"{name} {colours[name]}" for name in names)
     options = {
         "name": f"{kind}: class",
         "colormap": by_label | {None: "transparent", 0: "transparent"},
         "features": features,
-        "metadata": {"colours": shown},
+        "metadata": {"colours": dict(colours)},
         "opacity": 0.9,
     }
     return labels, options, "labels"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.errors import FieldExcluded, UserError
+from nucprof.io.tables import as_written
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Projection, Source
 
@@ -70,7 +71,7 @@ class ImageIndex:
         try:
             # the csv module, because importing pandas takes longer than `status` may take
             with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
+                for row in map(as_written, csv.DictReader(file)):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
                     image = _where_now(Path(row["path"]), moved)
@@ -124,6 +125,12 @@ class ImageIndex:
                 f"{plate}/{field} has no file for channel {', '.join(missing)} in {round_name}.",
             )
         return tuple(held[name] for name in channels)
+
+
+def pixel_size_of(images: pd.DataFrame) -> float | None:
+    """Side of a Cell Painting pixel in µm, from ``images.csv``; None unless all files give one."""
+    sizes = images.loc[images["round"] == CP_ROUND, "pixel_size_um"].dropna().unique()
+    return float(sizes[0]) if len(sizes) == 1 else None
 
 
 def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nucprof.io.results import Results
+from nucprof.report import viewer
+from nucprof.report.cell_pictures import CellFiles
 from nucprof.report.cells import Cells
 from nucprof.report.doubts import find_doubts
 from nucprof.report.facts import read_facts
@@ -20,7 +22,13 @@ SECTIONS = (
 )  # fmt: skip
 
 
-def build(results: Results, about: About, runs: Iterable[StageRun], file: str) -> Page:
+def build(
+    results: Results,
+    about: About,
+    runs: Iterable[StageRun],
+    file: str,
+    crops: CellFiles | None = None,
+) -> Page:
     """Read the results, draw the figures, and find what is doubtful.
 
     Parameters
@@ -32,6 +40,8 @@ def build(results: Results, about: About, runs: Iterable[StageRun], file: str) -
         In the order of the stages.
     file : str
         Name of the project file, for commands to copy.
+    crops : CellFiles, optional
+        Where the pixels of single cells are; without, the page holds no pictures of cells.
     """
     runs = list(runs)
     held = {run.name: run for run in runs if run.status != "not needed"}
@@ -46,6 +56,7 @@ def build(results: Results, about: About, runs: Iterable[StageRun], file: str) -
             "cells": cells.pack(classes),
             "gate": gate.explorer(source, cells, file),
             "map": map.explorer(source, cells, classes),
+            "viewer": viewer.explorer(source, cells, crops) if crops is not None else None,
         }
     return Page(
         about,

@@ -38,11 +38,12 @@ _BLUE = "#4d79ff"
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel on a page: its name, round and colour (``#rrggbb``)."""
+    """A channel on a page: its name, round and colour (``#rrggbb``), and if it is the nuclei's."""
 
     name: str
     round: str
     colour: str
+    nuclear: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class CellFiles:
         ``nuclei`` or ``cells``: what is outlined.
     aligned : bool
         Whether masks are those after alignment.
+    nuclei : str
+        The nuclear channel.
     """
 
     results: Results
@@ -66,6 +69,7 @@ class CellFiles:
     rounds: dict[str, dict[str, int]]
     mask_kind: str
     aligned: bool
+    nuclei: str
 
     @classmethod
     def of(cls, project: Project) -> CellFiles:
@@ -85,27 +89,31 @@ class CellFiles:
             rounds=rounds,
             mask_kind="cells" if kind.region == "cell" else "nuclei",
             aligned=project.has_ground_truth,
+            nuclei=project.channels.nuclei,
         )
 
     @property
     def channels(self) -> list[Channel]:
         """The channels of a picture, in its order."""
-        named = [(CP_ROUND, name) for name in self.crops.channels]
-        named += [(of, name) for of, channels in self.rounds.items() for name in channels]
-        colours = channel_colours([name for _, name in named])
-        return [
-            Channel(name, of, _BLUE if colour == (0, 0, 1) else "#{:02x}{:02x}{:02x}".format(
-                *(255 * part for part in colour)
-            ))
-            for (of, name), colour in zip(named, colours, strict=True)
-        ]  # fmt: skip
+        found = []
+        for of, names in ((CP_ROUND, self.crops.channels), *self.rounds.items()):
+            # colours start anew in every round: markers are told apart best
+            for name, (red, green, blue) in zip(names, channel_colours(list(names)), strict=True):
+                pure = f"#{255 * red:02x}{255 * green:02x}{255 * blue:02x}"
+                colour = _BLUE if (red, green, blue) == (0, 0, 1) else pure
+                found.append(Channel(name, of, colour, of == CP_ROUND and name == self.nuclei))
+        return found
 
     def index(self) -> pd.DataFrame:
         """Which crop is which cell's; raises :class:`UserError` before ``crop`` has run."""
-        path = self.results.crops(self.crops.region, self.crops.patch_size) / "index.parquet"
-        if not path.is_file():
-            raise UserError(f"there are no crops ({path}); run: nucprof crop PROJECT")
-        return read_table(path)
+        if not self.index_file.is_file():
+            raise UserError(f"there are no crops ({self.index_file}); run: nucprof crop PROJECT")
+        return read_table(self.index_file)
+
+    @property
+    def index_file(self) -> Path:
+        """The file of :meth:`index`."""
+        return self.results.crops(self.crops.region, self.crops.patch_size) / "index.parquet"
 
     def _stack(self, plate: str, name: str) -> Path:
         return self.results.crops(self.crops.region, self.crops.patch_size) / plate / f"{name}.tif"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucprof.plate.columns import CELL, CORRECTED, KEY, LAYOUT, PLATE, TRUE
+from nucprof.report.review import MARKER
 from nucprof.report.source import Source
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Cells:
                 named = predicted.rename(columns={"predicted": method})
                 table = table.merge(named, on=KEY, how="left")
         order = np.random.default_rng(0).permutation(len(table))
-        markers = [name[len(_MARKER) :] for name in table if name.startswith(_MARKER)]
+        markers = [name[len(MARKER) :] for name in table if name.startswith(MARKER)]
         return cls(table.iloc[order].reset_index(drop=True), markers)
 
     def pack(self, classes: Sequence[str]) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class Cells:
             "culture": culture.astype(np.uint16), "gated": np.asarray(gated, np.uint8),
         }  # fmt: skip
         for number, name in enumerate(self.markers):
-            columns[f"marker{number}"] = table[_MARKER + name].to_numpy(np.float64)
+            columns[f"marker{number}"] = table[MARKER + name].to_numpy(np.float64)
         known = list(classes)
         for name in ("class", *METHODS):
             if name in table:
@@ -89,9 +90,6 @@ class Cells:
             "classes": known, "fields": fields.tolist(),
             "columns": {name: packed(column) for name, column in columns.items()},
         }  # fmt: skip
-
-
-_MARKER = "marker "
 
 
 def codes(names: pd.Series, known: Sequence[str], *, missing: int) -> np.ndarray:
@@ -117,9 +115,9 @@ def _gated(source: Source) -> pd.DataFrame | None:
     if table is None or classes is None:
         return None
     markers = [name for name in table if not name.startswith("Metadata_") and name != CORRECTED]
-    table = table.rename(columns={name: _MARKER + name for name in markers})
+    table = table.rename(columns={name: MARKER + name for name in markers})
     table = table.rename(columns={LAYOUT: "culture"}).assign(gated=True)
-    held = [*KEY, "culture", "gated", *(_MARKER + name for name in markers)]
+    held = [*KEY, "culture", "gated", *(MARKER + name for name in markers)]
     held += [CORRECTED] if CORRECTED in table else []
     own = classes[[*KEY, TRUE]].rename(columns={TRUE: "class"})
     return table[held].merge(own, on=KEY, how="left")

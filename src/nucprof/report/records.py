@@ -98,6 +98,10 @@ class Figure:
         The figure as a ``data:`` address, if it is a picture.
     wide : bool
         Whether it takes the whole width of the page.
+    double : bool
+        Whether it takes two columns of three.
+    folded : bool
+        Whether it is shown only on demand.
     """
 
     title: str
@@ -106,6 +110,8 @@ class Figure:
     svg: str = ""
     image: str = ""
     wide: bool = False
+    double: bool = False
+    folded: bool = False
 
     kind = "figure"
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from nucprof.figures.canvas import class_colours
 from nucprof.io.corrections import COLUMNS
 from nucprof.io.digest import digest
 from nucprof.learn.review_queue import Opinions, reasons
@@ -78,6 +77,7 @@ def viewer_data(
         "size": size,
         "um": pixel_um,
         "channels": [asdict(channel) for channel in channels],
+        "nuclei": next((i for i, channel in enumerate(channels) if channel.nuclear), 0),
         "cells": [asdict(cell) for cell in cells],
         **more,
     }
@@ -132,8 +132,8 @@ class ReviewPage:
     queue : str
     cells, channels, size, pixel_um
         As in :func:`viewer_data`.
-    classes : list of str
-        The classes that can be given, by their keys 1 to 9.
+    classes : mapping
+        Class -> its colour: the classes that can be given, in the order of their keys 1 to 9.
     before : DataFrame
         Earlier answers, which the saved file repeats.
     who : str
@@ -147,20 +147,19 @@ class ReviewPage:
     channels: Sequence[Channel]
     size: int
     pixel_um: float | None
-    classes: Sequence[str]
+    classes: Mapping[str, str]
     before: pd.DataFrame
     who: str = ""
 
 
 def render_review(page: ReviewPage) -> str:
     """The page as HTML; every text is escaped, and nothing is loaded from elsewhere."""
-    colours = class_colours(page.classes)
     data = viewer_data(
         page.cells,
         page.channels,
         size=page.size,
         pixel_um=page.pixel_um,
-        classes=[{"name": name, "colour": colours[name]} for name in page.classes],
+        classes=[{"name": name, "colour": colour} for name, colour in page.classes.items()],
         columns=list(COLUMNS),
         before=page.before.to_dict("records"),
         # answers that a browser keeps belong to these cells of this project

@@ -60,7 +60,7 @@ class Source:
 
     def draw(
         self, name: str, title: str, caption: str, draw: Callable[[Inline], None], *,
-        wide: bool = False,
+        wide: bool = False, double: bool = False,
     ) -> Figure:  # fmt: skip
         """Draw a figure: as ``report/NAME.png``, and for the page."""
         path = self.results.folder("report", f"{name}.png")
@@ -69,23 +69,27 @@ class Source:
             draw(target)
         file = self.results.relative(path)
         self.captions[file] = (title, caption)
-        return Figure(title, caption, file, svg=target.svg, wide=wide)
+        return Figure(title, caption, file, svg=target.svg, wide=wide, double=double)
 
     def picture(
-        self, path: Path, title: str, caption: str, *, most_px: int, wide: bool = False
-    ) -> Figure | None:
+        self, path: Path, title: str, caption: str, *, width_px: int, wide: bool = False,
+        folded: bool = False,
+    ) -> Figure | None:  # fmt: skip
         """A picture that a stage made, made smaller for the page; None where there is none."""
         if not path.is_file():
             return None
         file = self.results.relative(path)
         self.captions[file] = (title, caption)
-        return Figure(title, caption, file, image=embedded(path, most_px), wide=wide)
+        image = embedded(path, width_px)
+        return Figure(title, caption, file, image=image, wide=wide, folded=folded)
 
 
-def embedded(path: Path, most_px: int) -> str:
-    """A picture as a ``data:`` address, its longer side ``most_px`` at most."""
+def embedded(path: Path, width_px: int) -> str:
+    """A picture as a ``data:`` address, ``width_px`` wide at most."""
     picture = read_picture(path).convert("RGB")
-    picture.thumbnail((most_px, most_px))
+    width, height = picture.size
+    if width > width_px:
+        picture = picture.resize((width_px, max(1, round(height * width_px / width))))
     held = io.BytesIO()
     picture.save(held, format="jpeg", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode()

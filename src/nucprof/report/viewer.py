@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nucprof.learn.review_queue import Opinions
-from nucprof.plate.columns import CELL, LAYOUT, PLATE, WELL, WELL_KEY
+from nucprof.learn.review_queue import opinion
+from nucprof.plate.columns import CELL, KEY, LAYOUT, PLATE, WELL, WELL_KEY
 from nucprof.plate.keys import parse_cell_key
+from nucprof.raw.index import pixel_size_of
 from nucprof.report.cell_pictures import CellFiles
+from nucprof.report.cells import METHODS, Cells
 from nucprof.report.review import ShownCell, shown_cells, viewer_data
+from nucprof.report.source import Source
 
 MOST_BYTES = 6_000_000
 """Size of all pictures in the page."""
@@ -21,38 +24,23 @@ MOST_FIELDS = 32
 _MOST_PIXELS = 50_000_000
 
 
-def embedded_cells(
-    table: pd.DataFrame,
-    files: CellFiles,
-    opinions: Opinions,
-    *,
-    predictions: Sequence[str] = (),
-    pixel_um: float | None = None,
-) -> dict[str, Any] | None:
-    """The data of the viewer for a sample of cells; None if no cell has a crop.
-
-    Parameters
-    ----------
-    table
-        Cells of the page's plots: plate, cell key, `culture`, `class` and a column per marker.
-    files
-        Where the pixels are.
-    opinions
-        What classifiers say.
-    predictions
-        Columns of `table` with predicted classes; cells whose class is another one come first.
-    pixel_um
-        Side of a pixel, if it is known.
-    """
-    index = files.index()
-    cells = table.merge(index[[PLATE, CELL]], on=[PLATE, CELL])
+def explorer(source: Source, cells: Cells, files: CellFiles) -> dict[str, Any] | None:
+    """The data of the viewer for a sample of the page's cells; None if none has a crop."""
+    opinions = {}
+    for name, (stage, folder) in METHODS.items():
+        predicted = source.table("train", folder, "default", "predictions.csv")
+        if source.has(stage) and predicted is not None:
+            opinions[name] = opinion(predicted)
+    held = cells.table.merge(files.index()[KEY], on=KEY)
     size, channels = files.crops.patch_size, files.channels
     most = _MOST_PIXELS // (size * size * (len(channels) + 1))
-    chosen = choose_cells(cells, predictions, most_cells=most)
+    chosen = choose_cells(held, [name for name in METHODS if name in held], most_cells=most)
     if not len(chosen):
         return None
+    images = source.table("images.csv")
+    um = None if images is None else pixel_size_of(images)
     shown = _within_budget(shown_cells(chosen, files, opinions))
-    return viewer_data(shown, channels, size=size, pixel_um=pixel_um)
+    return viewer_data(shown, channels, size=size, pixel_um=um)
 
 
 def choose_cells(

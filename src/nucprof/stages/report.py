@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nucprof.config import Project
 from nucprof.config.by_mode import crop_kind
@@ -26,6 +27,9 @@ from nucprof.stages.base import (
     needs,
 )
 
+if TYPE_CHECKING:
+    from nucprof.report.cell_pictures import CellFiles
+
 BEFORE = (
     "rename", "segment", "align", "crop", "features", "gate", "train-rf", "train-cnn", "embed",
     "gradcam", "predict",
@@ -36,6 +40,7 @@ READ = (
     "align/overlays/*/*.png", "cells.parquet", "gate/intensities.parquet", "gate/GT_data.csv",
     "gate/counts.csv", "gate/cutoffs.json", "train/*/default/*.json", "train/*/default/*.csv",
     "embed/umap.csv", "gradcam/*.csv", "gradcam/*.png", "predict/default/*.csv",
+    "crops/*/index.parquet", "gate/corrections.csv", "train/*/default/rounds.png",
 )  # fmt: skip
 
 
@@ -43,11 +48,13 @@ READ = (
 class ReportJob(Job):
     """What the page says of the project and of every stage that has run.
 
-    ``file`` is the name of the project file, for commands to copy.
+    ``crops`` says where the pixels of single cells are, None before there are crops. ``file`` is
+    the name of the project file, for commands to copy.
     """
 
     about: About
     runs: tuple[StageRun, ...]
+    crops: CellFiles | None
     results: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
     file: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
@@ -69,10 +76,22 @@ def plan(context: Context) -> Plan[ReportJob]:
         outputs=(results.report, results.folder("report", "captions.md")),
         about=about(context.project),
         runs=tuple(run for run in context.runs if run.name != "report"),
+        crops=cell_files(context.project),
         results=results,
         file=context.project.file.name if context.project.file else "project.toml",
     )
     return Plan([job])
+
+
+def cell_files(project: Project) -> CellFiles | None:
+    """Where the pixels of single cells are; None before ``crop`` has run."""
+    from nucprof.report.cell_pictures import CellFiles
+
+    try:
+        files = CellFiles.of(project)
+    except UserError:  # the size of the crops follows from nuclei that are not measured yet
+        return None
+    return files if files.index_file.is_file() else None
 
 
 def about(project: Project) -> About:
@@ -104,7 +123,7 @@ def work(job: ReportJob) -> Outcome[ReportRecord]:
     from nucprof.report.build import build
     from nucprof.report.page import captions, render
 
-    page = build(job.results, job.about, job.runs, job.file)
+    page = build(job.results, job.about, job.runs, job.file, job.crops)
     text = render(page)
     write_text(job.outputs[0], text)
     write_text(job.outputs[1], captions(page))

@@ -72,6 +72,7 @@ def evaluate_cnn(
     checkpoints: Path | None = None,
     definition: str = "",
     report: Callable[[str], None] = lambda message: None,
+    afterwards: int = 0,
 ) -> CnnResult:
     """Train on 60% of the wells; 10% choose the epoch, 30% judge the network.
 
@@ -107,6 +108,8 @@ def evaluate_cnn(
         What decides the result, beside the seed; checkpoints of another are ignored.
     report
         Called with a line of text per epoch.
+    afterwards
+        Trainings that follow this evaluation: the time left counts them.
 
     Raises
     ------
@@ -120,7 +123,9 @@ def evaluate_cnn(
         cells, crops, kind, settings, training, device, per_class, tested,
         sorted(cells[TARGET].unique()), reference, checkpoints, definition, report,
     )  # fmt: skip
-    runs = [job.run(seed, repeat) for seed in training.seeds for repeat in range(settings.repeats)]
+    draws = [(seed, repeat) for seed in training.seeds for repeat in range(settings.repeats)]
+    after = range(afterwards + len(draws) - 1, afterwards - 1, -1)
+    runs = [job.run(*draw, left) for draw, left in zip(draws, after, strict=True)]
     predictions = pd.concat([run.predictions for run in runs], ignore_index=True)
     metrics = combine_runs([run.metrics for run in runs], predictions)
     first = runs[0]
@@ -193,7 +198,7 @@ class _Job:
         self._crop_limits = crop_limits(crops, device) if settings.normalise == "crop" else None
         self._check()
 
-    def run(self, seed: int, repeat: int) -> _Outcome:
+    def run(self, seed: int, repeat: int, afterwards: int) -> _Outcome:
         started = time.perf_counter()
         draw = seed if repeat == 0 else _mixed(seed, repeat)
         split = self._split(seed)
@@ -210,6 +215,7 @@ class _Job:
             self.settings, seed=draw, n_classes=len(self.classes),
             checkpoint=self._checkpoint(seed, repeat), definition=self.definition,
             report=lambda line: self.report(f"{self._named(seed, repeat)}{line}"),
+            afterwards=afterwards,
         )  # fmt: skip
         validation = self._logits(trained.network, inputs, rows["validation"])
         chosen = self._samples(rows["validation"]).targets

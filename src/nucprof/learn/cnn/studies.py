@@ -73,9 +73,10 @@ def learning_curve(
     """
     tables = []
     drawn = settings.model_copy(update={"repeats": max(settings.repeats, DRAWS)})
-    for size in sorted(set(settings.sizes)):
+    sizes = sorted(set(settings.sizes))
+    for number, size in enumerate(sizes, start=1):
         _tell(more, f"learning curve: {size} cells per class")
-        fewer = {**more, "per_class": size}
+        fewer = {**more, "per_class": size, **_later(more, drawn, training, len(sizes) - number)}
         tables.append(_runs(cells, crops, kind, drawn, training, fewer).assign(per_class=size))
     table = _in_order(tables, "per_class")
     of_point = table.groupby("per_class")["f1_macro"]
@@ -107,15 +108,35 @@ def channel_ablation(
     if len(kind.channels) < 2:
         raise DataError("train.cnn.ablate = channels needs two channels or more")
     _tell(more, "ablation: all channels")
-    tables = [_runs(cells, crops, kind, settings, training, more).assign(without="")]
-    for left_out in kind.channels:
+    later = _later(more, settings, training, len(kind.channels))
+    tables = [_runs(cells, crops, kind, settings, training, {**more, **later}).assign(without="")]
+    for number, left_out in enumerate(kind.channels, start=1):
         kept = [i for i, name in enumerate(kind.channels) if name != left_out]
         fewer = replace(kind, channels=tuple(kind.channels[i] for i in kept))
         _tell(more, f"ablation: without {left_out}")
         seen = SomeChannels(crops, kept)
-        found = _runs(cells, seen, fewer, settings, training, _without(more, kept))
+        later = _later(more, settings, training, len(kind.channels) - number)
+        found = _runs(cells, seen, fewer, settings, training, {**_without(more, kept), **later})
         tables.append(found.assign(without=left_out))
     return _in_order(tables, "without")
+
+
+def trainings(settings: CnnSettings, training: Training, channels: int) -> dict[str, int]:
+    """How many trainings the learning curve and the ablation take."""
+    curve = settings.model_copy(update={"repeats": max(settings.repeats, DRAWS)})
+    points = channels + 1 if settings.ablate == "channels" else 0
+    return {
+        "learning_curve": len(set(settings.sizes)) * len(training.seeds) * curve.repeats,
+        "ablation": points * len(training.seeds) * settings.repeats,
+    }
+
+
+def _later(
+    more: dict[str, Any], settings: CnnSettings, training: Training, points: int
+) -> dict[str, int]:
+    """Trainings that follow a point of a study: those of its other points, and of later studies."""
+    own = points * len(training.seeds) * settings.repeats
+    return {"afterwards": more.get("afterwards", 0) + own}
 
 
 def _without(more: dict[str, Any], kept: list[int]) -> dict[str, Any]:

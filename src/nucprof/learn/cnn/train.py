@@ -78,6 +78,7 @@ def train_network(
     checkpoint: Path | None = None,
     definition: str = "",
     report: Callable[[str], None] = lambda message: None,
+    afterwards: int = 0,
 ) -> Trained:
     """Train and return the network with the weights of the epoch of lowest validation loss.
 
@@ -102,7 +103,9 @@ def train_network(
     definition
         What decides the run; a checkpoint of another definition is ignored.
     report
-        Called with a line per epoch, and with the time left after the first.
+        Called with a line per epoch, with the time left at most.
+    afterwards
+        Trainings that follow this one: the time left counts them.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def train_network(
     """
     if not len(train.numbers) or not len(validation.numbers):
         raise DataError("training needs crops in the training and in the validation part")
-    run = _Run(network, inputs, train, validation, settings, seed, n_classes, report)
+    run = _Run(network, inputs, train, validation, settings, seed, n_classes, report, afterwards)
     if checkpoint:
         run.resume(checkpoint, definition)
     while not run.finished():
@@ -144,10 +147,12 @@ class _Run:
         seed: int,
         n_classes: int,
         report: Callable[[str], None],
+        afterwards: int = 0,
     ) -> None:
         device = inputs.device
         self.inputs, self.train, self.validation = inputs, train, validation
         self.settings, self.seed, self.n_classes, self.report = settings, seed, n_classes, report
+        self.afterwards = afterwards
         self.network = network.to(device).to(memory_format=memory_format(device))
         self.forward: Any = torch.compile(self.network) if settings.compile else self.network
         self.weights = class_weights(train.targets, n_classes).to(device)
@@ -229,9 +234,9 @@ class _Run:
             f"validation loss {last.validation_loss:.3f}, macro-F1 {last.validation_f1:.3f}, "
             f"{last.seconds:.1f} s"
         )
-        if last.number == 0:
-            text += f"; at most {last.seconds * (total - 1) / 60:.0f} min left"
-        return text
+        left = total - last.number - 1 + self.afterwards * total
+        usual = sum(epoch.seconds for epoch in self.history) / len(self.history)
+        return text + (f"; at most {usual * left / 60:.0f} min left" if left else "")
 
     def _learn(self, generator: torch.Generator) -> float:
         self.forward.train()

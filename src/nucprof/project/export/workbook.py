@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import canonical
 from nucprof.io.files import atomic
@@ -14,6 +15,7 @@ from nucprof.io.tables import neutral_texts
 from nucprof.plate.columns import LAYOUT, PLATE, WELL
 from nucprof.project.export.tables import CellTable, cell_table, one_vocabulary
 from nucprof.project.reader import ProjectResults
+from nucprof.stages.base import layouts
 
 _MOST_ROWS = 1_048_575  # of a sheet, below its header
 
@@ -53,7 +55,7 @@ def _write_sheet(book: pd.ExcelWriter, name: str, table: pd.DataFrame) -> None:
 
 
 def _wells(results: ProjectResults) -> pd.DataFrame:
-    """Cells by well: segmented, kept, dropped by reason, and of every true and predicted class."""
+    """Culture by well, and cells: segmented, kept, dropped by reason, of every class."""
     cells = results.cells
     by_well = cells.groupby([PLATE, WELL], sort=True)
     counts = by_well.size().rename("segmented").to_frame()
@@ -62,8 +64,8 @@ def _wells(results: ProjectResults) -> pd.DataFrame:
     counts = counts.join(_counted(dropped, dropped["reason"], "dropped: "))
     try:
         known = cell_table(results, ground_truth=False).cells
-    except UserError:
-        return counts.fillna(0).reset_index()
+    except UserError:  # the features have not been measured
+        known = cells
     for column, prefix in (
         ("Metadata_true_condition", "true: "),
         ("Metadata_predicted", "predicted: "),
@@ -71,9 +73,18 @@ def _wells(results: ProjectResults) -> pd.DataFrame:
         if column in known:
             counts = counts.join(_counted(known, known[column], prefix))
     counts = counts.fillna(0).astype(int)
-    cultures = known.groupby([PLATE, WELL])[LAYOUT].first()
-    counts.insert(0, LAYOUT, cultures.reindex(counts.index))
+    cultures = _cultures(results.project)
+    counts.insert(0, LAYOUT, [cultures.get(well) for well in counts.index])
     return counts.reset_index()
+
+
+def _cultures(project: Project) -> dict[tuple[str, str], str]:
+    """The culture of every well, from the layouts."""
+    return {
+        (plate, str(well)): culture
+        for plate, layout in layouts(project).items()
+        for well, culture in layout.cultures.items()
+    }
 
 
 def _counted(cells: pd.DataFrame, values: pd.Series, prefix: str) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def _outlines(source: Source, table: pd.DataFrame) -> list[Block]:
         found.append(source.picture(
             drawn[name], title,
             "Outlines of the nuclei (yellow) and, in cell mode, of the cells (pink). Every nucleus "
-            "should have one outline, and nothing else any.", most_px=_OVERLAY_PX,
+            "should have one outline, and nothing else any.", width_px=_OVERLAY_PX,
         ))  # fmt: skip
     return [figure for figure in found if figure is not None]
 
@@ -109,7 +109,7 @@ def _round(source: Source, name: str, rows: pd.DataFrame) -> list[Block]:
         "Points: how well the round matches at its shift (1: perfectly). Bars: what images that "
         "show other places reach by chance. A point inside its bar is no match, and the field is "
         "left out.",
-        lambda target: overview.scores(target, score, chance, status), wide=True,
+        lambda target: overview.scores(target, score, chance, status), double=True,
     ))  # fmt: skip
     for label, row in chosen_fields(rows).items():
         field = str(FieldKey(*place(row.well), int(row.site)))
@@ -119,7 +119,7 @@ def _round(source: Source, name: str, rows: pd.DataFrame) -> list[Block]:
             f"Cell Painting in magenta, the registered round in green, both in nuclear stain where "
             f"the round has it; white where they agree. Coloured edges on one side of all nuclei "
             f"are a wrong shift. Score {row.score:.2f}, chance up to {row.threshold:.2f}.",
-            most_px=_OVERLAY_PX,
+            width_px=_OVERLAY_PX,
         )  # fmt: skip
         blocks += [figure] if figure is not None else []
     return blocks

@@ -1,11 +1,11 @@
 // The review page: one cell at a time, answered by keys; answers become corrections.csv.
 "use strict";
 (() => {
-  const { data, keyOf, load, draw, facts, panel, element } = nucprofCells;
+  const { data, keyOf, load, draw, facts, panel, element, hiddenAtFirst } = nucprofCells;
   const cells = data.cells;
   const undefinedClass = "undefined"; // what an excluded cell is called in the file
   const at = (id) => document.getElementById(id);
-  const view = { hidden: new Set(), gain: 1, edge: true };
+  const view = { hidden: hiddenAtFirst(), gain: 1, edge: true };
   const colourOf = new Map([...data.classes.map((c) => [c.name, c.colour]), [undefinedClass, "#8a8a8a"]]);
   let place = 0;
   let answers = new Map(); // of one person: the cell's number -> its row of the file

@@ -10,6 +10,7 @@ const nucprofCells = (() => {
   const keyOf = (plate, roi) => JSON.stringify([plate, roi]);
   const byKey = new Map(data.cells.map((cell) => [keyOf(cell.plate, cell.roi), cell]));
   const decoded = new WeakMap();
+  const atFirst = hiddenAtFirst();
 
   // The channels of a cell, each size * size values from 0 to 255, and its outline.
   function load(cell) {
@@ -48,22 +49,24 @@ const nucprofCells = (() => {
   }
 
   // Draw a cell. `only`: a channel's number, or null for the composite.
-  async function draw(canvas, cell, { only = null, hidden = new Set(), gain = 1, edge = true } = {}) {
+  async function draw(canvas, cell, { only = null, hidden = atFirst, gain = 1, edge = true } = {}) {
     const wanted = (canvas.wanted = {});
     const { tiles, edges } = await load(cell);
     if (canvas.wanted !== wanted) return; // another cell was asked for meanwhile
     const picture = new ImageData(size, size);
     const pixels = picture.data.fill(255);
-    for (let part = 0; part < 3; part++) {
-      const weights = tiles.map((_, channel) =>
-        only === null ? !hidden.has(channel) * colours[channel][part] : Number(only === channel));
-      for (let i = 0; i < size * size; i++) {
-        let value = 0;
-        for (let c = 0; c < weights.length; c++) {
-          if (weights[c]) value += Math.min(255, tiles[c][i] * gain) * weights[c];
-        }
-        pixels[4 * i + part] = value;
+    const shown = tiles
+      .map((tile, channel) => [tile, only === null ? colours[channel] : [1, 1, 1], channel])
+      .filter(([, , channel]) => (only === null ? !hidden.has(channel) : channel === only));
+    for (let i = 0; i < size * size; i++) {
+      const sum = [0, 0, 0];
+      for (const [tile, colour] of shown) {
+        const value = Math.min(255, tile[i] * gain);
+        for (let part = 0; part < 3; part++) sum[part] += value * colour[part];
       }
+      // what would be too bright keeps its hue
+      const most = Math.max(255, ...sum) / 255;
+      for (let part = 0; part < 3; part++) pixels[4 * i + part] = sum[part] / most;
     }
     const small = document.createElement("canvas");
     small.width = small.height = size;
@@ -118,19 +121,29 @@ const nucprofCells = (() => {
       element("tr", {}, element("th", { textContent: name }), element("td", { textContent: value })));
   }
 
+  // Channels that the composite leaves out at first: where there are markers, all but these and the
+  // first channel, because the sum of many colours is white.
+  function hiddenAtFirst() {
+    const own = (channel) => channel.round === data.channels[0].round;
+    const marked = data.channels.some((channel) => !own(channel));
+    return new Set(
+      [...data.channels.keys()].filter((i) => marked && own(data.channels[i]) && i !== data.nuclei));
+  }
+
   // Pictures of a cell: the composite, then each channel; a click on a channel hides or shows it.
   function panel(parent, options, changed) {
+    const grid = element("div", { className: "cell-channels" });
     const figures = [null, ...data.channels.keys()].map((only) => {
       const canvas = element("canvas", { className: "cell-picture" });
       const channel = only === null ? null : data.channels[only];
-      const name = only === null ? "all channels" : `${channel.name} (${channel.round})`;
+      const name = only === null ? "composite" : `${channel.name} (${channel.round})`;
       const caption = element("span", { textContent: name });
       const figure = element(only === null ? "figure" : "button", { className: "cell-figure" });
       if (channel) {
         figure.type = "button";
         figure.title = "show or hide in the composite";
         figure.style.setProperty("--tint", channel.colour);
-        figure.setAttribute("aria-pressed", "true");
+        figure.setAttribute("aria-pressed", String(!options.hidden.has(only)));
         figure.addEventListener("click", () => {
           const shown = options.hidden.delete(only) || !options.hidden.add(only);
           figure.setAttribute("aria-pressed", String(shown));
@@ -138,9 +151,10 @@ const nucprofCells = (() => {
         });
       }
       figure.append(canvas, caption);
-      parent.append(figure);
+      (channel ? grid : parent).append(figure);
       return { only, canvas };
     });
+    parent.append(grid);
     const bar = scaleBar();
     if (bar) {
       const line = element("span", { className: "scale-bar", textContent: bar.text });
@@ -151,12 +165,12 @@ const nucprofCells = (() => {
       Promise.all(figures.map(({ only, canvas }) => draw(canvas, cell, { ...options, only })));
   }
 
-  return { data, byKey, keyOf, load, draw, facts, panel, element };
+  return { data, byKey, keyOf, load, draw, facts, panel, element, hiddenAtFirst };
 })();
 
 // Open the viewer on a cell. A page embeds only some cells; for the others it says where they are.
 function nucprofShowCell(plate, roi) {
-  const { byKey, keyOf, facts, panel, element } = nucprofCells;
+  const { byKey, keyOf, facts, panel, element, hiddenAtFirst } = nucprofCells;
   const dialog = element("dialog", { className: "cell-dialog" });
   const close = element("button", { type: "button", textContent: "Close", autofocus: true });
   close.addEventListener("click", () => dialog.close());
@@ -173,7 +187,7 @@ function nucprofShowCell(plate, roi) {
     const table = element("table", { className: "cell-facts" });
     table.append(...facts(cell));
     box.append(pictures, table);
-    const show = panel(pictures, { hidden: new Set(), gain: 1, edge: true }, () => show(cell));
+    const show = panel(pictures, { hidden: hiddenAtFirst(), gain: 1, edge: true }, () => show(cell));
     show(cell);
   } else {
     const [field, label] = roi.split("_");

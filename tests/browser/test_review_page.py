@@ -198,6 +198,10 @@ def test_the_file_comes_back_through_gate_and_train(watched, copied, tmp_path):
         assert trained.loc[cells[number]["roi"], "true_condition"] == "neuro"
     rounds = pd.read_csv(folder / "rounds.csv")
     assert rounds["reviewed"].tolist() == [0, 6]
+    assert run.run_stage(stage("report")).status == "done"
+    report = (run.project.project.output / "report.html").read_text(encoding="utf-8")
+    assert "6 cells reviewed (=Ann 6), 0.0% agree with the gate, 6 changed" in report
+    assert "Rounds of review: forest" in report
     # a later page leaves the answered cells out, and repeats their answers in its file
     page = start(watched, review_page(copied, "random", 200, who="=Ann"), "=Ann")
     again = {cell["roi"] for cell in cells_of(page)}

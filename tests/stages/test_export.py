@@ -12,6 +12,7 @@ import pytest
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
 from nucprof.errors import UserError
+from nucprof.io.images import write_image
 from nucprof.project.export import FORMATS, export
 from nucprof.project.export.tables import FeatureName, cell_table
 from nucprof.project.reader import open_project
@@ -198,6 +199,21 @@ class TestOmeZarr:
     def test_no_pixel_size_is_no_micrometre(self, folder):
         text = (folder / "demo.zarr" / "B" / "02" / "1a0" / "zarr.json").read_text()
         assert "micrometer" not in text
+
+
+def test_ome_zarr_with_a_pixel_size(masked_plate, paint):
+    ngio = pytest.importorskip("ngio", reason="the extra 'ome-zarr' is not installed")
+    labels = paint((30, 40), {1: (5, 5, 9, 9)})
+    image = np.stack([labels * 500 + 50, labels + 50]).astype(np.uint16)
+    masked_plate.add("B-02-01", image, labels.astype(np.uint16))
+    write_image(masked_plate.root / "CP" / "B-02-01.tif", image, ("DNA", "GFP"), 0.65)
+    masked_plate.run("rename", "segment")
+    export(masked_plate.project, "ome-zarr")
+    place = masked_plate.root / "results" / "export" / "ome-zarr" / "p.zarr" / "B" / "02" / "1a0"
+    container = ngio.open_ome_zarr_container(place)
+    for held in (container.get_image(), container.get_label("nuclei")):
+        assert (held.pixel_size.y, held.pixel_size.x) == pytest.approx((0.65, 0.65))
+    assert "micrometer" in (place / "zarr.json").read_text()
 
 
 def test_crops_in_a_plain_torch_dataset(processed, opened, tmp_path):

@@ -99,6 +99,14 @@ def test_a_changed_method_makes_what_reads_images_stale(plate):
     assert all(again.assess(stage(name)).up_to_date for name in ("rename", "segment", "features"))
 
 
+def test_a_second_estimate_of_the_same_images_changes_nothing(plate):
+    plate.settings = '[illumination]\nmethod = "median"\n'
+    plate.run("features")
+    plate.run("rename", force=True)
+    run = Run(load_project(plate.project))
+    assert all(run.assess(stage(name)).up_to_date for name in ("segment", "features"))
+
+
 def test_the_results_stay_valid_where_they_are_moved_to(plate):
     plate.settings = '[illumination]\nmethod = "median"\n'
     plate.run("features")

@@ -9,6 +9,7 @@ from nucprof.config.project import Project
 from nucprof.config.segmenters import Declaration, own_settings, segmenters
 from nucprof.errors import ProjectError, UserError
 from nucprof.plate.keys import CP_ROUND, FieldSelector
+from nucprof.plate.names import same_but_for_case
 
 
 def check_names(project: Project, path: Path) -> None:
@@ -46,6 +47,14 @@ def _check_plates(project: Project, path: Path) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ProjectError(f"{path}: plates.name: two plates are called '{name}'.")
+    rounds = [CP_ROUND, *project.channels.ground_truth]
+    for key, listed in {"plates.name": names, "channels.ground_truth": rounds}.items():
+        same = same_but_for_case(listed)
+        if same:
+            raise ProjectError(
+                f"{path}: {key}: '{same[0]}' and '{same[1]}' differ in case only, and would be one "
+                "folder on Windows and macOS; choose another name."
+            )
     for plate in project.plates:
         for name in plate.ground_truth:
             _member(
@@ -117,8 +126,9 @@ def check_folders(project: Project, path: Path) -> None:
     Raises :class:`ProjectError` naming file and key.
     """
     output = project.project.output
-    if output.exists() and not output.is_dir():
-        raise ProjectError(f"{path}: project.output: {output} is a file; name a folder.")
+    place = next(place for place in (output, *output.parents) if place.exists())
+    if not place.is_dir():
+        raise ProjectError(f"{path}: project.output: {place} is a file; name a folder.")
     for segmenter in _segmenters_in_question(project):
         own = own_settings(project.segment, segmenter.settings)
         for folder in segmenter.folders(own) if segmenter.folders else ():
@@ -139,9 +149,9 @@ def check_folders(project: Project, path: Path) -> None:
                     "choose an output folder outside the images."
                 )
         if plate.layout is not None and not plate.layout.is_file():
-            raise ProjectError(
-                f"{path}: plates.layout (plate {plate.name}): there is no file {plate.layout}."
-            )
+            there = plate.layout.is_dir()
+            what = f"{plate.layout} is a folder" if there else f"there is no file {plate.layout}"
+            raise ProjectError(f"{path}: plates.layout (plate {plate.name}): {what}.")
     for file in project.gate.corrections:
         if not file.is_file():
             raise ProjectError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -52,6 +53,17 @@ def replace(source: Path, target: Path) -> None:
         f"{target} cannot be written: another program holds it open. "
         "Close it there (Excel, Fiji) and run the command again; the file is unchanged."
     )
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there.
+
+    Raises :class:`OSError` where a folder has its name, or its folder is a file.
+    """
+    for wrong, number in ((path.is_dir(), errno.EISDIR), (path.parent.is_file(), errno.ENOTDIR)):
+        if wrong:
+            raise OSError(number, os.strerror(number), str(path))
+    return path.is_file()
 
 
 def write_text(path: Path, text: str) -> None:

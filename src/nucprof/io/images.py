@@ -69,6 +69,8 @@ def describe(path: Path) -> ImageInfo:
     with reading(path, FieldError, _COMPLETE):
         info = reader.info(path)
         if not info.part_of:
+            if 0 in (info.planes, info.height, info.width):
+                raise FieldError(f"{path} holds no pixels, by its header. {_COMPLETE}")
             needed = info.planes * info.height * info.width * np.dtype(info.dtype).itemsize
             shape = f"images of {info.planes} x {info.height} x {info.width} {info.dtype}"
             refuse_too_large(path, needed, shape, FieldError)

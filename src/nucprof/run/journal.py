@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from nucprof.io.files import is_fingerprint, write_text
+from nucprof.io.files import is_fingerprint, is_there, write_text
 from nucprof.io.state import fault_of
 from nucprof.plate.keys import is_field
 from nucprof.plate.names import fault_of_name
@@ -57,7 +57,7 @@ def read(path: Path, record: type, places: Places) -> Journal:
         The folders to which paths are relative.
     """
     found = Journal()
-    if not path.is_file():
+    if not is_there(path):
         return found
     records: TypeAdapter[Any] = TypeAdapter(record)
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):

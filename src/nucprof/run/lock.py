@@ -81,7 +81,8 @@ def _holder(path: Path) -> Path:
 
 def is_read_only(folder: Path) -> bool:
     """Whether a folder exists to which this process cannot write."""
-    return folder.is_dir() and not os.access(folder, os.W_OK)
+    effective = os.access in os.supports_effective_ids
+    return folder.is_dir() and not os.access(folder, os.W_OK, effective_ids=effective)
 
 
 def _left_behind(holder: Path) -> str:

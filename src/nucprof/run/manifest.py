@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from nucprof.errors import UserError
-from nucprof.io.files import is_fingerprint, write_json
+from nucprof.io.files import is_fingerprint, is_there, write_json
 from nucprof.io.state import fault_of
 from nucprof.report.records import StageRun
 from nucprof.stages.base import Entry, Summary
@@ -31,6 +31,7 @@ _LIBRARIES = (
     "nd2",
     "numba",
     "tensorflow",
+    "tensorflow-cpu",
     "stardist",
     "torch",
     "torchvision",
@@ -157,7 +158,7 @@ class Manifest:
         UserError
             A newer version of nucprof wrote it.
         """
-        if not path.is_file():
+        if not is_there(path):
             return cls(path)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from nucprof.io.files import write_json
 from nucprof.io.images import IMAGE_SUFFIXES
 from nucprof.io.results import Results
 from nucprof.io.state import find_state
+from nucprof.run.lock import is_read_only
 
 SCHEMA: Final = 1
 
@@ -58,6 +59,8 @@ def claim(project: Project, results: Results) -> None:
             f"'{project.project.name}' ({project.file}) would overwrite. Choose another "
             f"project.output; or, if that project is gone for good, delete {path}."
         )
+    if is_read_only(results.root):  # a run with nothing to do is served all the same
+        return
     owner = Owner(
         schema=SCHEMA,
         project=project.project.name,

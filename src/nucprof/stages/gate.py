@@ -74,10 +74,11 @@ def plan(context: Context) -> Plan[GateJob]:
     project, results = context.project, context.results
     folder = results.folder("gate")
     tables = {name: results.features(name) for name in (CP_ROUND, *project.rounds)}
-    names = (
+    names = [
         "GT_data.csv", "cutoffs.json", "counts.csv", "contamination.csv", "intensities.parquet",
         "scatter.png",
-    )  # fmt: skip
+    ]  # fmt: skip
+    names += ["corrections.csv"] if project.gate.corrections else []
     job = GateJob(
         inputs=(*tables.values(), *project.gate.corrections),
         outputs=tuple(folder / name for name in names),
@@ -244,16 +245,19 @@ def _corrected(table: pd.DataFrame, gate: Gate, job: GateJob) -> tuple[pd.DataFr
     """Replace the gate's classes by people's answers; also say how well the two agree.
 
     ``gate_condition`` keeps the gate's own class. The confidence in a class that people gave is 1.
+    All answers are kept beside the gate's results.
     """
     from nucprof.core.markers import UNDEFINED
-    from nucprof.io.tables import read_table
+    from nucprof.io.tables import read_table, write_table
     from nucprof.learn import corrections
 
-    paths = job.settings.corrections
+    paths, kept = job.settings.corrections, job.folder / "corrections.csv"
     if not paths:
+        kept.unlink(missing_ok=True)
         return table, []
     every = read_table(job.tables[CP_ROUND], KEYS)
     answers = corrections.checked_corrections(paths, every, list(gate.rules))
+    write_table(kept, answers)
     agreement = corrections.compare(answers, table, TRUE)
     table = corrections.add_corrections(table, answers)
     given = table[CORRECTED]

@@ -40,7 +40,7 @@ READ = (
     "align/overlays/*/*.png", "cells.parquet", "gate/intensities.parquet", "gate/GT_data.csv",
     "gate/counts.csv", "gate/cutoffs.json", "train/*/default/*.json", "train/*/default/*.csv",
     "embed/umap.csv", "gradcam/*.csv", "gradcam/*.png", "predict/default/*.csv",
-    "crops/*/index.parquet",
+    "crops/*/index.parquet", "gate/corrections.csv", "train/*/default/rounds.png",
 )  # fmt: skip
 
 

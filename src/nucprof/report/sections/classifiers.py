@@ -13,7 +13,7 @@ from nucprof.report.cells import METHODS
 from nucprof.report.records import Block, Figure, Note, Section, Table
 from nucprof.report.source import Source
 
-_GRADCAM_PX = 900
+_GRADCAM_PX, _ROUNDS_PX = 900, 800
 
 
 def section(source: Source) -> Section | None:
@@ -47,6 +47,15 @@ def section(source: Source) -> Section | None:
             partial(draw.training_history, history=history.to_dict("list"), title="Network"),
             wide=True,
         ))  # fmt: skip
+    for name, (_, folder) in METHODS.items():
+        rounds = source.picture(
+            source.results.folder("train", folder, "default", "rounds.png"),
+            f"Rounds of review: {name}",
+            "Macro-F1 on unseen wells after each training with more reviewed cells; bars are 95% "
+            "intervals over wells. Each round is judged by the classes of its own time.",
+            width_px=_ROUNDS_PX,
+        )
+        blocks += [rounds] if rounds is not None else []
     blocks.append(Note([f"{name}: {describe_chance(metrics)}" for name, metrics in judged.items()]))
     return Section("classifiers", "Forest and network", blocks)
 

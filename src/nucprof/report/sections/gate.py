@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nucprof.figures.canvas import NO_CLASS
+from nucprof.io.corrections import read_corrections
 from nucprof.io.files import read_json
+from nucprof.learn.corrections import agreement_lines, compare
 from nucprof.report.cells import Cells
-from nucprof.report.records import Block, Section, StageRun, Table
+from nucprof.report.records import Block, Note, Section, StageRun, Table
 from nucprof.report.source import Source
 
 
@@ -37,7 +39,17 @@ def section(source: Source) -> Section | None:
         "Every point is a cell; dashed lines are the cutoffs. A cell is of a class if its marker "
         "is above the cutoff and every other marker is not.",
     )
-    return Section("gate", "Gate", blocks)
+    return Section("gate", "Gate", [*blocks, *_corrections(source)])
+
+
+def _corrections(source: Source) -> list[Block]:
+    """How people's answers agree with the gate and with each other."""
+    path = source.results.folder("gate", "corrections.csv")
+    gated = source.table("gate", "GT_data.csv")
+    if gated is None or "gate_condition" not in gated or not path.is_file():
+        return []
+    agreement = compare(read_corrections([path]), gated, "gate_condition")
+    return [Note(agreement_lines(agreement), "Corrections")]
 
 
 def read_cutoffs(source: Source) -> dict[str, Any]:

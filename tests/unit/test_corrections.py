@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -9,7 +12,7 @@ import pytest
 
 from nucprof.errors import DataError, UserError
 from nucprof.io.corrections import corrections_text, read_corrections
-from nucprof.io.tables import read_table, write_table
+from nucprof.io.tables import read_rows, read_table, write_table
 from nucprof.learn.corrections import (
     add_corrections,
     agreement_lines,
@@ -19,6 +22,10 @@ from nucprof.learn.corrections import (
 )
 from nucprof.learn.rounds import add_round
 from nucprof.learn.split import select_culture
+from nucprof.plate.keys import FieldKey
+from nucprof.plate.sources import Source
+from nucprof.raw.index import ImageIndex, index_rows, index_table
+from nucprof.raw.rounds import Round
 
 HEAD = "plate,ROI_img_name,true_condition,was,who,when\n"
 CELLS = pd.DataFrame(
@@ -126,6 +133,18 @@ def test_tables_for_spreadsheets_hold_no_formulas(tmp_path):
     back = read_table(tmp_path / "t.csv")
     assert back["true_condition"].tolist()[:2] == ["+dox", "a"]
     assert back["value"].tolist() == [-1.5, 2.0, 3.0]
+
+
+def test_an_index_of_images_with_such_names_is_read_as_it_was(tmp_path):
+    source = Source(Path("-round 1/x.tif"), pixel_size_um=0.5)
+    field = {"+DAPI": source, "@cy3": dataclasses.replace(source, plane=1)}
+    where = Round("p", "CP", Path("-round 1"), ("+DAPI", "@cy3"))
+    rows = index_rows(where, {FieldKey.parse("B-02-01"): field}, tmp_path)
+    write_table(tmp_path / "images.csv", index_table(rows))
+    assert "'+DAPI" in (tmp_path / "images.csv").read_text(encoding="utf-8")
+    held = ImageIndex.read(tmp_path / "images.csv")
+    assert held.channels["p", "B-02-01", "CP"] == field
+    assert {row["channel"] for row in read_rows(tmp_path / "images.csv")} == {"+DAPI", "@cy3"}
 
 
 def test_most_votes_count_and_a_tie_is_undefined():

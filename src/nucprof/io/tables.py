@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,11 @@ def neutral(text: str) -> str:
 def original(text: str) -> str:
     """The inverse of :func:`neutral`."""
     return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def as_written(row: Mapping[str, str]) -> dict[str, str]:
+    """A row of a ``.csv`` with its texts as they were before they were written."""
+    return {name: original(text) if text else text for name, text in row.items()}
 
 
 def neutral_texts(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +136,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, strict=True))
+            return [as_written(row) for row in csv.DictReader(file, strict=True)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} is damaged ({error}). Delete it; the stage that makes it writes it again."

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.errors import FieldExcluded, UserError
+from nucprof.io.tables import as_written
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Projection, Source
 
@@ -70,7 +71,7 @@ class ImageIndex:
         try:
             # the csv module, because importing pandas takes longer than `status` may take
             with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
+                for row in map(as_written, csv.DictReader(file)):
                     field = FieldKey(row["row"], int(row["column"]), int(row["site"]))
                     held = channels.setdefault((row["plate"], str(field), row["round"]), {})
                     image = _where_now(Path(row["path"]), moved)

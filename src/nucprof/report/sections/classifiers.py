@@ -53,7 +53,7 @@ def section(source: Source) -> Section | None:
             f"Rounds of review: {name}",
             "Macro-F1 on unseen wells after each training with more reviewed cells; bars are 95% "
             "intervals over wells. Each round is judged by the classes of its own time.",
-            most_px=_ROUNDS_PX,
+            width_px=_ROUNDS_PX,
         )
         blocks += [rounds] if rounds is not None else []
     blocks.append(Note([f"{name}: {describe_chance(metrics)}" for name, metrics in judged.items()]))

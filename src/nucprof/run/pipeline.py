@@ -129,10 +129,10 @@ class Run(RunState):
                 self._record(stage, StageRecord("not needed", warnings=[reason]))
             return self._ended(StageResult(stage, "not needed", reason))
         assessment = self.assess(stage, force=self.options.force)
+        chosen = self._chosen(assessment)
         if assessment.up_to_date:
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
-        chosen = self._chosen(assessment)
         self._refuse_altered(stage, [job for job, _ in chosen])
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)

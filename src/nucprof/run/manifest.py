@@ -31,6 +31,7 @@ _LIBRARIES = (
     "nd2",
     "numba",
     "tensorflow",
+    "tensorflow-cpu",
     "stardist",
     "torch",
     "torchvision",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from nucprof.plate.names import printable
+
 _PROJECT = typer.Argument(Path("project.toml"), help="the project file")
 
 
@@ -62,14 +64,14 @@ def init(
         ask=_ask_pattern if sys.stdin.isatty() else None,
     )
     for line in started.lines:
-        print(line)
+        print(printable(line))
     print(f"Wrote {output}; check the channels in it.")
     for command in started.commands:
         print(f"Next: {command}")
 
 
 def _ask_pattern(lines: list[str]) -> str:
-    print("\n".join(lines))
+    print(printable("\n".join(lines)))
     return input("Press Enter to accept this, or type another pattern: ").strip()
 
 
@@ -117,10 +119,10 @@ def doctor(
     path = project or (default if default.is_file() else None)
     checks = []
     for check in examine(path):
-        print(f"{check.mark:<5} {check.text}")
+        print(printable(f"{check.mark:<5} {check.text}"))
         checks.append(check)
     for line in conclude(checks, path):
-        print(line)
+        print(printable(line))
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
 
 
@@ -137,7 +139,7 @@ def export_results(
     from nucprof.project.export import export
 
     for line in export(project, to, out):
-        print(line)
+        print(printable(line))
 
 
 def relink(
@@ -153,7 +155,7 @@ def relink(
     from nucprof.project.relink import relink as relink_images
 
     for line in relink_images(project, cp, gt):
-        print(line)
+        print(printable(line))
     print(f"Wrote {project}. Next: nucprof status {project}")
 
 
@@ -176,6 +178,8 @@ def status(project: Path = _PROJECT) -> None:
     reporter = ConsoleReporter()
     for stage in STAGES:
         reporter.say(f"{stage.name:<12} {known[stage.name]}")
-    for doubt in current_doubts(RunState(settings)):
+    held = RunState(settings)
+    reporter.waterfall(held.manifest.waterfall)
+    for doubt in current_doubts(held):
         reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()

@@ -14,35 +14,39 @@ from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
 PANELS = (
-    ("segment/overlays/demo/D-05-01.png", "1. nuclei (StarDist, bundled network)"),
+    ("segment/overlays/demo/E-03-01.png", "1. nuclei (StarDist, bundled network)"),
     ("gate/scatter.png", "2. true classes from the ground-truth round"),
     ("train/rf/default/confusion.png", "3. predicted on wells never seen"),
 )
-#: Picture -> file below results, and the part of its width and height that is shown.
+WHOLE = (0, 0, 1, 1)
+#: Picture -> file below results (the first one), and the part of it: left, top, right, bottom.
 PICTURES = {
-    "overlay.png": ("segment/overlays/demo/D-05-01.png", (1, 1)),
-    "shifts.png": ("align/shifts-EdU_BrdU.png", (1, 1)),
-    "gate.png": ("gate/scatter.png", (1, 1)),
-    "importance.png": ("train/rf/default/importance.png", (1, 1)),
-    "confusion-forest.png": ("train/rf/default/confusion.png", (1, 1)),
-    "confusion-network.png": ("train/cnn/default/confusion.png", (1, 1)),
-    "history.png": ("train/cnn/default/history.png", (1, 1)),
-    "map.png": ("embed/umap.png", (0.5, 1)),
-    "attention.png": ("gradcam/crops.png", (1, 0.165)),
-    "attention-mean.png": ("gradcam/mean.png", (1, 1)),
-    "mistakes.png": ("gradcam/mistakes.png", (1, 1)),
-    "composition.png": ("predict/default/composition.png", (1, 1)),
+    "overlay.png": ("segment/overlays/demo/E-03-01.png", WHOLE),
+    "shifts.png": ("align/shifts-EdU_BrdU.png", WHOLE),
+    "two-rounds.png": ("align/overlays/demo/EdU_BrdU-*.png", WHOLE),
+    "gate.png": ("gate/scatter.png", WHOLE),
+    "importance.png": ("train/rf/default/importance.png", WHOLE),
+    "confusion-forest.png": ("train/rf/default/confusion.png", WHOLE),
+    "confusion-network.png": ("train/cnn/default/confusion.png", WHOLE),
+    "history.png": ("train/cnn/default/history.png", WHOLE),
+    "map.png": ("embed/umap.png", (0, 0.1, 0.5, 0.82)),
+    "attention.png": ("gradcam/crops.png", (0, 0, 1, 0.165)),
+    "attention-mean.png": ("gradcam/mean.png", WHOLE),
+    "mistakes.png": ("gradcam/mistakes.png", WHOLE),
+    "composition.png": ("predict/default/composition.png", WHOLE),
 }
-WIDEST, COLOURS = 900, 128
+LARGEST, COLOURS = (900, 560), 128
 
 
 def main(demo: Path) -> None:
     """Draw the overview, and make small copies of the figures."""
     overview(demo, DOCS / "overview.png")
-    for name, (source, (width, height)) in PICTURES.items():
-        picture = Image.open(demo / "results" / source).convert("RGB")
-        picture = picture.crop((0, 0, round(width * picture.width), round(height * picture.height)))
-        picture.thumbnail((WIDEST, WIDEST))
+    for name, (source, part) in PICTURES.items():
+        first = min((demo / "results").glob(source))
+        picture = Image.open(first).convert("RGB")
+        sides = (picture.width, picture.height) * 2
+        picture = picture.crop([round(a * b) for a, b in zip(part, sides, strict=True)])
+        picture.thumbnail(LARGEST)
         target = DOCS / "pictures" / name
         target.parent.mkdir(exist_ok=True)
         picture.quantize(COLOURS).save(target, optimize=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 DOCS = Path(__file__).parents[2] / "docs"
-FEATURE = re.compile(r"(Nuclei|Patch|Cells|Cytoplasm)_|Embedding_|(umap|pca)_\d")
+# features, places on the map, and intensities of the plate's markers
+FEATURE = re.compile(r"(Nuclei|Patch|Cells|Cytoplasm)_|Embedding_|(umap|pca)_\d|(EdU|BrdU)$")
 INTERNAL = ("parts/", "journal/", "logs/")
 
 
@@ -32,6 +33,8 @@ def test_every_column_is_explained(processed: Path) -> None:
 
 def test_every_figure_is_explained(processed: Path) -> None:
     text = (DOCS / "explanation" / "figures.md").read_text(encoding="utf-8")
+    captions = (processed.parent / "results" / "report" / "captions.md").read_text("utf-8")
     for name, path in written(processed, ".png"):
         inside = re.sub(r"shifts-\w+", "shifts-ROUND", path.name)
-        assert inside in text or "overlays/" in name, name
+        told = captions if name.startswith("report/") else text
+        assert inside in told or path.name in told or "overlays/" in name, name

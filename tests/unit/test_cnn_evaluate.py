@@ -235,7 +235,7 @@ def test_broken_or_foreign_model_files_are_refused(result, tmp_path):
     with pytest.raises(ModelError, match="no network of nucprof's"):
         load_cnn(tmp_path)
     description.write_text(json.dumps({k: v for k, v in about.items() if k != "classes"}))
-    with pytest.raises(ModelError, match="no complete network"):
+    with pytest.raises(ModelError, match="classes: Field required"):
         load_cnn(tmp_path)
     description.write_text(json.dumps(about))
     weights.write_bytes(weights.read_bytes()[:-8])

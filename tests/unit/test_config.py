@@ -611,7 +611,7 @@ class TestClassesAndCutoffs:
     @pytest.mark.parametrize("flag", ["nan", "inf", "-inf"])
     def test_a_cutoff_that_is_no_number(self, refused, flag):
         message = refused(flags={"gate": {"cutoffs": {"EdU": flag}}})
-        assert f"the cutoff of EdU is {flag}" in message
+        assert f"gate.cutoffs.EdU' = '{flag}" in message
         assert message.count("\n") == 0
 
     def test_two_classes_with_one_marker_are_both_named(self, refused):

@@ -15,6 +15,7 @@ from nucprof.config import Project
 from nucprof.config.models import PlateSection
 from nucprof.core.features import feature_names
 from nucprof.core.features.micrometres import repeats_pixels
+from nucprof.report.doubts import RULES
 from nucprof.stages import STAGES
 
 if sys.version_info >= (3, 11):
@@ -106,3 +107,9 @@ def test_every_key_and_command_is_in_the_reference() -> None:
     example = (REPOSITORY / "nucprof.toml.example").read_text(encoding="utf-8")
     for key in re.findall(r"^(?:# )?([a-z_]+) =", example, flags=re.MULTILINE):
         assert f"| `{key}` |" in pages["reference/settings.md"], key
+
+
+def test_every_doubt_of_the_report_is_explained() -> None:
+    text = (DOCS / "explanation" / "warnings.md").read_text(encoding="utf-8")
+    assert len(RULES) > 10
+    assert [rule.kind for rule in RULES if f"| `{rule.kind}` |" not in text] == []

@@ -7,6 +7,7 @@ import pytest
 
 from nucprof.config import load_project
 from nucprof.io.images import write_image
+from nucprof.project import doctor
 from nucprof.project.doctor import conclude
 from nucprof.project.doctor_images import Check, examine_images, saturated
 
@@ -155,3 +156,24 @@ def test_it_finds_the_project_file_like_the_other_commands(plate, capsys, monkey
     monkeypatch.setattr(doctor, "_libraries", lambda: iter(()))
     run_app(build_app(), ["doctor"])
     assert "project.toml is valid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("installed", "mark", "text"),
+    [
+        ({"tensorflow": "2.21.0"}, "ok", "tensorflow 2.21.0"),
+        ({"tensorflow-cpu": "2.21.0"}, "ok", "tensorflow-cpu 2.21.0"),  # an install without CUDA
+        ({}, "FAIL", "tensorflow is not installed; run: pip install nucprof"),
+    ],
+)
+def test_a_build_without_gpu_is_an_installation(monkeypatch, installed, mark, text):
+    def version(name):
+        if name.startswith("tensorflow"):
+            if name not in installed:
+                raise doctor.metadata.PackageNotFoundError(name)
+            return installed[name]
+        return "1.0"
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    found = [c for c in doctor._libraries() if c.text.startswith("tensorflow")]
+    assert [(c.mark, c.text) for c in found] == [(mark, text)]

@@ -347,7 +347,8 @@ def test_nothing_but_a_forest_is_loaded(tmp_path):
 def test_trees_with_indices_out_of_range_are_refused(tmp_path):
     # scikit-learn follows such an index outside its memory when it predicts.
     fitted = fit_forest(MIXED, FEATURES, ForestSettings(), TRAINING, seed=0)
-    model = ForestModel(fitted.forest, FEATURES, "none", list(BOTH))
+    about = {"temperature": 1.0, "prior": [0.5, 0.5], "unseen_wells": [], "trained_wells": []}
+    model = ForestModel(fitted.forest, FEATURES, "none", list(BOTH), metadata=about)
     tree = model.forest.estimators_[3].tree_
     state = tree.__getstate__()
     state["nodes"]["feature"][0] = 10_000

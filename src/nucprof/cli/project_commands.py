@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from nucprof.cli.call import PROJECT_ARGUMENT
+from nucprof.plate.names import printable
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,14 +62,14 @@ def init(
         ask=_ask_pattern if sys.stdin.isatty() else None,
     )
     for line in started.lines:
-        print(line)
+        print(printable(line))
     print(f"Wrote {output}; check the channels in it.")
     for command in started.commands:
         print(f"Next: {command}")
 
 
 def _ask_pattern(lines: list[str]) -> str:
-    print("\n".join(lines))
+    print(printable("\n".join(lines)))
     return input("Press Enter to accept this, or type another pattern: ").strip()
 
 
@@ -116,10 +117,10 @@ def doctor(
     path = project or (default if default.is_file() else None)
     checks = []
     for check in examine(path):
-        print(f"{check.mark:<5} {check.text}")
+        print(printable(f"{check.mark:<5} {check.text}"))
         checks.append(check)
     for line in conclude(checks, path):
-        print(line)
+        print(printable(line))
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
 
 
@@ -136,7 +137,7 @@ def export_results(
     from nucprof.project.export import export
 
     for line in export(project, to, out):
-        print(line)
+        print(printable(line))
 
 
 def relink(
@@ -152,5 +153,5 @@ def relink(
     from nucprof.project.relink import relink as relink_images
 
     for line in relink_images(project, cp, gt):
-        print(line)
+        print(printable(line))
     print(f"Wrote {project}. Next: nucprof status {project}")

@@ -53,7 +53,9 @@ def status(
         jobs, took = (str(row.jobs), duration(row.seconds)) if row.jobs else ("-", "-")
         size = decimal(row.size) if row.size else "-"
         reporter.say(f"{stage.name:<12} {jobs:>6} {took:>9} {size:>9}  {row.state}")
-    for doubt in current_doubts(RunState(settings)):
+    held = RunState(settings)
+    reporter.waterfall(held.manifest.waterfall)
+    for doubt in current_doubts(held):
         reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()
 

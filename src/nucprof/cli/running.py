@@ -28,6 +28,7 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     configure_logging(call.values["verbose"])
     given = call.flags(stage.sections)
     project = load_project(call.project, given)
+    stage.asked(project)
     overrides = overridden(stage, call.project, project, given)
     run, reporter = _open(call, project, overrides)
     try:

@@ -9,6 +9,7 @@ from nucprof.config.project import Project
 from nucprof.config.segmenters import Declaration, own_settings, segmenters
 from nucprof.errors import ProjectError, UserError
 from nucprof.plate.keys import CP_ROUND, FieldSelector
+from nucprof.plate.names import same_but_for_case
 
 
 def check_names(project: Project, path: Path) -> None:
@@ -46,6 +47,14 @@ def _check_plates(project: Project, path: Path) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ProjectError(f"{path}: plates.name: two plates are called '{name}'.")
+    rounds = [CP_ROUND, *project.channels.ground_truth]
+    for key, listed in {"plates.name": names, "channels.ground_truth": rounds}.items():
+        same = same_but_for_case(listed)
+        if same:
+            raise ProjectError(
+                f"{path}: {key}: '{same[0]}' and '{same[1]}' differ in case only, and would be one "
+                "folder on Windows and macOS; choose another name."
+            )
     for plate in project.plates:
         for name in plate.ground_truth:
             _member(

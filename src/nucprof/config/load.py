@@ -48,8 +48,15 @@ def load_project(
         environment = _environment()
         project = Project(**merge(values, environment, flags or {}))
     except ValidationError as error:
-        lines = [_explain(dict(item), path, values, flags or {}) for item in error.errors()]
-        raise ProjectError("\n".join(dict.fromkeys(lines))) from None
+        faults: dict[str, list[str]] = {}  # a value that may be of two kinds has two faults
+        for item in error.errors():
+            key, fault = _explain(dict(item), path, values, flags or {})
+            faults.setdefault(key, []).append(fault)
+        lines = (
+            f"{key}: {' Or: '.join(dict.fromkeys(each))}".removesuffix(": ")
+            for key, each in faults.items()
+        )
+        raise ProjectError("\n".join(lines)) from None
     except SettingsError as error:
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
@@ -83,8 +90,8 @@ def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; raises :class:`ProjectError` for a missing or broken one."""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        # editors of Windows begin a file with a mark
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ProjectError(
             f"There is no project file {path}. Make one with: nucprof init --cp FOLDER"
@@ -103,7 +110,8 @@ _BRANCH = re.compile(r"(literal|constrained|function|list|dict|tuple)[\[-]|(int|
 
 def _explain(
     error: dict[str, Any], path: Path, values: Mapping[str, Any], flags: Mapping[str, Any]
-) -> str:
+) -> tuple[str, str]:
+    """Where a wrong value is, with its key, and what is wrong with it."""
     loc = [part for part in error["loc"] if isinstance(part, str | int)]
     while len(loc) > 1 and _BRANCH.match(str(loc[-1])):
         loc.pop()
@@ -112,12 +120,12 @@ def _explain(
         known = _known_keys(loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}."
-        return f"{_source(loc, path, values, flags)}: unknown key '{key}'; {hint}"
+        return f"{_source(loc, path, values, flags)}: unknown key '{key}'; {hint}", ""
     if error["type"] == "missing":
-        return f"{path}: '{key}' is missing; see nucprof.toml.example."
+        return f"{path}: '{key}' is missing; see nucprof.toml.example.", ""
     shown = error.get("input")
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}: {message}."
+    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}", f"{message}."
 
 
 def _dotted(loc: Sequence[str | int]) -> str:

@@ -7,16 +7,15 @@ needs one, a unit. Unknown keys are errors.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from nucprof.config.setting import Auto, SafeName, Section, setting
+from nucprof.config.setting import Auto, ClassName, SafeName, Section, class_name, setting
 from nucprof.errors import DataError
 
-Sample = int | Literal["max", "unequal", "oversampling"]
+Sample = Annotated[int, Field(ge=1)] | Literal["max", "unequal", "oversampling"]
 
 
 class ProjectSection(Section):
@@ -236,7 +235,7 @@ class GateSettings(Section):
     filters: dict[str, tuple[float | None, float | None]] = setting(
         {}, "feature -> [low, high]; cells outside these limits are dropped", flag="filter"
     )
-    mixed_culture: str = setting("co-culture", "name of the mixed culture in the layout")
+    mixed_culture: ClassName = setting("co-culture", "name of the mixed culture in the layout")
     per: Literal["auto", "plate", "project"] = setting(
         "auto",
         "one set of cutoffs per plate or per project; auto: per plate if every plate has the "
@@ -265,6 +264,8 @@ class GateSettings(Section):
     @field_validator("classes")
     @classmethod
     def _tell_apart(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            class_name(name)
         if value:
             from nucprof.core.markers import read_rules  # numpy would slow `nucprof --help`
 
@@ -276,12 +277,10 @@ class GateSettings(Section):
 
     @field_validator("cutoffs")
     @classmethod
-    def _finite(cls, value: dict[str, float | Auto]) -> dict[str, float | Auto]:
+    def _plates_have_numbers(cls, value: dict[str, float | Auto]) -> dict[str, float | Auto]:
         for marker, cutoff in value.items():
             if cutoff == "auto" and "/" in marker:
                 raise ValueError(f"the cutoff of one plate ({marker}) is a number, not auto")
-            if cutoff != "auto" and not math.isfinite(cutoff):
-                raise ValueError(f"the cutoff of {marker} is {cutoff}; give a number or auto")
         return value
 
     @field_validator("filters", mode="before")
@@ -297,6 +296,16 @@ class GateSettings(Section):
                 limits = (low or None, high or None)
             read[feature] = limits
         return read
+
+    @field_validator("filters")
+    @classmethod
+    def _in_order(
+        cls, value: dict[str, tuple[float | None, float | None]]
+    ) -> dict[str, tuple[float | None, float | None]]:
+        for feature, (low, high) in value.items():
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"{feature}: the lower limit {low} is above the upper one {high}")
+        return value
 
 
 class ReferenceSettings(Section):
@@ -380,7 +389,9 @@ class TrainSettings(Section):
         "same", "culture of the test cells; same: that of the training cells"
     )
     sample: Sample = setting(2000, "training cells per class, or max, unequal, oversampling")
-    seeds: list[int] = setting([0], "random seeds; one run per seed", min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = setting(
+        [0], "random seeds; one run per seed", min_length=1
+    )
     split_unit: Literal["well", "plate"] = setting("well", "unit that a split never divides")
     density_strata: int = setting(
         0, "also report the metrics in this many groups of fields by cell density; 0: do not", ge=0
@@ -394,6 +405,14 @@ class TrainSettings(Section):
         for name in value:
             if value.count(name) > 1:
                 raise ValueError(f"the class '{name}' is listed twice")
+            class_name(name)
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError("a seed is listed twice, and its runs would be the same")
         return value
 
 
@@ -404,7 +423,7 @@ class EmbedSettings(Section):
     source: Literal["cnn", "features"] = setting("cnn", "features of the network, or handcrafted")
     method: Literal["umap", "pca"] = setting("umap", "projection to two dimensions")
     scaling: Literal["none", "plate"] = setting("none", "plate: z-score of the features per plate")
-    model: str = setting("default", "name of the trained network", decides=False)
+    model: SafeName = setting("default", "name of the trained network", decides=False)
     map: Path | None = setting(
         None,
         "map.npz of another run, to place the cells on its map; default: a new map",
@@ -421,7 +440,7 @@ class GradcamSettings(Section):
     choose: Literal["certain", "uncertain", "wrong", "random"] = setting(
         "random", "which crops to show"
     )
-    model: str = setting("default", "name of the trained network", decides=False)
+    model: SafeName = setting("default", "name of the trained network", decides=False)
 
 
 class PredictSettings(Section):
@@ -441,7 +460,7 @@ class PredictSettings(Section):
 class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
-    workers: int | Auto = setting(
+    workers: Annotated[int, Field(ge=1)] | Auto = setting(
         "auto", "number of worker processes; auto: from cores and memory", decides=False
     )
     device: str = setting(

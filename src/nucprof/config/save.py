@@ -27,7 +27,7 @@ def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
     A path below the project file's folder is written relative to it, so that a project can move.
     """
-    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     _put(document, settings, path.resolve().parent)
     write_text(path, tomlkit.dumps(document))
 
@@ -37,7 +37,7 @@ def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
 
     A folder below the project file's own is written relative to it.
     """
-    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     root = path.resolve().parent
     for plate in document["plates"]:
         for (name, round_name), folder in folders.items():

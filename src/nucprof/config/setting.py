@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from nucprof.plate.names import fault_of_name
+from nucprof.plate.names import fault_of_class, fault_of_name
 
 Auto = Literal["auto"]
 
@@ -21,6 +21,18 @@ def _safe(name: str) -> str:
 
 SafeName = Annotated[str, AfterValidator(_safe)]
 """A name that becomes a folder or file, on any operating system."""
+
+
+def class_name(name: str) -> str:
+    """The name of a class or culture; raises a ValueError for one that cannot be."""
+    fault = fault_of_class(name)
+    if fault:
+        raise ValueError(fault)
+    return name
+
+
+ClassName = Annotated[str, AfterValidator(class_name)]
+"""A name of a class or culture: free text."""
 
 
 def setting(
@@ -59,6 +71,12 @@ def setting(
 
 
 class Section(BaseModel):
-    """A section of the project file: frozen, no unknown keys."""
+    """A section of the project file: frozen, no unknown keys, finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        defer_build=True,
+        allow_inf_nan=False,
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from nucprof.core.markers import UNDEFINED
 from nucprof.errors import UserError
 from nucprof.io.grids import Grid, read_grid
 from nucprof.plate.keys import WellKey, row_letters
 from nucprof.plate.layout import Layout, plain
+from nucprof.plate.names import fault_of_class
 
 SHEET = "Culture"
 FORMS = (
@@ -53,11 +53,9 @@ def read_layout(path: Path) -> Layout:
     cultures: dict[WellKey, str] = {}
     for row, column, culture in cells:
         well = _well(path, row, column)
-        if culture == UNDEFINED:
-            raise UserError(
-                f"{path}: well {well}: a culture cannot be called '{UNDEFINED}', which is the "
-                "gate's name for cells without a class; rename it, or leave the well empty."
-            )
+        fault = fault_of_class(culture)
+        if fault:
+            raise UserError(f"{path}: well {well}: {fault}, or leave the well empty.")
         if cultures.setdefault(well, culture) != culture:
             raise UserError(
                 f"{path}: well {well} is named twice, '{cultures[well]}' and '{culture}'; keep one "

@@ -38,7 +38,10 @@ def check_name(name: str, what: str) -> None:
 def fault_of_class(name: str) -> str:
     """What is wrong with the name of a culture or class, which is free text; empty: nothing."""
     if name.casefold() in TAKEN:
-        return f"'{name}' is nucprof's name for cells without a class; choose another"
+        return (
+            f"a class or culture cannot be called '{name}', which is nucprof's name for cells "
+            "without a class; rename it"
+        )
     if not name.strip() or len(name) > LONGEST:
         return f"a name has 1 to {LONGEST} characters"
     if _CONTROL.search(name):

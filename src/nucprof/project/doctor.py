@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shlex
 import shutil
@@ -74,11 +75,20 @@ def _machine() -> Iterator[Check]:
     )
 
 
+def _installed(name: str) -> str:
+    """A distribution, or its build without GPU, with its version; empty if neither is there."""
+    for distribution in (name, f"{name}-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return f"{distribution} {metadata.version(distribution)}"
+    return ""
+
+
 def _libraries() -> Iterator[Check]:
     for name in ("tensorflow", "stardist", "torch", "torchvision", "cellpose", "nd2", "umap-learn"):
-        try:
-            yield Check("ok", f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
+        found = _installed(name)
+        if found:
+            yield Check("ok", found)
+        else:
             yield Check("FAIL", f"{name} is not installed; run: pip install nucprof")
     for reason in broken_segmenters().values():
         yield Check("warn", reason)

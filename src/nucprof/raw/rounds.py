@@ -64,6 +64,8 @@ class RoundFiles:
         Header of every file.
     warnings : list of str
         What was left out, and why.
+    excluded : tuple of FieldKey
+        Fields that the project leaves out.
     harmony : HarmonyIndex or None
         Names and pixel size from Harmony's index next to the images.
     """
@@ -73,6 +75,7 @@ class RoundFiles:
     fields: Fields
     infos: dict[Path, ImageInfo]
     warnings: list[str]
+    excluded: tuple[FieldKey, ...] = ()
     harmony: HarmonyIndex | None = field(default=None)
 
     @property
@@ -124,12 +127,14 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
     }
     pattern = _choose(list(names.values()), [infos.get(path) for path in names], settings)
     found = _sort(names, pattern, infos, broken)
-    found.leave_out(r, FieldSelector(tuple(exclude)))
+    excluded = found.leave_out(r, FieldSelector(tuple(exclude)))
     kept = {key: files for key, files in found.fields.items() if key not in found.lost}
     if not kept:
+        if excluded:
+            raise ProjectError(f"{r.text}: project.exclude leaves out all {len(excluded)} fields.")
         raise ProjectError(
             f"{r.text}: rename.pattern '{settings.pattern}' reads none of {len(names)} file names, "
-            f"e.g. '{next(iter(names)).name}' (or all are excluded)."
+            f"e.g. '{next(iter(names)).name}'."
         )
     _refuse_collisions(r, kept, pattern)
     used = {file.path for files in kept.values() for file in files}
@@ -139,6 +144,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         kept,
         {path: info for path, info in infos.items() if path in used},
         [*found.warnings(r, pattern), *_litter(r, listing.litter), *_gaps(r, kept)],
+        tuple(excluded),
         _harmony(r),
     )
 
@@ -151,12 +157,13 @@ class _Sorted:
     lost: dict[FieldKey, str]
     strange: list[str]
 
-    def leave_out(self, r: Round, selector: FieldSelector) -> None:
-        """Drop the fields that the user excludes."""
-        for key in {*self.fields, *self.lost}:
-            if selector.matches(r.plate, key):
-                self.fields.pop(key, None)
-                self.lost.pop(key, None)
+    def leave_out(self, r: Round, selector: FieldSelector) -> list[FieldKey]:
+        """Drop the fields that the user excludes; returns their keys."""
+        chosen = sorted(k for k in {*self.fields, *self.lost} if selector.matches(r.plate, k))
+        for key in chosen:
+            self.fields.pop(key, None)
+            self.lost.pop(key, None)
+        return chosen
 
     def warnings(self, r: Round, pattern: NamePattern) -> list[str]:
         """What was left out."""
@@ -276,6 +283,15 @@ def _harmony(r: Round) -> HarmonyIndex | None:
         return read_harmony(r.folder)
     except ValueError as error:
         raise ProjectError(f"{r.text}: {error}. Move it away to continue without it.") from None
+
+
+def excluded_in_vain(read: Sequence[RoundFiles], exclude: Sequence[str]) -> list[str]:
+    """Warn of names in project.exclude that fit no field of any round."""
+    fields = [(found.round.plate, key) for found in read for key in found.excluded]
+    left = FieldSelector(tuple(exclude)).unmatched(fields)
+    return (
+        [f"project.exclude: no field fits {some(left)}; nothing is left out by it"] if left else []
+    )
 
 
 def unpaired(read: Sequence[RoundFiles]) -> list[str]:

@@ -129,10 +129,10 @@ class Run(RunState):
                 self._record(stage, StageRecord("not needed", warnings=[reason]))
             return self._ended(StageResult(stage, "not needed", reason))
         assessment = self.assess(stage, force=self.options.force)
+        chosen = self._chosen(assessment)
         if assessment.up_to_date:
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
-        chosen = self._chosen(assessment)
         self._refuse_altered(stage, [job for job, _ in chosen])
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
@@ -359,6 +359,7 @@ class Run(RunState):
         current = current_jobs(stages, self.project, journals, tables)
         steps = ledger.write(self.results.cells, current, [s.name for s in STAGES])
         self.manifest.cells = Fingerprint.of(self.results.cells).to_json()
+        self.manifest.waterfall = steps
         return steps
 
     def _record(self, stage: Stage, record: StageRecord) -> None:

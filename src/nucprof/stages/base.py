@@ -251,6 +251,8 @@ class Stage:
         Of the record in an outcome and a journal entry.
     skip : callable
         Returns why a project does not need the stage, or None.
+    asked : callable
+        Raises an error if the stage's own command is called and cannot do what it says.
     isolated : callable
         Whether its work needs processes of its own (TensorFlow).
     named : bool
@@ -276,6 +278,7 @@ class Stage:
     prepare: Callable[[Context, Any, Sequence[Any]], None] | None = None
     record: type = NoRecord
     skip: Callable[[Project], str | None] = lambda project: None
+    asked: Callable[[Project], None] = lambda project: None
     isolated: Callable[[Project], bool] = lambda project: False
     named: bool = False
     options: tuple[StageOption, ...] = ()

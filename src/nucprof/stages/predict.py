@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import Precision
+from nucprof.config.models import FeatureSettings, Precision
 from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
+from nucprof.io.results import Results
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
 from nucprof.learn.model_files import is_forest, model_files, predictions_file
 from nucprof.learn.references import References, mark_references, references_of
@@ -31,6 +32,7 @@ FIGURES = ("composition.png", "plates.png")
 class PredictJob(Job):
     """The whole project's cells: ``table`` names them, ``crops`` is None for a forest.
 
+    ``features`` are the cells' features, which are compared with what the model expects;
     ``evaluated`` is the file of the predictions of the model's evaluation, None if there is none.
     """
 
@@ -38,6 +40,8 @@ class PredictJob(Job):
     bootstrap: int
     seed: int
     table: Path
+    features: Path
+    measured: FeatureSettings
     crops: CropKind | None
     references: References
     evaluated: Path | None
@@ -59,15 +63,12 @@ class PredictRecord:
 def plan(context: Context) -> Plan[PredictJob]:
     """One job: the whole project's cells."""
     project, results = context.project, context.results
-    if project.predict.model is None:
-        raise UserError(
-            "predict needs a model: nucprof predict PROJECT --model DIR, e.g. "
-            f"{results.folder('train', 'cnn', 'default')}"
-        )
+    assert project.predict.model is not None
     folder = results.folder("predict", context.name)
     model = model_files(project.predict.model)
     by_forest = is_forest(project.predict.model)
-    cells = (results.features(CP_ROUND),) if by_forest else crop_files(project, results)
+    features = results.features(CP_ROUND)
+    cells = (features,) if by_forest else (*crop_files(project, results), features)
     references, evaluated = references_of(project), predictions_file(project.predict.model)
     names = ("predictions.parquet", "composition.csv", *FIGURES)
     job = PredictJob(
@@ -77,6 +78,8 @@ def plan(context: Context) -> Plan[PredictJob]:
         bootstrap=project.predict.bootstrap,
         seed=project.project.seed,
         table=cells[0],
+        features=features,
+        measured=project.features,
         crops=None if by_forest else crop_kind(project),
         references=references,
         evaluated=evaluated,
@@ -93,6 +96,7 @@ def work(job: PredictJob) -> Outcome[PredictRecord]:
     """Predict, count, write."""
     from nucprof.io.tables import read_table, write_table
     from nucprof.learn.composition import Known, cautions, compositions
+    from nucprof.learn.expectations import check_cells, check_settings
     from nucprof.learn.predict import (
         add_confidence_in_well,
         load_classifier,
@@ -104,6 +108,8 @@ def work(job: PredictJob) -> Outcome[PredictRecord]:
     folder, references = job.folder, job.references
     model = load_classifier(job.model)
     refuse_erased(model)
+    check_settings(model.expects, job.measured)
+    doubts = check_cells(model.expects, read_table(job.features))
     wells = references.wells
     cells = mark_references(in_key_order(read_table(job.table)), wells)
     found = _predict(job, model, cells)
@@ -125,7 +131,7 @@ def work(job: PredictJob) -> Outcome[PredictRecord]:
     write_table(folder / "composition.csv", composition)
     _draw(job, composition, model.classes)
     record = PredictRecord(_tally(predictions["predicted"]), _tally(predictions["source"]))
-    return Outcome(record, warnings=[*found.warnings, *cautions(composition)])
+    return Outcome(record, warnings=[*doubts, *found.warnings, *cautions(composition)])
 
 
 def _tally(values: pd.Series) -> dict[str, int]:
@@ -205,6 +211,14 @@ def _needs(project: Project) -> tuple[str, ...]:
     return ("features",) if model is None or is_forest(model) else ("crop", "features")
 
 
+def _require_model(project: Project) -> None:
+    if project.predict.model is None:
+        example = Results(project.project.output).folder("train", "cnn", "default")
+        raise UserError(
+            f"predict needs a model: nucprof predict PROJECT --model DIR, e.g. {example}"
+        )
+
+
 def _skip(project: Project) -> str | None:
     return "predict.model names no model" if project.predict.model is None else None
 
@@ -220,6 +234,7 @@ STAGE = Stage(
     finish=finish,
     record=PredictRecord,
     skip=_skip,
+    asked=_require_model,
     named=True,
-    version=2,
+    version=3,
 )

@@ -120,7 +120,7 @@ def work(job: RenameJob) -> Outcome[RenameRecord]:
     from nucprof.raw.illumination import estimate_round
     from nucprof.raw.index import index_rows, index_table
     from nucprof.raw.renaming import rename_files, rename_targets
-    from nucprof.raw.rounds import read_round, unpaired
+    from nucprof.raw.rounds import excluded_in_vain, read_round, unpaired
 
     settings, results = job.settings, job.results
     read = [read_round(r, settings, job.exclude) for r in job.rounds]
@@ -145,7 +145,9 @@ def work(job: RenameJob) -> Outcome[RenameRecord]:
             row["path"] = str(moved.get(Path(str(row["path"])), row["path"]))
     write_table(results.images, index_table(rows))
     record = RenameRecord(counts, str(job.root), lines)
-    return Outcome(record, warnings=[*warnings, *unpaired(read)])
+    return Outcome(
+        record, warnings=[*warnings, *unpaired(read), *excluded_in_vain(read, job.exclude)]
+    )
 
 
 def _draw(illumination: RoundIllumination, results: Results) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import CnnSettings, Precision
+from nucprof.config.models import CnnSettings, FeatureSettings, Precision
 from nucprof.io.digest import WHERE_IT_RUNS, digest
 from nucprof.learn.cells import Training, choose_cells, labelled_cells, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
@@ -54,6 +54,7 @@ class NetworkJob(Job):
     index: Path
     corrections: tuple[Path, ...] = ()
     references: References | None = None
+    measured: FeatureSettings = dataclasses.field(metadata=WHERE_IT_RUNS)  # so are the features
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
@@ -103,6 +104,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         gate=gate,
         corrections=tuple(project.gate.corrections),
         index=crops[0],
+        measured=project.features,
         references=references,
         folder=folder,
         colours=results.colours,
@@ -120,6 +122,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     from nucprof.learn.cnn import studies
     from nucprof.learn.cnn.device import precision_name, uses_bfloat16
     from nucprof.learn.cnn.evaluate import evaluate_cnn
+    from nucprof.learn.expectations import differing_plates, expectations_of
     from nucprof.machine import resolve_device
     from nucprof.plate.columns import in_key_order
 
@@ -155,6 +158,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         afterwards=sum(later.values()),
         **common,
     )
+    result.model.expects = expectations_of(train, job.measured)
     _write(job, result)
     if settings.sizes:
         curve = studies.learning_curve(
@@ -167,7 +171,9 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
     architecture, precision = result.model.architecture, precision_name(bfloat16)
     record = NetworkRecord(culture, architecture, device, precision)
-    return Outcome(record, warnings=[*result.warnings, *few_wells(result.metrics)])
+    return Outcome(
+        record, warnings=[*differing_plates(train), *result.warnings, *few_wells(result.metrics)]
+    )
 
 
 def _chosen_channels(job: NetworkJob) -> tuple[CropKind, list[int]]:
@@ -244,5 +250,5 @@ STAGE = Stage(
     record=NetworkRecord,
     skip=disabled("train.cnn"),
     named=True,
-    version=2,
+    version=3,
 )

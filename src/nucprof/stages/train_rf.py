@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucprof.config.models import ForestSettings
+from nucprof.config.models import FeatureSettings, ForestSettings
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.learn.cells import Training, choose_cells, labelled_cells, training_of
 from nucprof.learn.references import References, reference_cells, references_of
@@ -41,6 +41,7 @@ class ForestJob(Job):
     gate: Path | None
     corrections: tuple[Path, ...] = ()
     references: References | None = None
+    measured: FeatureSettings = dataclasses.field(metadata=WHERE_IT_RUNS)  # so are the features
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
 
@@ -77,6 +78,7 @@ def plan(context: Context) -> Plan[ForestJob]:
         gate=gate,
         corrections=tuple(project.gate.corrections),
         references=references,
+        measured=project.features,
         folder=folder,
         colours=results.colours,
     )
@@ -88,6 +90,7 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
     from nucprof.figures import classifiers
     from nucprof.io.files import atomic
     from nucprof.io.tables import read_table, write_table
+    from nucprof.learn.expectations import differing_plates, expectations_of
     from nucprof.learn.forest.evaluate import evaluate_forest
     from nucprof.learn.selection import choose_features
     from nucprof.machine import cores
@@ -127,10 +130,13 @@ def work(job: ForestJob) -> Outcome[ForestRecord]:
             result.importances["permutation"].tolist(),
             title="Random forest: feature importance",
         )
+    result.model.expects = expectations_of(train, job.measured, result.model.features)
     with atomic(folder / MODEL) as path:
         result.model.save(path)
     record = ForestRecord(culture, len(features))
-    return Outcome(record, warnings=[*few_wells(result.metrics), *_erasing(settings)])
+    return Outcome(
+        record, warnings=[*differing_plates(train), *few_wells(result.metrics), *_erasing(settings)]
+    )
 
 
 def _erasing(settings: ForestSettings) -> list[str]:
@@ -179,5 +185,5 @@ STAGE = Stage(
     record=ForestRecord,
     skip=disabled("train.rf"),
     named=True,
-    version=3,
+    version=4,
 )

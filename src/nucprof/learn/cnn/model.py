@@ -24,7 +24,9 @@ from nucprof.learn.cnn.device import autocast, memory_format, predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network, head_of
 from nucprof.learn.cnn.references import ReferenceCrops, reference_limits
+from nucprof.learn.expectations import Expectations
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS
+from nucprof.learn.model_schema import NetworkFile, described
 
 SCHEMA = 2
 """2: real pixels alone give the percentiles, of reference wells where they are a plate's."""
@@ -46,6 +48,8 @@ class CnnModel:
     cultures: list[str] = field(default_factory=list)
     """Cultures of the reference wells that limits of plates come from; empty for those of crops."""
     metadata: dict[str, Any] = field(default_factory=dict)
+    expects: Expectations | None = None
+    """The images it was trained on; None for a model of an earlier version."""
 
     def check_fits(self, crops: CropKind) -> list[int]:
         """Where the model's channels are among the crops' channels.
@@ -158,6 +162,7 @@ class CnnModel:
             "cultures": self.cultures,
             "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "metadata": self.metadata,
+            "expects": self.expects.model_dump(mode="json") if self.expects else None,
         }
         write_json(description, about)
         return [weights, description]
@@ -181,26 +186,29 @@ def load_cnn(folder: Path) -> CnnModel:
             f"{description} is no network of nucprof's (schema {SCHEMA}); train it again with "
             "`nucprof train cnn`"
         )
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != about["weights_sha256"]:
+    held = described(description, about, NetworkFile)
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != held.weights_sha256:
         raise ModelError(f"{weights} and {description} do not belong together; train again")
+    crops = held.crops
+    model = CnnModel(
+        build_network(held.architecture, len(crops.channels), len(held.classes)),
+        held.architecture,
+        held.classes,
+        CropKind(tuple(crops.channels), crops.region, crops.patch_size, crops.masked),
+        held.image_size,
+        "plate" if held.normalise == "plate" else "crop",
+        held.temperature,
+        np.asarray(held.prior),
+        held.cultures,
+        held.metadata,
+        held.expects,
+    )
     try:
-        crops = {**about["crops"], "channels": tuple(about["crops"]["channels"])}
-        model = CnnModel(
-            build_network(
-                about["architecture"], len(about["crops"]["channels"]), len(about["classes"])
-            ),
-            about["architecture"],
-            list(about["classes"]),
-            CropKind(**crops),
-            int(about["image_size"]),
-            about["normalise"],
-            float(about["temperature"]),
-            np.asarray(about["prior"]),
-            list(about["cultures"]),
-            about["metadata"],
-        )
         model.network.load_state_dict(load_file(weights))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder} holds no complete network ({error}); train again") from error
+    for name, value in model.network.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise ModelError(f"{weights}: {name} has values that are not finite; train again")
     model.network.eval()
     return model

@@ -14,7 +14,9 @@ from sklearn.ensemble import RandomForestClassifier
 from nucprof.errors import ModelError
 from nucprof.io.damage import reading
 from nucprof.learn.calibrate import calibrated, logits_of
+from nucprof.learn.expectations import Expectations
 from nucprof.learn.forest.fit import predict_proba
+from nucprof.learn.model_schema import ForestFile, described
 from nucprof.learn.scaling import Scaler, Scaling
 from nucprof.learn.selection import find_features
 from nucprof.plate.columns import PLATE, REFERENCE, WELL_KEY, require
@@ -36,6 +38,8 @@ class ForestModel:
     cultures: list[str] = field(default_factory=list)
     """Cultures of the reference wells that scale a plate; empty where they are not needed."""
     metadata: dict[str, Any] = field(default_factory=dict)
+    expects: Expectations | None = None
+    """The images and features it was trained on; None for a model of an earlier version."""
 
     @property
     def prior(self) -> np.ndarray:
@@ -93,6 +97,7 @@ class ForestModel:
             "classes": list(self.classes),
             "cultures": list(self.cultures),
             "metadata": self.metadata,
+            "expects": self.expects.model_dump(mode="json") if self.expects else None,
         }
         skops.io.dump(content, path)
 
@@ -120,24 +125,31 @@ def load_forest(path: Path) -> ForestModel:
             ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ModelError(f"{path} is no forest of nucprof's (schema {SCHEMA}); train it again")
-    forest, features = content["forest"], content["features"]
+    about = described(path, content, ForestFile)
+    forest = content.get("forest")
     if not isinstance(forest, RandomForestClassifier) or not _trees_fit(
-        forest, len(features), content["classes"]
+        forest, len(about.features), about.classes
     ):
         raise ModelError(f"{path}: trees, features and classes do not fit together; train it again")
     return ForestModel(
         forest,
-        features,
-        content["scaling"],
-        content["classes"],
-        content["cultures"],
+        about.features,
+        about.scaling,
+        about.classes,
+        about.cultures,
         content["metadata"],
+        about.expects,
     )
 
 
 def _trees_fit(forest: RandomForestClassifier, n_features: int, classes: list[str]) -> bool:
-    """Whether every node's children and feature exist, children after parents (so paths end)."""
+    """Whether all nodes can be followed and their values are shares.
+
+    Every node's children and feature exist, children come after parents (so that paths end).
+    """
     if list(forest.classes_) != list(classes) or forest.n_features_in_ != n_features:
+        return False
+    if not forest.estimators_:
         return False
     for estimator in forest.estimators_:
         tree = estimator.tree_
@@ -148,6 +160,8 @@ def _trees_fit(forest: RandomForestClassifier, n_features: int, classes: list[st
         inside &= (left < tree.node_count) & (right < tree.node_count)
         inside &= (feature >= 0) & (feature < n_features)
         whole = tree.value.shape == (tree.node_count, 1, len(classes))
+        whole &= bool(np.isfinite(tree.value).all() and (tree.value >= 0).all())
+        whole &= bool(np.isfinite(tree.threshold).all() and (tree.value.sum(axis=2) > 0).all())
         if not (whole and tree.n_features == n_features and (leaf | inside).all()):
             return False
     return True

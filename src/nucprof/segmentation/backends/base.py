@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from pydantic import Field
 
 from nucprof.config.setting import Section, setting
 
@@ -202,6 +204,6 @@ class Diameter(Section):
 class Scale(Section):
     """The factor by which images are resized for a network."""
 
-    scale: Literal["auto"] | float = setting(
+    scale: Literal["auto"] | Annotated[float, Field(gt=0, le=32)] = setting(
         "auto", "factor by which images are resized for the network; auto: measured once per plate"
     )

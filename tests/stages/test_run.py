@@ -65,7 +65,8 @@ class TestRunAll:
         status, out, err = call("run-all", "--until", "features")
         assert status == 0
         assert "Everything is up to date; nothing was done." in out
-        assert err == ""
+        # The plate is noise, and its doubts are repeated; there is no other complaint.
+        assert all(line.startswith("doubtful: ") for line in err.splitlines())
         after = {p: p.stat().st_mtime_ns for p in (plate.root / "results").rglob("*")}
         lock = plate.root / "results"
         assert {p: t for p, t in after.items() if p != lock} == {

@@ -196,6 +196,12 @@ def test_the_file_comes_back_through_gate_and_train(watched, copied, tmp_path):
     trained = pd.read_csv(folder / "predictions.csv").set_index("ROI_img_name")
     for number in mixed:
         assert trained.loc[cells[number]["roi"], "true_condition"] == "neuro"
+    assert run.run_stage(stage("train-cnn")).status == "done"
+    network = run.project.project.output / "train" / "cnn" / "default"
+    tested = pd.read_csv(network / "predictions.csv")
+    own = tested[tested["ROI_img_name"].isin([cells[number]["roi"] for number in mixed])]
+    assert set(own["true_condition"]) <= {"neuro"}
+    assert pd.read_csv(network / "rounds.csv")["reviewed"].tolist() == [0, 6]
     rounds = pd.read_csv(folder / "rounds.csv")
     assert rounds["reviewed"].tolist() == [0, 6]
     assert run.run_stage(stage("report")).status == "done"
@@ -247,7 +253,7 @@ def test_a_cell_opens_in_the_viewer_and_one_that_is_not_embedded_says_where_it_i
     )
     assert roi in page.inner_text("dialog .cell-facts")
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.wait_for_selector("dialog", state="detached")
     page.evaluate("nucprofShowCell('rep 1', 'Z-09-02_12345')")
     text = page.inner_text("dialog")
     assert "not embedded here; the page holds 12 cells" in text

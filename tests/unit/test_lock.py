@@ -125,6 +125,28 @@ def test_a_holder_that_has_not_named_itself_yet(path):
             pass
 
 
+def test_a_run_that_was_killed_is_named_and_its_unfinished_files_are_removed(path):
+    path.parent.mkdir()
+    unfinished = path.parent / "masks" / ".tmp-17-B-02-01.tif"
+    unfinished.parent.mkdir()
+    unfinished.touch()
+    held = {"pid": 17, "host": "here", "command": "nucprof run-all", "since": "yesterday"}
+    (path.parent / ".lock.json").write_text(json.dumps(held))
+    with locked(path, "x") as left:
+        assert left.startswith("process 17 on here ('nucprof run-all', since yesterday) ended")
+        assert not unfinished.exists()
+    with locked(path, "x") as left:
+        assert left == ""
+
+
+def test_a_folder_that_cannot_be_written_to_needs_no_lock(path, monkeypatch):
+    path.parent.mkdir()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    with locked(path, "x", may_read_only=True) as left:
+        assert left == ""
+        assert list(path.parent.iterdir()) == []
+
+
 def test_what_cannot_be_locked_is_said(path):
     path.mkdir(parents=True)
     with pytest.raises(UserError, match="cannot be locked"), locked(path, "x"):

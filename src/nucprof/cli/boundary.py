@@ -13,6 +13,7 @@ import typer
 
 from nucprof.cli import signals
 from nucprof.errors import NucprofError
+from nucprof.plate.names import printable
 from nucprof.refusals import explain
 
 BUG = 3
@@ -80,4 +81,4 @@ def show_error(message: str) -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     with contextlib.suppress(OSError):  # no one can be told where even this is refused
-        console.print(f"Error: {message}", style="bold red", markup=False)
+        console.print(printable(f"Error: {message}"), style="bold red", markup=False)

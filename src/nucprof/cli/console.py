@@ -81,7 +81,7 @@ class ConsoleReporter:
         self._start = self._last = time.monotonic()
         if self.quiet:
             return
-        self.console.print(f"{stage.name}: {reason}", style="bold", markup=False)
+        self.console.print(printable(f"{stage.name}: {reason}"), style="bold", markup=False)
         if self.console.is_terminal and jobs > 1:
             self._progress = Progress(
                 TextColumn("  {task.description}"),
@@ -170,15 +170,15 @@ class ConsoleReporter:
     def say(self, text: str) -> None:
         """Print a line unless quiet."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self.console.print(printable(text), markup=False)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self.errors.print(text, style="yellow", markup=False)
+        self.errors.print(printable(text), style="yellow", markup=False)
 
     def fail(self, text: str) -> None:
         """Print a failure."""
-        self.errors.print(text, style="red", markup=False)
+        self.errors.print(printable(text), style="red", markup=False)
 
     def waterfall(self, steps: Sequence[tuple[str, str, int]]) -> None:
         """Print the number of cells, of dropped cells by stage and reason, and of kept cells."""

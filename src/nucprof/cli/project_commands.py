@@ -1,4 +1,4 @@
-"""Commands about the project as a whole: init, demo, doctor, status."""
+"""Commands about the project as a whole: init, demo, doctor, relink."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-_PROJECT = typer.Argument(Path("project.toml"), help="the project file")
+from nucprof.cli.call import PROJECT_ARGUMENT
+from nucprof.plate.names import printable
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,7 +18,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(doctor)
     app.command("export")(export_results)
     app.command()(relink)
-    app.command()(status)
 
 
 def init(
@@ -62,14 +62,14 @@ def init(
         ask=_ask_pattern if sys.stdin.isatty() else None,
     )
     for line in started.lines:
-        print(line)
+        print(printable(line))
     print(f"Wrote {output}; check the channels in it.")
     for command in started.commands:
         print(f"Next: {command}")
 
 
 def _ask_pattern(lines: list[str]) -> str:
-    print("\n".join(lines))
+    print(printable("\n".join(lines)))
     return input("Press Enter to accept this, or type another pattern: ").strip()
 
 
@@ -117,15 +117,15 @@ def doctor(
     path = project or (default if default.is_file() else None)
     checks = []
     for check in examine(path):
-        print(f"{check.mark:<5} {check.text}")
+        print(printable(f"{check.mark:<5} {check.text}"))
         checks.append(check)
     for line in conclude(checks, path):
-        print(line)
+        print(printable(line))
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
 
 
 def export_results(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     to: str = typer.Option(
         ..., "--to", metavar="FORMAT", help="csv, xlsx, h5ad, pycytominer, ome-zarr or crops"
     ),
@@ -137,11 +137,11 @@ def export_results(
     from nucprof.project.export import export
 
     for line in export(project, to, out):
-        print(line)
+        print(printable(line))
 
 
 def relink(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     cp: list[str] = typer.Option(
         [], "--cp", metavar="[PLATE=]DIR", help="where the Cell Painting images are now"
     ),
@@ -153,29 +153,5 @@ def relink(
     from nucprof.project.relink import relink as relink_images
 
     for line in relink_images(project, cp, gt):
-        print(line)
+        print(printable(line))
     print(f"Wrote {project}. Next: nucprof status {project}")
-
-
-def status(project: Path = _PROJECT) -> None:
-    """Show what is done, what is stale and why, and what is doubtful."""
-    from nucprof.cli.console import ConsoleReporter
-    from nucprof.config import load_project
-    from nucprof.io.results import Results
-    from nucprof.project.doubts import current_doubts
-    from nucprof.project.status import recall, remember
-    from nucprof.run.state import RunState
-    from nucprof.stages import STAGES
-
-    settings = load_project(project)
-    known = recall(settings, Results(settings.project.output))
-    if any(stage.name not in known for stage in STAGES):
-        from nucprof.run.pipeline import Run
-
-        known = {stage.name: state for stage, state in remember(Run(settings))}
-    reporter = ConsoleReporter()
-    for stage in STAGES:
-        reporter.say(f"{stage.name:<12} {known[stage.name]}")
-    for doubt in current_doubts(RunState(settings)):
-        reporter.warn(f"doubtful: {doubt.line}")
-    reporter.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
-from nucprof.refusals import naming, temporary_name
+from nucprof.refusals import TEMPORARY, naming, temporary_name
 
 _RETRIES = 6
 _FIRST_PAUSE_S = 0.05
@@ -37,6 +37,12 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the error that brought us here says more
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove the unfinished files of processes that were killed."""
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
 
 
 def replace(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nucprof.errors import UserError
-from nucprof.io.files import write_json
+from nucprof.io.files import remove_temporary, write_json
 
 
 @contextmanager
@@ -57,6 +57,8 @@ def locked(path: Path, command: str, *, may_read_only: bool = False) -> Iterator
         ) from None
     holder = _holder(path)
     left = _left_behind(holder)
+    if left:
+        remove_temporary(path.parent)
     try:
         write_json(
             holder,

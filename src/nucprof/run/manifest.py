@@ -132,6 +132,7 @@ class _Content(BaseModel):
     project: str = ""
     stages: dict[str, StageRecord]
     cells: Annotated[list[Any], AfterValidator(_known)] | None = None
+    waterfall: list[tuple[str, str, int]] = []
 
 
 @dataclass
@@ -143,6 +144,8 @@ class Manifest:
     stages: dict[str, StageRecord] = field(default_factory=dict)
     cells: list[Any] | None = None
     """Fingerprint of the ledger."""
+    waterfall: list[tuple[str, str, int]] = field(default_factory=list)
+    """Cells in, dropped by stage and reason, and kept, as the ledger has them."""
     fault: str = ""
     """What is wrong with the file; empty if it could be read."""
 
@@ -171,7 +174,7 @@ class Manifest:
             held = _Content.model_validate(data)
         except ValueError as error:
             return cls(path, fault=fault_of(error))
-        return cls(path, held.project, held.stages, held.cells)
+        return cls(path, held.project, held.stages, held.cells, held.waterfall)
 
     def write(self) -> None:
         """Write the manifest atomically."""
@@ -182,6 +185,7 @@ class Manifest:
                 "nucprof": __version__,
                 "project": self.project,
                 "cells": self.cells,
+                "waterfall": self.waterfall,
                 "stages": {name: asdict(record) for name, record in self.stages.items()},
             },
         )

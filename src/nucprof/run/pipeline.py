@@ -359,6 +359,7 @@ class Run(RunState):
         current = current_jobs(stages, self.project, journals, tables)
         steps = ledger.write(self.results.cells, current, [s.name for s in STAGES])
         self.manifest.cells = Fingerprint.of(self.results.cells).to_json()
+        self.manifest.waterfall = steps
         return steps
 
     def _record(self, stage: Stage, record: StageRecord) -> None:

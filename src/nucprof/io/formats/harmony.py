@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from nucprof.io.formats.ome import to_um
+from nucprof.io.formats.xml import elements
 
 NAME = "Index.idx.xml"
 
@@ -34,21 +35,18 @@ def read_harmony(folder: Path) -> HarmonyIndex | None:
         return None
     channels: dict[str, str] = {}
     size = None
-    try:
-        for _, element in ElementTree.iterparse(path):
-            name = re.sub("{.*}", "", element.tag)
-            if name in ("Image", "Entry"):
-                held = {re.sub("{.*}", "", child.tag): child for child in element}
-                number = element.get("ChannelID") or _text(held.get("ChannelID"))
-                if number and _text(held.get("ChannelName")):
-                    channels[number] = _text(held["ChannelName"])
-                resolution = held.get("ImageResolutionX")
-                if size is None and resolution is not None:
-                    size = to_um(_text(resolution), resolution.get("Unit", "m"))
-                if name == "Image":
-                    element.clear()  # a plate has a hundred thousand of them
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is not XML: {error}") from None
+    for element in elements(path):
+        name = re.sub("{.*}", "", element.tag)
+        if name in ("Image", "Entry"):
+            held = {re.sub("{.*}", "", child.tag): child for child in element}
+            number = element.get("ChannelID") or _text(held.get("ChannelID"))
+            if number and _text(held.get("ChannelName")):
+                channels[number] = _text(held["ChannelName"])
+            resolution = held.get("ImageResolutionX")
+            if size is None and resolution is not None:
+                size = to_um(_text(resolution), resolution.get("Unit", "m"))
+            if name == "Image":
+                element.clear()  # a plate has a hundred thousand of them
     return HarmonyIndex(channels, size)
 
 

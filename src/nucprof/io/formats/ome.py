@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from nucprof.io.formats.base import Position
+from nucprof.io.formats.xml import read_xml
 from nucprof.plate.keys import WellKey, row_letters
 
 _UM = {"": 1.0, "µm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -54,10 +55,7 @@ class OmeSet:
 
 def read_ome(text: str) -> OmeSet:
     """Read OME-XML; raises :class:`ValueError` if it is not XML."""
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"its OME-XML is broken ({error})") from None
+    root = read_xml(text)
     only = next(_all(root, "BinaryOnly"), None)
     uuid = root.get("UUID", "")
     if only is not None:

@@ -131,7 +131,8 @@ const nucprof = (() => {
       const { width, height } = this.canvas;
       pixels.fill(0);
       for (let i = 0; i < rows.length; i++) {
-        const [x, y] = [px[i], py[i]];
+        const x = px[i];
+        const y = py[i];
         if (x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
         const own = colour(rows[i]);
         if (own === 0) continue;

@@ -40,7 +40,9 @@
       else without = number;
     });
     for (const row of gated) {
-      let [above, which, known] = [0, -1, true];
+      let above = 0;
+      let which = -1;
+      let known = true;
       for (let m = 0; m < markers.length; m++) {
         const value = values[m][row];
         if (value !== value) known = false;
@@ -119,9 +121,9 @@
   function put(side) {
     const marker = shown()[side];
     const line = lines[side];
-    line.hidden = marker < 0 || chosen() < 0 && !together.checked;
+    const value = marker < 0 ? NaN : cutoffs[marker][Math.max(0, chosen())];
+    line.hidden = value !== value || (chosen() < 0 && !together.checked);
     if (line.hidden || !plot.box) return;
-    const value = cutoffs[marker][Math.max(0, chosen())];
     const axis = plot.axes[side];
     const share = Math.min(1, Math.max(0, axis.at(value)));
     const { box, scale } = plot;

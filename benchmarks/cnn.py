@@ -6,6 +6,7 @@ are crops per second, the median of turns (on the CPU: per processor second of a
 - input: gather, normalise, resize, rotate, flip, brightness, contrast; no network;
 - network: training steps on one batch that stays on the device;
 - both: an epoch as `train cnn` does it;
+- predict: as `predict` does it;
 - published: the published scripts' way, one crop after the other through scikit-image-like
   transforms on one core (percentiles, resize, rotation, flip, brightness, contrast).
 
@@ -26,9 +27,16 @@ import torch.nn.functional as F
 
 from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import CropsInMemory, batches
-from nucprof.learn.cnn.device import autocast, memory_format, resolve_device
+from nucprof.learn.cnn.device import (
+    autocast,
+    memory_format,
+    precision_name,
+    predict_logits,
+    uses_bfloat16,
+)
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.network import build_network
+from nucprof.machine import resolve_device
 
 
 def published(crops: np.ndarray, size: int) -> None:
@@ -50,19 +58,20 @@ def published(crops: np.ndarray, size: int) -> None:
 class Trainer:
     """Steps of a network, as in training."""
 
-    def __init__(self, architecture: str, channels: int, device: str, compiled: bool) -> None:
-        self.device = device
-        network = build_network(architecture, channels, 2).to(device)
-        self.network = network.to(memory_format=memory_format(device)).train()
+    def __init__(self, architecture: str, inputs: InputPath, compiled: bool) -> None:
+        self.inputs = inputs
+        network = build_network(architecture, inputs.crops.shape[1], 2).to(inputs.device)
+        self.network = network.to(memory_format=memory_format(inputs)).train()
         self.forward = torch.compile(self.network) if compiled else self.network
         self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-4)
 
     def step(self, crops: torch.Tensor) -> None:
         """One step; both classes by turns."""
-        targets = torch.arange(len(crops), device=self.device) % 2
+        self.network.train()
+        targets = torch.arange(len(crops), device=self.inputs.device) % 2
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.device):
-            logits = self.forward(crops.contiguous(memory_format=memory_format(self.device)))
+        with autocast(self.inputs):
+            logits = self.forward(crops.contiguous(memory_format=memory_format(self.inputs)))
             loss = F.cross_entropy(logits.float(), targets)
         loss.backward()
         self.optimizer.step()
@@ -92,6 +101,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=["auto", "full"], default="auto")
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=100)
@@ -113,9 +123,10 @@ def main() -> None:
     started = time.process_time()
     limits = crop_limits(crops, device)
     once = args.crops / (time.process_time() - started)
-    inputs = InputPath(crops, limits, args.image_size, device)
+    bfloat16 = uses_bfloat16(device, args.precision)
+    inputs = InputPath(crops, limits, args.image_size, device, bfloat16=bfloat16)
     numbers = np.arange(args.crops)
-    trainer = Trainer(args.architecture, args.channels, device, args.compile)
+    trainer = Trainer(args.architecture, inputs, args.compile)
     (cached,) = (crops for _, crops in inputs.batches(numbers[: args.batch_size], args.batch_size))
     sizes = [len(part) for part in batches(numbers, args.batch_size)]
 
@@ -132,11 +143,17 @@ def main() -> None:
         for _, batch in inputs.batches(numbers, args.batch_size, generator):
             trainer.step(batch)
 
-    work = {"input": feed, "network": learn_cached, "both": learn}
+    def predict() -> None:
+        predict_logits(trainer.network, inputs, numbers)
+
+    work = {"input": feed, "network": learn_cached, "both": learn, "predict": predict}
     for warm in work.values():
         warm()
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    print(f"{name}, {torch.get_num_threads()} thread(s), torch {torch.__version__}")
+    print(
+        f"{name}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
+        f"{precision_name(bfloat16)}"
+    )
     print(f"{args.architecture}, {args.image_size} px, batch {args.batch_size}, crops {shape}")
     print(f"limits, once per training: {once:,.0f} crops/s")
     rates = crops_per_second(work, args.crops, device, args.repeats)

@@ -121,17 +121,23 @@ def plates(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def empty_parts(data: Path, side: int = 48) -> Images:
-    """Squares of real images without any nucleus within 12 px, from the training part."""
+    """Squares of real images without any nucleus within 12 px, from the training part.
+
+    A square with something of a third of the nuclei's brightness is left out: it holds nuclei that
+    nobody annotated (one image of 49, 1.15 times as bright; the others reach 0.07).
+    """
     parts = []
     for _, image, mask in load(data, "training"):
         plane = image if image.ndim == 2 else image[..., 0]
+        dark, bright = np.median(plane[mask == 0]), np.median(plane[mask > 0])
         far = ndi.distance_transform_edt(mask == 0)
         free = ndi.minimum_filter(far, side)
         y, x = np.unravel_index(int(free.argmax()), free.shape)
         y, x = int(y) - side // 2, int(x) - side // 2
         if free.max() > 12 and y >= 0 and x >= 0:
             part = plane[y : y + side, x : x + side].astype(np.float32)
-            if part.shape == (side, side) and part.std() > 0:
+            nuclei = ndi.gaussian_filter(part, 2).max() - dark > (bright - dark) / 3
+            if part.shape == (side, side) and part.std() > 0 and not nuclei:
                 parts.append(part - np.median(part))
     return parts
 

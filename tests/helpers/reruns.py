@@ -24,7 +24,8 @@ def threads_of_blas(_: int) -> list[int]:
 def run_again(processed: Path, folder: Path, *words: str, workers: int = 2) -> Path:
     """Run on the same raw images with another number of workers."""
     shutil.copytree(processed.parent, folder, ignore=shutil.ignore_patterns("results"))
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    # The network's own threads (OMP) stay: its training does depend on their number.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run(
         [sys.executable, "-m", "nucprof", "run-all", str(folder / "project.toml"), *words,
          "--workers", str(workers)],

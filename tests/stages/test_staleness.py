@@ -127,6 +127,7 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "predict.bootstrap": (1001, {"predict"}),
     "execution.workers": (2, NONE),
     "execution.device": ("auto", NONE),
+    "execution.precision": ("full", NONE),
     "execution.scheduler": ("tcp://host:8786", NONE),
     "execution.timeout": (5, NONE),
     "execution.models_dir": ("models", NONE),

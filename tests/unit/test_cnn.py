@@ -9,9 +9,10 @@ from torch import nn
 
 from nucprof.config.models import CnnSettings
 from nucprof.errors import DataError, NucprofError
+from nucprof.learn.cnn import device
 from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import CropsInMemory
-from nucprof.learn.cnn.device import predict_logits
+from nucprof.learn.cnn.device import predict_logits, uses_bfloat16
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.train import Samples, class_weights, train_network
 
@@ -37,6 +38,12 @@ QUICK = CnnSettings(epochs=4, batch_size=16, learning_rate=3e-3)
 def inputs():
     crops = CropsInMemory(CROPS)
     return InputPath(crops, crop_limits(crops), SIZE, "cpu")
+
+
+@pytest.fixture(scope="module")
+def reduced():
+    crops = CropsInMemory(CROPS)
+    return InputPath(crops, crop_limits(crops), SIZE, "cpu", bfloat16=True)
 
 
 def tiny(seed=0):
@@ -245,3 +252,33 @@ def test_parts_without_crops_are_refused(inputs):
     nothing = Samples(np.array([], int), np.array([], int))
     with pytest.raises(DataError, match="validation part"):
         run(inputs, train=nothing)
+
+
+class TestBfloat16:
+    """Works on every CPU: those without bfloat16 units compute it slowly."""
+
+    def test_multiplications_are_in_bfloat16_and_weights_are_not(self, reduced):
+        network = tiny()
+        seen = []
+        network[0].register_forward_hook(lambda *call: seen.append(call[-1].dtype))
+        trained = run(reduced, network=network)
+        assert set(seen) == {torch.bfloat16}
+        assert {p.dtype for p in trained.network.parameters()} == {torch.float32}
+
+    def test_logits_agree_with_float32_to_its_three_digits(self, inputs, reduced):
+        network = tiny()
+        full = predict_logits(network, inputs, VALIDATION.numbers)
+        half = predict_logits(network, reduced, VALIDATION.numbers)
+        assert half.dtype == np.float32
+        assert 0 < np.abs(half - full).max() < 0.02 * np.abs(full).max()
+
+    def test_it_learns(self, reduced):
+        trained = run(reduced, CnnSettings(epochs=8, batch_size=8, learning_rate=2e-2))
+        assert trained.history[trained.best_epoch].validation_f1 > 0.9
+
+    @pytest.mark.parametrize("has_units", [True, False])
+    def test_it_is_used_where_it_is_faster(self, monkeypatch, has_units):
+        monkeypatch.setattr(device, "multiplies_bfloat16", lambda: has_units)
+        assert uses_bfloat16("cpu", "auto") is has_units
+        assert not uses_bfloat16("cpu", "full")
+        assert not uses_bfloat16("mps", "auto")

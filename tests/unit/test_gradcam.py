@@ -37,18 +37,19 @@ def bright_spot_network():
     return network
 
 
-def inputs_of(crops):
+def inputs_of(crops, *, bfloat16=False):
     limits = np.tile(np.array([0, 1], np.float32), (len(crops), 2, 1))
-    return InputPath(CropsInMemory(crops.astype(np.float32)), limits, SIZE, "cpu")
+    crops = CropsInMemory(crops.astype(np.float32))
+    return InputPath(crops, limits, SIZE, "cpu", bfloat16=bfloat16)
 
 
-def test_the_map_lies_on_the_spot_that_speaks_for_the_class():
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_map_lies_on_the_spot_that_speaks_for_the_class(bfloat16):
     crops = np.zeros((2, 2, SIZE, SIZE))
     crops[:, 0, 2:6, 2:6] = 1  # speaks for class 0
     crops[:, 1, 9:13, 9:13] = 1  # speaks for class 1
-    maps = attention_maps(
-        bright_spot_network(), inputs_of(crops), np.array([0, 1]), np.array([0, 1])
-    )
+    inputs = inputs_of(crops, bfloat16=bfloat16)
+    maps = attention_maps(bright_spot_network(), inputs, np.array([0, 1]), np.array([0, 1]))
     np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1, atol=1e-5)
     assert maps[0, 1:7, 1:7].sum() > 0.95
     assert maps[1, 8:14, 8:14].sum() > 0.95

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nucprof.cli import look_commands, models_commands, project_commands
+from nucprof.cli import look_commands, models_commands, project_commands, results_commands
 from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
 from nucprof.version import __version__
@@ -18,13 +18,13 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="nucprof",
         help="Cell-by-cell identity in dense mixed cultures: raw plate images to classified cells.",
-        no_args_is_help=True,
+        invoke_without_command=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
     project_commands.add_to(app)
+    results_commands.add_to(app)
     look_commands.add_to(app)
     models_commands.add_to(app)
     groups: dict[str, typer.Typer] = {}
@@ -54,8 +54,10 @@ def _show_version(value: bool) -> None:
 
 
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())

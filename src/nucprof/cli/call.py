@@ -14,10 +14,11 @@ from nucprof.cli import flags
 from nucprof.config import Project
 
 _COMMON = "Run"
+PROJECT_ARGUMENT = typer.Argument(Path("project.toml"), help="the project file")
 PROJECT = inspect.Parameter(
     "project",
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    default=typer.Argument(Path("project.toml"), help="the project file"),
+    default=PROJECT_ARGUMENT,
     annotation=Path,
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-_PROJECT = typer.Argument(Path("project.toml"), help="the project file")
+from nucprof.cli.call import PROJECT_ARGUMENT
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def review(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     queue: str = typer.Option(
         "uncertain",
         "--queue",
@@ -40,7 +40,7 @@ def review(
 
 
 def view(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     field: str = typer.Argument(..., metavar="FIELD", help="the field, e.g. B-02-01"),
     plate: str = typer.Option(None, "--plate", help="its plate, if several have such a field"),
     cell: int = typer.Option(None, "--cell", help="label of a cell to look at, e.g. 12"),

@@ -1,4 +1,4 @@
-"""Commands about the project as a whole: init, demo, doctor, status."""
+"""Commands about the project as a whole: init, demo, doctor, relink."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import typer
 
+from nucprof.cli.call import PROJECT_ARGUMENT
 from nucprof.plate.names import printable
-
-_PROJECT = typer.Argument(Path("project.toml"), help="the project file")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,7 +18,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(doctor)
     app.command("export")(export_results)
     app.command()(relink)
-    app.command()(status)
 
 
 def init(
@@ -127,7 +125,7 @@ def doctor(
 
 
 def export_results(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     to: str = typer.Option(
         ..., "--to", metavar="FORMAT", help="csv, xlsx, h5ad, pycytominer, ome-zarr or crops"
     ),
@@ -143,7 +141,7 @@ def export_results(
 
 
 def relink(
-    project: Path = _PROJECT,
+    project: Path = PROJECT_ARGUMENT,
     cp: list[str] = typer.Option(
         [], "--cp", metavar="[PLATE=]DIR", help="where the Cell Painting images are now"
     ),
@@ -157,29 +155,3 @@ def relink(
     for line in relink_images(project, cp, gt):
         print(printable(line))
     print(f"Wrote {project}. Next: nucprof status {project}")
-
-
-def status(project: Path = _PROJECT) -> None:
-    """Show what is done, what is stale and why, and what is doubtful."""
-    from nucprof.cli.console import ConsoleReporter
-    from nucprof.config import load_project
-    from nucprof.io.results import Results
-    from nucprof.project.doubts import current_doubts
-    from nucprof.project.status import recall, remember
-    from nucprof.run.state import RunState
-    from nucprof.stages import STAGES
-
-    settings = load_project(project)
-    known = recall(settings, Results(settings.project.output))
-    if any(stage.name not in known for stage in STAGES):
-        from nucprof.run.pipeline import Run
-
-        known = {stage.name: state for stage, state in remember(Run(settings))}
-    reporter = ConsoleReporter()
-    for stage in STAGES:
-        reporter.say(f"{stage.name:<12} {known[stage.name]}")
-    held = RunState(settings)
-    reporter.waterfall(held.manifest.waterfall)
-    for doubt in current_doubts(held):
-        reporter.warn(f"doubtful: {doubt.line}")
-    reporter.close()

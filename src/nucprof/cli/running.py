@@ -97,7 +97,7 @@ def run_all(call: Call) -> int:
             return _dry_run(chosen_stages(first, last), run, reporter)
         with _locked(run, reporter, "nucprof run-all"):
             known = recall(project, run.results)
-            done = [name for name, state in known.items() if state.startswith(UP_TO_DATE)]
+            done = [name for name, row in known.items() if row.state.startswith(UP_TO_DATE)]
             results = run.run_all(first, last, up_to_date=done)
             if any(result.status not in ("up to date", "not needed") for result in results):
                 _remember(call)

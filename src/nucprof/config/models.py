@@ -52,6 +52,7 @@ class ChannelsSection(Section):
     )
 
 
+Precision = Literal["auto", "full"]
 Projection = Literal["max", "mean", "best_focus"] | Annotated[int, Field(ge=1)]
 
 
@@ -466,6 +467,12 @@ class ExecutionSettings(Section):
         "auto",
         "auto, cpu, cuda, cuda:N or mps",
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        decides=False,
+    )
+    precision: Precision = setting(
+        "auto",
+        "of the classifying network: auto: bfloat16 where the device is faster with it; "
+        "full: always float32",
         decides=False,
     )
     scheduler: str | None = setting(

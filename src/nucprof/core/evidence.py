@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from nucprof.core.background import at_size, background_variation
 from nucprof.core.features._compile import compiled
-from nucprof.core.labels import FloatArray, IntArray, ObjectIndex
+from nucprof.core.labels import FloatArray, IntArray, ObjectIndex, keep_labels
 
 #: Width of the ring as a share of the object's diameter, and its limits in pixels.
 RING_WIDTH, RING_MIN_PX, RING_MAX_PX = 0.2, 2, 12
@@ -28,6 +29,15 @@ SURE = 5.0
 CLEAR, OUTLINED = 1.5, 0.8
 #: Objects whose step is below this share of the field's median step are dim.
 DIM = 0.35
+#: How often the background is measured anew, without the objects that belong to it.
+ROUNDS = 10
+#: Only objects of fewer pixels can belong to the background's noise.
+SMALL_PX = 50
+#: By side of :data:`~nucprof.core.background.SIDES`: larger squares vary by the background's
+#: structure, from which a nucleus need not stand out as much as from noise at many more places.
+STRICTNESS = np.array([1, 1, 1, 0.5, 0.5])
+#: Objects of fewer pixels (a diameter of 4 pixels) are specks.
+SPECK_PX = 12
 #: Grey levels by which an object must stand out in an image of integers.
 LEVELS = 1.5
 
@@ -50,7 +60,8 @@ class Evidence:
     noise : (N,) float64
         Standard deviation of the ring's pixels, grey levels; at least 1 in an image of integers.
     significance : (N,) float64
-        `step` in standard errors: `noise` over the root of the pixels compared.
+        `step` in standard errors: `noise` over the root of the pixels compared, or the variation
+        of the field's background over areas of the object's size where that is larger.
     edge_share : (N,) float64
         Share of the outline, where it touches no other object, across which brightness falls.
     touching : (N,) float64
@@ -79,12 +90,13 @@ class Evidence:
         """Which objects are neither haze nor noise, ``(N,)`` bool.
 
         Haze is dim compared with the field's nuclei and lies on a bright background: its contrast
-        is below `min_contrast`. A dim nucleus on a dark background is not haze. If `min_contrast`
-        is 0, all objects stand out.
+        is below `min_contrast`. A dim nucleus on a dark background is not haze. Specks of a few
+        bright pixels are noise. If `min_contrast` is 0, all objects stand out.
         """
         if min_contrast == 0:
             return np.ones(len(self.ids), dtype=bool)
-        certain = (self.significance > SURE) & (self.step >= LEVELS * self.level)
+        certain = (self.significance > SURE) & (self.areas >= SPECK_PX)
+        certain &= self.step >= LEVELS * self.level
         certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
         out: NDArray[np.bool_] = certain & ~(self.dim & (self.contrast < min_contrast))
         return out
@@ -117,14 +129,34 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     least = max(level, float(np.finfo(np.float32).tiny))
     usual = float(np.median(variance[~enclosed])) if not enclosed.all() else least
     noise = np.sqrt(np.maximum(np.where(enclosed, usual, variance), least))
-    error = noise * np.sqrt(1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS))
     step = inside - ring
+    error = noise * np.sqrt(1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS))
+    error = np.maximum(error, _background_error(image, labels, index, step))
     above = inside - floor
     contrast = np.where(above > 0, step / np.where(above > 0, above, 1), 0.0)
     contrast = np.clip(contrast, -1, 1)
     return Evidence(
         index.ids, index.areas, step, contrast, noise, step / error, falling, beside, level
     )
+
+
+def _background_error(
+    image: NDArray[np.float32], labels: NDArray, index: ObjectIndex, step: FloatArray
+) -> FloatArray:
+    """Variation of the background over areas of the objects' sizes, grey levels, ``(N,)``.
+
+    Small objects that do not stand out from it belong to it: a network that finds thousands of
+    nuclei in noise would otherwise leave a background without its bright parts.
+    """
+    objects = labels
+    for _ in range(ROUNDS):
+        error = at_size(background_variation(image, objects) * STRICTNESS, index.areas)
+        faint = (step <= SURE * error) & (index.areas < SMALL_PX)
+        left = keep_labels(labels, index.ids[~faint].tolist())
+        if np.array_equal(left, objects):
+            break
+        objects = left
+    return error
 
 
 @compiled

@@ -13,8 +13,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +34,39 @@ if TYPE_CHECKING:  # importing numpy would take half of the time of `nucprof sta
 UP_TO_DATE, WILL_RUN, BLOCKED = "up to date", "will run", "blocked"
 
 
+@dataclass(frozen=True)
+class Row:
+    """A stage in ``nucprof status``.
+
+    Attributes
+    ----------
+    state : str
+        What the stage would do, and why.
+    jobs : int
+        Finished jobs, one per field in most stages.
+    seconds : float
+        Duration of its last run.
+    size : int
+        Bytes of its results on disk.
+    """
+
+    state: str
+    jobs: int = 0
+    seconds: float = 0.0
+    size: int = 0
+
+
 @dataclass
 class State:
-    """What a stage would do, in words, and the files and folders that this depends on."""
+    """What a stage would do, in words, and the files and folders that this depends on.
+
+    ``results`` are those of the files that the stage has written in ``jobs`` jobs.
+    """
 
     text: str
     files: set[str]
+    results: set[str] = field(default_factory=set)
+    jobs: int = 0
 
 
 def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tuple[Stage, str]]:
@@ -47,8 +74,8 @@ def states(stages: Sequence[Stage], run: Run, *, force: bool = False) -> list[tu
     return [(stage, state.text) for stage, state in _states(stages, run, force=force)]
 
 
-def recall(project: Project, results: Results) -> dict[str, str]:
-    """Stored states by stage; empty if anything on which they depend has changed.
+def recall(project: Project, results: Results) -> dict[str, Row]:
+    """Stored rows by stage; empty if anything on which they depend has changed.
 
     The state of a blocked stage is never stored.
     """
@@ -57,12 +84,12 @@ def recall(project: Project, results: Results) -> dict[str, str]:
         same = held["key"] == _key(project) and all(
             _size_and_time(path) == then for path, then in held["files"].items()
         )
-        return dict(held["states"]) if same else {}
+        return {name: Row(**row) for name, row in held["states"].items()} if same else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # absent or damaged
 
 
-def remember(run: Run) -> list[tuple[Stage, str]]:
+def remember(run: Run) -> dict[str, Row]:
     """Find out what every stage would do, and store it for :func:`recall`.
 
     Nothing is stored if a file has changed in the meantime, or if nothing can be written: then the
@@ -70,21 +97,31 @@ def remember(run: Run) -> list[tuple[Stage, str]]:
     """
     began = time.time_ns()
     found = _states(STAGES, run)
-    kept = [(stage, state) for stage, state in found if not state.text.startswith(BLOCKED)]
+    kept = [state for _, state in found if not state.text.startswith(BLOCKED)]
     wanted = {str(run.results.manifest), str(run.results.images), str(run.results.cells)}
     wanted |= {str(run.results.journal(stage.name)) for stage in STAGES}
-    wanted |= set().union(*(state.files for _, state in kept))
+    wanted |= set().union(*(state.files for state in kept))
     stamps = {path: _size_and_time(path) for path in sorted(wanted)}
+    rows = {stage.name: _row(run, stage, state, stamps) for stage, state in found}
     settled = all(stamp is None or stamp[1] < began for stamp in stamps.values())
     if settled and run.results.manifest.is_file():
         held = {
             "key": _key(run.project),
-            "states": {stage.name: state.text for stage, state in kept},
+            "states": {
+                name: asdict(row) for name, row in rows.items() if not row.state.startswith(BLOCKED)
+            },
             "files": stamps,
         }
         with contextlib.suppress(OSError, UserError):
             write_json(run.results.states, held, indent=None)
-    return [(stage, state.text) for stage, state in found]
+    return rows
+
+
+def _row(run: Run, stage: Stage, state: State, stamps: Mapping[str, list[int] | None]) -> Row:
+    record = run.manifest.stages.get(stage.name)
+    sizes = [stamps.get(path) for path in state.results]
+    size = sum(stamp[0] for stamp in sizes if stamp is not None)
+    return Row(state.text, state.jobs, record.seconds if record else 0.0, size)
 
 
 def _key(project: Project) -> str:
@@ -129,14 +166,16 @@ def _own_state(stage: Stage, run: Run, force: bool) -> State:
         assessment = run.assess(stage, force=force)
     except UserError as error:
         return State(f"{BLOCKED}: {error}", set())
-    files = _files_of(assessment)
     record = run.manifest.stages.get(stage.name)
-    files |= {str(run.results.absolute(name)) for name in (record.outputs if record else ())}
+    results = {str(run.results.absolute(name)) for name in (record.outputs if record else ())}
+    for entry in assessment.current.values():
+        results.update(map(str, entry.outputs))
+    files, jobs = _files_of(assessment) | results, len(assessment.current)
     if not assessment.up_to_date:
-        return State(f"{WILL_RUN}: {assessment.reason}", files)
+        return State(f"{WILL_RUN}: {assessment.reason}", files, results, jobs)
     excluded = sum(e.status == "excluded" for e in assessment.current.values())
     left = f", {excluded} fields left out" if excluded else ""
-    return State(f"{UP_TO_DATE} ({len(assessment.current)} done{left})", files)
+    return State(f"{UP_TO_DATE} ({jobs} done{left})", files, results, jobs)
 
 
 def _files_of(assessment: Assessment) -> set[str]:

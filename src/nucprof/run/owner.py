@@ -12,7 +12,6 @@ from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import write_json
-from nucprof.io.images import IMAGE_SUFFIXES
 from nucprof.io.results import Results
 from nucprof.io.state import find_state
 from nucprof.run.lock import is_read_only
@@ -88,6 +87,8 @@ def _same(one: Path, other: Path) -> bool:
 
 def _first_images(project: Project) -> dict[str, str]:
     """Hash of every plate's first Cell Painting image; plates without images are left out."""
+    from nucprof.io.images import IMAGE_SUFFIXES  # scipy is slow to import
+
     found = {}
     for plate in project.plates:
         folder = plate.cell_painting

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from nucprof.core.evidence import measure_evidence
+from nucprof.core.evidence import DIM, measure_evidence
 from nucprof.core.labels import clear_border
 from nucprof.core.normalize import percentile_normalize
 from nucprof.core.scale import (
     ENOUGH_PX,
     LIMITS,
-    MIN_DIAMETER_PX,
     FieldSize,
     agree,
     choose_scale,
@@ -32,7 +31,9 @@ from nucprof.segmentation.stardist_model import Precision
 from nucprof.segmentation.weights import canonical_diameter
 
 #: Diameters to try if no estimate leads to nuclei, in units of the network's canonical diameter.
-TRIED = (1.0, 3.0, 0.35)
+TRIED = (3.0, 0.35)
+#: Objects that are smaller (pixels) or less significant do not count when the scale is measured.
+SMALLEST_PX, SIGNIFICANT = 5.0, 8.0
 #: Diameters within this factor of one that was tried are not tried again.
 SAME = 1.2
 #: Number of times that a measured diameter is used as the next one to try.
@@ -150,9 +151,11 @@ def measure_field(
 
     A classical estimate gives a first diameter. At its scale the network segments a part of the
     image, and the diameters of the objects found give the next estimate. Only objects that stand
-    out from their rings count: in an enlarged image the network finds nuclei in the camera's noise.
-    If no estimate leads to such objects, small, middle and large nuclei are tried in turn. Of
-    several diameters, the one whose objects cover most is used, weighted by their contrast.
+    out from their rings, and are not much dimmer than the others, count: in an enlarged image the
+    network finds nuclei in the camera's noise and in specks.
+    The network's own size is always tried, and if no estimate leads to such objects, small and
+    large nuclei too. Of several diameters, the one whose objects cover most, weighted by their
+    contrast, is used.
     """
     canonical = canonical_diameter(Path(folder))
     if canonical is None:
@@ -166,6 +169,8 @@ def measure_field(
     search = _Search(network, image, percentile_normalize(image, pmin, pmax), canonical)
     for background in (None, FINE_BACKGROUND_PX):
         search.follow(estimate_nuclear_diameter(image, background_px=background))
+    # What noise or specks suggested is compared with the network's own size.
+    search.follow(canonical)
     if not search.nuclei:
         for factor in TRIED:
             search.follow(canonical * factor)
@@ -207,12 +212,26 @@ class _Search:
         # Sizes far from the canonical one are measured wrongly at this scale.
         known = (diameters > start / BELIEVED) & (diameters < start * BELIEVED)
         known &= diameters < LARGEST * min(self.image.shape)
-        known &= found.stands_out(MIN_CONTRAST) & (diameters >= MIN_DIAMETER_PX)
+        known &= found.stands_out(MIN_CONTRAST) & (diameters >= SMALLEST_PX)
+        known &= found.significance >= SIGNIFICANT
+        known &= found.step >= DIM * usual_step(found.step[known], found.areas[known])
         cover = float(np.sum(found.areas[known] * np.maximum(found.contrast[known], 0)))
         typical = typical_diameter(diameters[known])
         if cover > self.most:
             self.most, self.diameter, self.nuclei = cover, typical, int(known.sum())
         return typical
+
+
+def usual_step(steps: npt.NDArray[np.float64], areas: npt.NDArray[np.int64]) -> float:
+    """Step at which half of the light above the surroundings is reached; 0 without objects.
+
+    A few nuclei give more light than many dim specks, so their step is the usual one.
+    """
+    if not len(steps):
+        return 0.0
+    order = np.argsort(steps)
+    light = np.cumsum((steps * areas)[order])
+    return float(steps[order][np.searchsorted(light, light[-1] / 2)])
 
 
 def busiest_window(

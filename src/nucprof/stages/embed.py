@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import EmbedSettings
+from nucprof.config.models import EmbedSettings, Precision
 from nucprof.io.digest import WHERE_IT_RUNS, sha256
 from nucprof.learn.cells import add_true_class
 from nucprof.learn.cnn.crop_table import (
@@ -62,6 +62,7 @@ class Network:
     references: References | None
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,12 @@ def plan(context: Context) -> Plan[EmbedJob]:
         inputs += [trained / DESCRIPTION, trained / WEIGHTS, *crops]
         inputs += references.files if references else ()
         network = Network(
-            crop_kind(project), crops[0], references, trained, project.execution.device
+            crop_kind(project),
+            crops[0],
+            references,
+            trained,
+            project.execution.device,
+            project.execution.precision,
         )
     names = ["embeddings.parquet", "umap.csv", "umap.png"]
     if settings.map is None:
@@ -170,6 +176,7 @@ def _features(
         else:
             names = informative(cells, choose_features(list(cells.columns)), drop_redundant=False)
         return cells[names].to_numpy(dtype=float), names, ""
+    from nucprof.learn.cnn.device import uses_bfloat16
     from nucprof.learn.cnn.model import load_cnn
     from nucprof.machine import resolve_device
     from nucprof.plate.columns import PLATE
@@ -181,7 +188,8 @@ def _features(
     crops = open_cells_crops(cells, network.index, channels, masked=masked)
     reference = open_reference_crops(network.references, network.index, channels, masked=masked)
     device = resolve_device(network.device)
-    inputs = model.inputs(crops, cells[PLATE].to_numpy(dtype=str), device, reference)
+    plates, bfloat16 = cells[PLATE].to_numpy(dtype=str), uses_bfloat16(device, network.precision)
+    inputs = model.inputs(crops, plates, device, reference, bfloat16=bfloat16)
     values = model.embed(inputs)
     names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]
     return values, names, sha256(network.folder / WEIGHTS)

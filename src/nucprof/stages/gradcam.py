@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import GradcamSettings
+from nucprof.config.models import GradcamSettings, Precision
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.learn.cnn.crop_table import (
     crop_files,
@@ -61,6 +61,7 @@ class GradcamJob(Job):
     trained: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
     pixel_size_um: float | None = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
@@ -121,6 +122,7 @@ def plan(context: Context) -> Plan[GradcamJob]:
         trained=trained,
         folder=folder,
         device=project.execution.device,
+        precision=project.execution.precision,
         pixel_size_um=image.pixel_size_um,
     )
     return Plan([job])
@@ -132,6 +134,7 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
 
     from nucprof.figures.gradcam import Pictures
     from nucprof.io.tables import write_table
+    from nucprof.learn.cnn.device import uses_bfloat16
     from nucprof.learn.cnn.gradcam import attention_inside, attention_maps, deletion, random_maps
     from nucprof.learn.cnn.model import load_cnn
     from nucprof.machine import resolve_device
@@ -144,7 +147,13 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     crops = open_cells_crops(keys, job.index, channels, masked=job.crops.masked)
     device = resolve_device(job.device)
     reference = open_reference_crops(job.references, job.index, channels, masked=job.crops.masked)
-    inputs = model.inputs(crops, keys[PLATE].to_numpy(dtype=str), device, reference)
+    inputs = model.inputs(
+        crops,
+        keys[PLATE].to_numpy(dtype=str),
+        device,
+        reference,
+        bfloat16=uses_bfloat16(device, job.precision),
+    )
     classes = np.searchsorted(model.classes, tested["predicted"].to_numpy(dtype=str))
     mapped = _some_of_each(classes, job.seed)
     shown = _chosen(job, tested, model.classes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import FeatureSettings
+from nucprof.config.models import FeatureSettings, Precision
 from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
@@ -49,6 +49,7 @@ class PredictJob(Job):
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def plan(context: Context) -> Plan[PredictJob]:
         folder=folder,
         colours=results.colours,
         device=project.execution.device,
+        precision=project.execution.precision,
     )
     return Plan([job])
 
@@ -149,13 +151,17 @@ def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
         return with_evaluation(
             model, own, cells, lambda numbers: model.values(cells.iloc[numbers]), evaluated
         )
+    from nucprof.learn.cnn.device import uses_bfloat16
+
     channels, masked = model.check_fits(job.crops), job.crops.masked
     crops = open_cells_crops(cells, job.table, channels, masked=masked)
     plates = cells[PLATE].to_numpy(dtype=str)
     reference = None
     if model.normalise == "plate":
         reference = open_reference_crops(job.references, job.table, channels, masked=masked)
-    inputs = model.inputs(crops, plates, resolve_device(job.device), reference)
+    device = resolve_device(job.device)
+    bfloat16 = uses_bfloat16(device, job.precision)
+    inputs = model.inputs(crops, plates, device, reference, bfloat16=bfloat16)
     return with_evaluation(model, model.probabilities(inputs), cells, crops.rows, evaluated)
 
 

@@ -416,4 +416,5 @@ STAGE = Stage(
         ),
     ),
     reads_images=True,
+    version=2,
 )

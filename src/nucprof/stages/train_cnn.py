@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.config.models import CnnSettings, FeatureSettings
+from nucprof.config.models import CnnSettings, FeatureSettings, Precision
 from nucprof.io.digest import WHERE_IT_RUNS, digest
 from nucprof.learn.cells import Training, choose_cells, labelled_cells, training_of
 from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
@@ -58,15 +58,17 @@ class NetworkJob(Job):
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     device: str = dataclasses.field(metadata=WHERE_IT_RUNS)
+    precision: Precision = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """The training culture, the network, and the device."""
+    """The training culture, the network, the device, and the precision of multiplications."""
 
     culture: str
     architecture: str
     device: str
+    precision: str = "float32"
 
 
 def plan(context: Context) -> Plan[NetworkJob]:
@@ -107,6 +109,7 @@ def plan(context: Context) -> Plan[NetworkJob]:
         folder=folder,
         colours=results.colours,
         device=project.execution.device,
+        precision=project.execution.precision,
     )
     return Plan([job])
 
@@ -117,6 +120,7 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
 
     from nucprof.io.tables import read_table
     from nucprof.learn.cnn import studies
+    from nucprof.learn.cnn.device import precision_name, uses_bfloat16
     from nucprof.learn.cnn.evaluate import evaluate_cnn
     from nucprof.learn.expectations import differing_plates, expectations_of
     from nucprof.machine import resolve_device
@@ -133,9 +137,11 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
     kind, channels = _chosen_channels(job)
     crops = open_cells_crops(cells, job.index, channels, masked=kind.masked)
     device = resolve_device(job.device)
+    bfloat16 = uses_bfloat16(device, job.precision)
     common: dict[str, Any] = {
         "culture": culture,
         "device": device,
+        "bfloat16": bfloat16,
         "tested": None if test is None else cells["test"].to_numpy(dtype=bool),
         "reference": open_reference_crops(job.references, job.index, channels, masked=kind.masked),
         "report": progress.info,
@@ -163,7 +169,8 @@ def work(job: NetworkJob) -> Outcome[NetworkRecord]:
         ablation = studies.channel_ablation(cells, crops, kind, settings, training, **common)
         _write_study(folder / "ablation", ablation)
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
-    record = NetworkRecord(culture, result.model.architecture, device)
+    architecture, precision = result.model.architecture, precision_name(bfloat16)
+    record = NetworkRecord(culture, architecture, device, precision)
     return Outcome(
         record, warnings=[*differing_plates(train), *result.warnings, *few_wells(result.metrics)]
     )
@@ -223,7 +230,8 @@ def finish(
         [folder / "metrics.json", rounds],
         {"f1_macro": metrics["f1_macro"], "n_test": metrics["n_test"]},
         [
-            f"{record.architecture} on {record.device} ({record.culture} culture): {quality}",
+            f"{record.architecture} on {record.device} in {record.precision} "
+            f"({record.culture} culture): {quality}",
             chance,
             f"look at {folder / 'confusion.png'} and {folder / 'history.png'}",
         ],

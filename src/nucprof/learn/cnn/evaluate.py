@@ -22,7 +22,7 @@ from nucprof.learn.cells import Training
 from nucprof.learn.chance import chance_of_predictions
 from nucprof.learn.cnn.augment import crop_limits
 from nucprof.learn.cnn.crop_data import Crops
-from nucprof.learn.cnn.device import predict_logits
+from nucprof.learn.cnn.device import precision_name, predict_logits
 from nucprof.learn.cnn.inputs import InputPath
 from nucprof.learn.cnn.model import CnnModel
 from nucprof.learn.cnn.network import architecture_for, build_network, check_network
@@ -66,6 +66,7 @@ def evaluate_cnn(
     *,
     culture: Culture,
     device: str,
+    bfloat16: bool = False,
     per_class: int | None = None,
     tested: np.ndarray | None = None,
     reference: ReferenceCrops | None = None,
@@ -95,6 +96,8 @@ def evaluate_cnn(
         Of the cells to train on.
     device
         Torch's name of the device.
+    bfloat16
+        Whether the network multiplies in bfloat16; weights and losses are float32.
     per_class
         Learn from so few cells of every class, in as many steps as from all that `training.sample`
         gives; None learns from all these.
@@ -120,7 +123,7 @@ def evaluate_cnn(
     if not cells.index.equals(pd.RangeIndex(crops.shape[0])) or cells.duplicated(KEY).any():
         raise ValueError("cells and crops must correspond row by row")
     job = _Job(
-        cells, crops, kind, settings, training, device, per_class, tested,
+        cells, crops, kind, settings, training, device, bfloat16, per_class, tested,
         sorted(cells[TARGET].unique()), reference, checkpoints, definition, report,
     )  # fmt: skip
     draws = [(seed, repeat) for seed in training.seeds for repeat in range(settings.repeats)]
@@ -183,12 +186,13 @@ class _Job:
 
     def __init__(
         self, cells: pd.DataFrame, crops: Crops, kind: CropKind, settings: CnnSettings,
-        training: Training, device: str, per_class: int | None, tested: np.ndarray | None,
-        classes: list[str], reference: ReferenceCrops | None, checkpoints: Path | None,
-        definition: str, report: Callable[[str], None],
+        training: Training, device: str, bfloat16: bool, per_class: int | None,
+        tested: np.ndarray | None, classes: list[str], reference: ReferenceCrops | None,
+        checkpoints: Path | None, definition: str, report: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.cells, self.crops, self.kind, self.settings = cells, crops, kind, settings
-        self.training, self.device, self.per_class = training, device, per_class
+        self.training, self.per_class = training, per_class
+        self.device, self.bfloat16 = device, bfloat16
         self.tested, self.classes, self.reference = tested, classes, reference
         self.checkpoints, self.definition, self.report = checkpoints, definition, report
         self.architecture = architecture_for(settings.architecture, device)
@@ -234,6 +238,7 @@ class _Job:
             split_unit=self.training.split_unit,
             chance=chance_of_predictions(frame, self.classes),
             device=self.device,
+            precision=precision_name(self.bfloat16),
             fit_seconds=fit_seconds,
             repeat=repeat,
             best_epoch=trained.best_epoch + 1,
@@ -286,7 +291,10 @@ class _Job:
         else:
             plates = self.cells[PLATE].to_numpy(dtype=str)
             limits, cultures = reference_limits(self.reference, plates, tested=test)
-        return InputPath(self.crops, limits, self.settings.image_size, self.device), cultures
+        inputs = InputPath(
+            self.crops, limits, self.settings.image_size, self.device, bfloat16=self.bfloat16
+        )
+        return inputs, cultures
 
     def _samples(self, rows: pd.DataFrame) -> Samples:
         numbers = rows.index.to_numpy(copy=True)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nucprof.core.crops import resize_mask
 from nucprof.errors import ModelError
+from nucprof.learn.cnn.device import autocast, memory_format
 from nucprof.learn.cnn.inputs import InputPath
 
 Choice = Literal["certain", "uncertain", "wrong", "random"]
@@ -90,14 +91,16 @@ def attention_maps(
         `(n, S, S)` float32, at least 0, each map summing to 1; a map is 0 everywhere where nothing
         speaks for the class.
     """
-    network.to(inputs.device).eval()
+    network.to(inputs.device).to(memory_format=memory_format(inputs)).eval()
     layer = layer_to_explain(network, inputs.crops.shape[1], inputs.size)
     maps = []
     with _Watched(layer) as watched:
         for crops, targets in _with_classes(inputs, numbers, classes):
-            margin = _margin(network(crops), targets).sum()
+            with autocast(inputs):
+                margin = _margin(network(crops).float(), targets).sum()
             (gradient,) = torch.autograd.grad(margin, watched.output)
-            heat = (watched.output.detach() * gradient.relu()).sum(dim=1, keepdim=True).relu()
+            activation = watched.output.detach().float()
+            heat = (activation * gradient.float().relu()).sum(dim=1, keepdim=True).relu()
             large = F.interpolate(
                 heat, size=(inputs.size, inputs.size), mode="bilinear", align_corners=False
             )
@@ -171,17 +174,17 @@ def deletion(
     ndarray
         `(n,)` logits; NaN for maps that are 0 everywhere.
     """
-    network.to(inputs.device).eval()
+    network.to(inputs.device).to(memory_format=memory_format(inputs)).eval()
     falls = []
     start = 0
-    with torch.no_grad():
+    with torch.no_grad(), autocast(inputs):
         for crops, own in _with_classes(inputs, numbers, classes):
             heat = torch.from_numpy(maps[start : start + len(crops)]).to(crops.device).flatten(1)
             start += len(crops)
             most = heat.topk(round(DELETED_SHARE * heat.shape[1]), dim=1).indices
             removed = torch.zeros_like(heat).scatter_(1, most, 1).reshape(-1, 1, *crops.shape[2:])
             without = torch.lerp(crops, crops.mean(dim=(2, 3), keepdim=True), removed)
-            fall = _margin(network(crops), own) - _margin(network(without), own)
+            fall = _margin(network(crops).float(), own) - _margin(network(without).float(), own)
             falls.append(fall.float().cpu().numpy())
     return np.where(maps.any(axis=(1, 2)), np.concatenate(falls), np.nan)
 

@@ -32,10 +32,14 @@ class InputPath:
         Side of the network's input in pixels.
     device
         Torch's name of a device.
+    bfloat16
+        Whether the network that gets them multiplies in bfloat16; the inputs are float32.
     """
 
-    def __init__(self, crops: Crops, limits: np.ndarray, size: int, device: str) -> None:
-        self.crops, self.size, self.device = crops, size, device
+    def __init__(
+        self, crops: Crops, limits: np.ndarray, size: int, device: str, *, bfloat16: bool = False
+    ) -> None:
+        self.crops, self.size, self.device, self.bfloat16 = crops, size, device, bfloat16
         self.limits = torch.from_numpy(np.ascontiguousarray(limits)).to(device)
         self._resident = _resident(crops, device)
 

@@ -80,6 +80,8 @@ class CnnModel:
         plates: np.ndarray,
         device: str,
         reference: ReferenceCrops | None = None,
+        *,
+        bfloat16: bool = False,
     ) -> InputPath:
         """Network inputs of crops `(N, C, H, W)` whose channels are the model's, in its order.
 
@@ -93,6 +95,8 @@ class CnnModel:
             Torch's name of a device.
         reference
             Crops of reference wells, by which a network with plate-wide normalisation is scaled.
+        bfloat16
+            Whether the network multiplies in bfloat16.
 
         Raises
         ------
@@ -103,7 +107,7 @@ class CnnModel:
             limits = crop_limits(crops, device)
         else:
             limits, _ = reference_limits(reference, plates, self.cultures)
-        return InputPath(crops, limits, self.image_size, device)
+        return InputPath(crops, limits, self.image_size, device, bfloat16=bfloat16)
 
     def probabilities(self, inputs: InputPath) -> np.ndarray:
         """Calibrated class probabilities `(N, K)` of all crops."""
@@ -115,13 +119,13 @@ class CnnModel:
 
     def logits(self, inputs: InputPath, *, batch_size: int = 256) -> np.ndarray:
         """Logits `(N, K)` of all crops."""
-        self.network.to(inputs.device)
+        self.network.to(inputs.device).to(memory_format=memory_format(inputs))
         everything = np.arange(inputs.crops.shape[0])
         return predict_logits(self.network, inputs, everything, batch_size=batch_size)
 
     def embed(self, inputs: InputPath, *, batch_size: int = 256) -> np.ndarray:
         """Features of all crops, `(N, D)` float32: what goes into the last linear layer."""
-        self.network.to(inputs.device).eval()
+        self.network.to(inputs.device).to(memory_format=memory_format(inputs)).eval()
         caught: list[np.ndarray] = []
 
         def catch(_: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -129,9 +133,9 @@ class CnnModel:
 
         hook = head_of(self.network).register_forward_pre_hook(catch)
         try:
-            with torch.inference_mode(), autocast(inputs.device):
+            with torch.inference_mode(), autocast(inputs):
                 for _, crops in inputs.batches(np.arange(inputs.crops.shape[0]), batch_size):
-                    self.network(crops.contiguous(memory_format=memory_format(inputs.device)))
+                    self.network(crops.contiguous(memory_format=memory_format(inputs)))
         finally:
             hook.remove()
         return np.concatenate(caught)

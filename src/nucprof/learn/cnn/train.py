@@ -153,7 +153,7 @@ class _Run:
         self.inputs, self.train, self.validation = inputs, train, validation
         self.settings, self.seed, self.n_classes, self.report = settings, seed, n_classes, report
         self.afterwards = afterwards
-        self.network = network.to(device).to(memory_format=memory_format(device))
+        self.network = network.to(device).to(memory_format=memory_format(inputs))
         self.forward: Any = torch.compile(self.network) if settings.compile else self.network
         self.weights = class_weights(train.targets, n_classes).to(device)
         self.optimizer = torch.optim.Adam(
@@ -271,8 +271,8 @@ class _Run:
 
     def _step(self, crops: Tensor, targets: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.inputs.device):
-            logits = self.forward(crops.contiguous(memory_format=memory_format(crops.device.type)))
+        with autocast(self.inputs):
+            logits = self.forward(crops.contiguous(memory_format=memory_format(self.inputs)))
             # The network gives logits: cross_entropy is the one that applies the softmax.
             loss = F.cross_entropy(logits.float(), targets, weight=self.weights)
         loss.backward()

@@ -24,8 +24,7 @@ def threads_of_blas(_: int) -> list[int]:
 def run_again(processed: Path, folder: Path, *words: str, workers: int = 2) -> Path:
     """Run on the same raw images with another number of workers."""
     shutil.copytree(processed.parent, folder, ignore=shutil.ignore_patterns("results"))
-    # The network's own threads (OMP) stay: its training does depend on their number.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run(
         [sys.executable, "-m", "nucprof", "run-all", str(folder / "project.toml"), *words,
          "--workers", str(workers)],

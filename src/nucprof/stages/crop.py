@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucprof.config.by_mode import CropKind, crop_kind, fitting_patch, nuclear_diameters
+from nucprof.config.by_mode import (
+    NUCLEUS_LENGTH,
+    CropKind,
+    crop_kind,
+    fitting_patch,
+    nuclear_diameters,
+)
 from nucprof.plate.columns import CELL, identity
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Source, pixel_size
@@ -25,9 +31,6 @@ from nucprof.stages.base import (
     needs,
     read_sources,
 )
-
-#: Length of an elongated nucleus, in diameters of the disk of its area.
-NUCLEUS_LENGTH = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from nucprof.io.digest import digest
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector, WellKey
 from nucprof.plate.sources import Source, pixel_size
+from nucprof.raw.space import image_bytes
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -189,6 +190,17 @@ def prepare(context: Context, plan: Plan[AlignJob], jobs: Sequence[AlignJob]) ->
 def _patterns(jobs: Sequence[AlignJob]) -> dict[tuple[str, str], Path]:
     """Pattern files by plate and round."""
     return {(job.plate, r.name): r.pattern for job in jobs for r in job.rounds if r.pattern}
+
+
+def space(context: Context, jobs: Sequence[AlignJob]) -> float:
+    """Bytes of the aligned images: those of the first complete field of a plate, for every one."""
+    total = 0.0
+    for plate in {job.plate for job in jobs}:
+        fields = [job for job in jobs if job.plate == plate]
+        whole = [job for job in fields if all(r.sources for r in job.rounds)]
+        for r in whole[0].rounds if whole else ():
+            total += image_bytes(r.sources.values()) * len(whole)
+    return total
 
 
 def work(job: AlignJob) -> Outcome[AlignRecord]:
@@ -394,4 +406,5 @@ STAGE = Stage(
     skip=without_ground_truth,
     version=3,
     reads_images=True,
+    space=space,
 )

@@ -29,7 +29,7 @@ PICTURES = {
     "confusion-forest.png": ("train/rf/default/confusion.png", WHOLE),
     "confusion-network.png": ("train/cnn/default/confusion.png", WHOLE),
     "history.png": ("train/cnn/default/history.png", WHOLE),
-    "map.png": ("embed/umap.png", (0, 0.1, 0.5, 0.82)),
+    "map.png": ("embed/umap.png", WHOLE),
     "attention.png": ("gradcam/crops.png", (0, 0, 1, 0.165)),
     "attention-mean.png": ("gradcam/mean.png", WHOLE),
     "mistakes.png": ("gradcam/mistakes.png", WHOLE),

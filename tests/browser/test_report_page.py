@@ -32,6 +32,23 @@ def test_nothing_is_wider_than_the_window(watched, report, width):
     assert content <= window
 
 
+#: Heights in px at which the texts of all drawings are seen, by drawing.
+TEXTS = """() => [...document.querySelectorAll(".drawing")].map((drawing) => {
+  const svg = drawing.querySelector("svg");
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  const sizes = [...svg.querySelectorAll("text")].map(
+    (text) => scale * parseFloat(getComputedStyle(text).fontSize));
+  return [drawing.getAttribute("aria-label"), Math.min(...sizes)];
+})"""
+
+
+def test_figures_can_be_read_on_a_telephone(watched, report):
+    page = watched.open(report)
+    watched.width(400)
+    tiny = [(name, size) for name, size in page.evaluate(TEXTS) if size < 6]
+    assert tiny == []
+
+
 def shown(page, part: str = "counts") -> dict[str, list[int]]:
     """Counts of the gate's table: class -> cells by culture, and all."""
     rows = page.locator(f"[data-part={part}] tr").all()

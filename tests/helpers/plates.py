@@ -33,6 +33,8 @@ image_size = 32
 epochs = 1
 batch_size = 16
 """
+#: Hundreds of forests on permuted labels would take most of the time.
+ARRANGEMENTS = 3
 
 
 def make_processed(folder: Path) -> None:
@@ -42,7 +44,6 @@ def make_processed(folder: Path) -> None:
     text = plate.project.read_text(encoding="utf-8")
     text = re.sub(r"\[train\.cnn\][^\[]*", NETWORK, text) + EVERY_STAGE
     plate.project.write_text(text, encoding="utf-8")
-    # hundreds of forests on permuted labels would take most of the time
-    with patch("nucprof.learn.forest.chance.ARRANGEMENTS", 3):
+    with patch("nucprof.learn.forest.chance.ARRANGEMENTS", ARRANGEMENTS):
         results = Run(load_project(plate.project)).run_all()
     assert {result.status for result in results} == {"done"}

@@ -9,9 +9,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from plates import ARRANGEMENTS
 
 #: What names a time: the tables of trainings, and models with their seconds in them.
 TIMED = ("history.csv", "metrics.json", "model.json", "rounds.csv", "model.skops", "report.html")
+
+#: The command, with as few arrangements of labels as the plate was made with (plates.py).
+RUN = f"""
+from nucprof.learn.forest import chance
+chance.ARRANGEMENTS = {ARRANGEMENTS}
+from nucprof.cli import main
+main()
+"""
 
 
 def threads_of_blas(_: int) -> list[int]:
@@ -24,10 +33,9 @@ def threads_of_blas(_: int) -> list[int]:
 def run_again(processed: Path, folder: Path, *words: str, workers: int = 2) -> Path:
     """Run on the same raw images with another number of workers."""
     shutil.copytree(processed.parent, folder, ignore=shutil.ignore_patterns("results"))
-    # The network's own threads (OMP) stay: its training does depend on their number.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-m", "nucprof", "run-all", str(folder / "project.toml"), *words,
+        [sys.executable, "-c", RUN, "run-all", str(folder / "project.toml"), *words,
          "--workers", str(workers)],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip

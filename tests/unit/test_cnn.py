@@ -120,6 +120,20 @@ def test_same_seed_same_numbers_another_seed_others(inputs):
     assert [e.train_loss for e in one.history] != [e.train_loss for e in other.history]
 
 
+def test_weights_and_logits_do_not_depend_on_the_threads_that_torch_had(request):
+    crops = CropsInMemory(CROPS)
+    limits, before = crop_limits(crops), torch.get_num_threads()
+    request.addfinalizer(lambda: torch.set_num_threads(before))
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)  # as OMP_NUM_THREADS does when the process starts
+        own = InputPath(crops, limits, SIZE, "cpu")
+        network = run(own, network=tiny()).network
+        weights = [value.numpy().tobytes() for value in network.state_dict().values()]
+        found.append([*weights, predict_logits(network, own, np.arange(60)).tobytes()])
+    assert found[0] == found[1] == found[2]
+
+
 class Killed(BaseException):
     pass
 

@@ -55,6 +55,11 @@ FAULTS = {
 }
 
 
+def test_a_crop_must_hold_an_elongated_nucleus() -> None:
+    # 1.25 times the diameter of 20 px, as the crop stage warns
+    assert [doubt.kind for doubt in find_doubts(replace(FINE, crop_px=24))] == ["small-crop"]
+
+
 def test_a_plate_without_faults_has_no_doubts() -> None:
     assert find_doubts(FINE) == []
     assert find_doubts(Facts()) == []
@@ -99,7 +104,7 @@ def test_other_forms_of_a_fault(changes, words) -> None:
     "changes",
     [
         {"classes": {"astro": 21}},
-        {"crop_px": 20},
+        {"crop_px": 25},
         {"crop_px": None},
         {"lost": {"p": Lost(before=1000, lost=50, outside=250)}},
         {"lost": {"p": Lost(before=0, lost=0, outside=0)}},

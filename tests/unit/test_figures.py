@@ -73,7 +73,7 @@ DRAWN = {
     ),
     "history": (
         lambda t: classifiers.training_history(t, HISTORY, title="resnet18"),
-        ["macro-F1 on validation wells", "kept", "2 run(s)"],
+        ["macro-F1 on validation wells", "kept", "resnet18, 2 runs"],
     ),
     "learning curve": (
         lambda t: classifiers.learning_curve(

@@ -14,6 +14,9 @@ from nucprof.io.results import Results
 from nucprof.io.state import read_state
 from nucprof.plate.keys import CP_ROUND
 
+#: Length of an elongated nucleus, in diameters of the disk of its area.
+NUCLEUS_LENGTH = 1.25
+
 
 @dataclass(frozen=True)
 class CropKind:

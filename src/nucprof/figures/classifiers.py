@@ -152,7 +152,8 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
             axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(8, integer=True, min_n_ticks=1))
             axes.set_xlim(0.5, columns["number"].max() + 1.5)
         figure.legend(*left.get_legend_handles_labels(), loc="outside right upper")
-        figure.suptitle(f"{title}, {len(runs)} run(s)", fontsize=10)
+        several = "" if len(runs) == 1 else f", {len(runs)} runs"
+        figure.suptitle(title + several, fontsize=10)
         save(figure, target)
 
 

@@ -19,6 +19,7 @@ from nucprof.config.segmenters import broken_segmenters, own_settings
 from nucprof.errors import NucprofError
 from nucprof.machine import available_memory, cores
 from nucprof.project.doctor_images import Check, examine_images
+from nucprof.raw.space import MASK_BYTES_PER_PIXEL, TABLE_BYTES_PER_CELL
 from nucprof.run.pool import worker_count
 from nucprof.segmentation.choose import choose_segmenter, find_model
 
@@ -27,8 +28,6 @@ _ENOUGH_MEMORY = 8 * _GB
 # Measured on one core with 2048 x 2048 fields of 4 channels (see benchmarks/README.md).
 _SECONDS_PER_MEGAPIXEL = 1.5
 _CELLS_PER_MEGAPIXEL = 170
-_TABLE_BYTES_PER_CELL = 3000
-_MASK_BYTES_PER_PIXEL = 0.1
 
 
 def examine(project_path: Path | None = None) -> Iterator[Check]:
@@ -123,7 +122,7 @@ def _needs(project: Project, raw: float, pixels: float) -> Iterator[Check]:
     cells = pixels / 1e6 * _CELLS_PER_MEGAPIXEL
     size = crop_kind(project).patch_size
     crops = cells * len(project.channels.cell_painting) * size * size * 2
-    need = aligned + crops + cells * _TABLE_BYTES_PER_CELL + pixels * _MASK_BYTES_PER_PIXEL
+    need = aligned + crops + cells * TABLE_BYTES_PER_CELL + pixels * MASK_BYTES_PER_PIXEL
     folder = project.project.output
     while not folder.exists():
         folder = folder.parent

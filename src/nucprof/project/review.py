@@ -76,7 +76,7 @@ def write_review(
     contradict = int((served["score"] > 0).sum())
     return [
         f"Wrote {target}: {len(shown)} of {len(served)} cells of the queue '{queue}', from "
-        f"{len(wells)} wells ({target.stat().st_size / 1e6:.1f} MB)",
+        f"{len(wells)} well{'s' if len(wells) != 1 else ''} ({target.stat().st_size / 1e6:.1f} MB)",
         *((f"{contradict} cells contradict; the others follow",) if queue == "disagree" else ()),
         "Open it in a browser; save corrections.csv beside the project file",
         *(() if files else ('Then name it there: [gate] corrections = "corrections.csv"',)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nucprof.config.by_mode import NUCLEUS_LENGTH
 from nucprof.learn.report import SIGNIFICANT
 from nucprof.report.facts import Facts
 
@@ -112,10 +113,11 @@ def dim(facts: Facts) -> Found:
 def small_crop(facts: Facts) -> Found:
     """Crops that do not hold a nucleus."""
     for plate, diameter in facts.diameter_px.items():
-        if facts.crop_px is not None and facts.crop_px < diameter:
+        if facts.crop_px is not None and facts.crop_px < NUCLEUS_LENGTH * diameter:
             yield (
                 f"plate {plate}: a crop is {facts.crop_px} px wide, but a typical nucleus "
-                f"{diameter:.0f} px, so crops cut nuclei off",
+                f"{diameter:.0f} px and an elongated one {NUCLEUS_LENGTH * diameter:.0f} px, so "
+                "crops cut nuclei off",
                 'Set crop.patch_size = "auto", or a number of at least '
                 f"{2 * diameter:.0f}, and run nucprof run-all again",
             )

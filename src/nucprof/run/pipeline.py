@@ -25,6 +25,7 @@ from nucprof.run.owner import claim
 from nucprof.run.plan import Assessment, assess
 from nucprof.run.pool import Pool, worker_count
 from nucprof.run.reporter import Reporter, Silent, StageResult
+from nucprof.run.space import require_space
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
 from nucprof.stages import stage as find_stage
@@ -133,11 +134,12 @@ class Run(RunState):
         if assessment.up_to_date:
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
-        self._refuse_altered(stage, [job for job, _ in chosen])
+        jobs = [job for job, _ in chosen]
+        self._refuse_altered(stage, jobs)
+        require_space(stage, self, jobs, self.results.root)
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
         self._forget(stage, assessment.vanished)
-        jobs = [job for job, _ in chosen]
         with one_order_of_sums():
             with self.workers_of(stage, jobs):
                 if stage.prepare is not None:

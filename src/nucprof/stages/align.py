@@ -24,6 +24,7 @@ from nucprof.io.digest import digest
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector, WellKey
 from nucprof.plate.sources import Source, pixel_size
+from nucprof.raw.space import image_bytes
 from nucprof.stages.base import (
     Context,
     Drop,
@@ -191,6 +192,17 @@ def _patterns(jobs: Sequence[AlignJob]) -> dict[tuple[str, str], Path]:
     return {(job.plate, r.name): r.pattern for job in jobs for r in job.rounds if r.pattern}
 
 
+def space(context: Context, jobs: Sequence[AlignJob]) -> float:
+    """Bytes of the aligned images: those of the first complete field of a plate, for every one."""
+    total = 0.0
+    for plate in {job.plate for job in jobs}:
+        fields = [job for job in jobs if job.plate == plate]
+        whole = [job for job in fields if all(r.sources for r in job.rounds)]
+        for r in whole[0].rounds if whole else ():
+            total += image_bytes(r.sources.values()) * len(whole)
+    return total
+
+
 def work(job: AlignJob) -> Outcome[AlignRecord]:
     """Register all rounds of one field; only cells valid in all of them stay."""
     import numpy as np
@@ -215,6 +227,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         if not r.sources:
             raise FieldExcluded("no_partner", f"{job.name} has no image in round {r.name}.")
         image = read_sources(job, r.sources, channels.listed)
+        _refuse_same(job, r, painted, image)
         row = RoundRecord(r.name, cells_in=len(before))
         found = _register(job, r, row, painted, image, radius)
         moved, valid = move_image(image, found.similarity(painted.shape), painted.shape)
@@ -245,6 +258,18 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         write_labels(path, keep_labels(mask, kept), um)
     record = AlignRecord(tuple(replace(row, cells_kept=len(kept)) for row in rows))
     return Outcome(record, dropped=dropped)
+
+
+def _refuse_same(job: AlignJob, r: RoundJob, painted: np.ndarray, image: np.ndarray) -> None:
+    """Exclude a field whose round repeats the pixels of Cell Painting: no second image does."""
+    import numpy as np
+
+    if painted.min() < painted.max() and any(np.array_equal(plane, painted) for plane in image):
+        raise FieldExcluded(
+            "same_image",
+            f"{job.name}: round {r.name} has the very pixels of Cell Painting: a file was copied, "
+            "or the same images are named for both. Give the round its own images.",
+        )
 
 
 def _register(
@@ -379,6 +404,7 @@ STAGE = Stage(
     finish=finish,
     record=AlignRecord,
     skip=without_ground_truth,
-    version=2,
+    version=3,
     reads_images=True,
+    space=space,
 )

@@ -26,6 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from nucprof.alignment.report import AlignRecord
 from nucprof.config import Project
 from nucprof.errors import FieldError, FieldExcluded
 from nucprof.io.results import Results
@@ -259,6 +260,8 @@ class Stage:
         Whether results are stored under a name (``--name``).
     options : tuple of StageOption
         Options of its command in addition to the settings.
+    space : callable
+        Estimates the bytes that jobs will write, where these are many.
     ledger : bool
         Whether its jobs decide which cells there are.
     reads_images : bool
@@ -282,6 +285,7 @@ class Stage:
     isolated: Callable[[Project], bool] = lambda project: False
     named: bool = False
     options: tuple[StageOption, ...] = ()
+    space: Callable[[Context, Sequence[Any]], float] = lambda context, jobs: 0.0
     uses: tuple[str, ...] = ()
     ledger: bool = True
     reads_images: bool = False
@@ -326,6 +330,19 @@ def survivors(context: Context, stage: str) -> list[tuple[str, str]]:
         for key, entry in context.entries(stage).items()
         if entry.status == "done" and not selector.matches(key[0], FieldKey.parse(key[1]))
     )
+
+
+def cells_of(context: Context, jobs: Sequence[Job]) -> int:
+    """Number of cells in the fields of jobs, after segmentation and alignment."""
+    segmented, aligned = context.entries("segment"), context.entries("align")
+    total = 0
+    for job in jobs:
+        found = aligned[job.key].record if job.key in aligned else None
+        if isinstance(found, AlignRecord) and found.rounds:
+            total += min(r.cells_kept for r in found.rounds)
+        elif job.key in segmented:
+            total += getattr(segmented[job.key].record, "cells", 0)
+    return total
 
 
 def mask_path(context: Context, kind: str, plate: str, field_name: str) -> Path:

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucprof.config.by_mode import CropKind, crop_kind, fitting_patch, nuclear_diameters
+from nucprof.config.by_mode import (
+    NUCLEUS_LENGTH,
+    CropKind,
+    crop_kind,
+    fitting_patch,
+    nuclear_diameters,
+)
 from nucprof.plate.columns import CELL, identity
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.sources import Source, pixel_size
+from nucprof.raw.space import pixel_bytes
 from nucprof.stages.base import (
     Context,
     Entry,
@@ -18,14 +25,12 @@ from nucprof.stages.base import (
     Plan,
     Stage,
     Summary,
+    cells_of,
     fields_with_masks,
     mask_path,
     needs,
     read_sources,
 )
-
-#: Length of an elongated nucleus, in diameters of the disk of its area.
-NUCLEUS_LENGTH = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,16 @@ def plan(context: Context) -> Plan[CropJob]:
             )
         )
     return Plan(jobs)
+
+
+def space(context: Context, jobs: Sequence[CropJob]) -> float:
+    """Bytes of the crops, twice where every crop is also exported."""
+    first = next((s for job in jobs for s in job.sources.values()), None)
+    if first is None:
+        return 0.0
+    job = jobs[0]
+    crop = len(job.channels) * job.size**2 * pixel_bytes(first)
+    return cells_of(context, jobs) * crop * (2.0 if job.export else 1.0)
 
 
 def work(job: CropJob) -> Outcome[CropRecord]:
@@ -172,4 +187,5 @@ STAGE = Stage(
     record=CropRecord,
     version=2,
     reads_images=True,
+    space=space,
 )

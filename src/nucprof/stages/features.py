@@ -13,6 +13,7 @@ from nucprof.config.models import FeatureSettings
 from nucprof.plate.columns import identity
 from nucprof.plate.keys import CP_ROUND, FieldKey, WellKey
 from nucprof.plate.sources import Source, pixel_size
+from nucprof.raw.space import TABLE_BYTES_PER_CELL
 from nucprof.stages.base import (
     Context,
     Entry,
@@ -21,6 +22,7 @@ from nucprof.stages.base import (
     Plan,
     Stage,
     Summary,
+    cells_of,
     fields_with_masks,
     layout_paths,
     layouts,
@@ -109,6 +111,12 @@ def _painted(context: Context, plate: str, field: str) -> RoundSources:
     channels = tuple(context.project.round_channels(CP_ROUND))
     held = context.images.channels[plate, field, CP_ROUND]
     return RoundSources(CP_ROUND, channels, {name: held[name] for name in channels if name in held})
+
+
+def space(context: Context, jobs: Sequence[FeaturesJob]) -> float:
+    """Bytes of the tables of all rounds."""
+    rounds = max((len(job.rounds) for job in jobs), default=0)
+    return float(cells_of(context, jobs) * rounds * TABLE_BYTES_PER_CELL)
 
 
 def work(job: FeaturesJob) -> Outcome[FeaturesRecord]:
@@ -307,4 +315,5 @@ STAGE = Stage(
     record=FeaturesRecord,
     version=2,
     reads_images=True,
+    space=space,
 )

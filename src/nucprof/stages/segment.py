@@ -17,6 +17,7 @@ from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.machine import thread_share
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.sources import Source, pixel_size
+from nucprof.raw.space import MASK_BYTES_PER_PIXEL, pixels
 from nucprof.segmentation import choose, weights
 from nucprof.segmentation.backends.base import Planes, Request, Segmentation
 from nucprof.segmentation.backends.stardist import torch_device
@@ -154,6 +155,16 @@ def _files_of_model(model: Path | None) -> list[Path]:
     if model is None:
         return []
     return [model, *(model.iterdir() if model.is_dir() else [])]
+
+
+def space(context: Context, jobs: Sequence[SegmentJob]) -> float:
+    """Bytes of the masks: those of the first field of a plate, for every one."""
+    total = 0.0
+    for plate in {job.plate for job in jobs}:
+        masks = [len(job.mask_files) for job in jobs if job.plate == plate]
+        first = next((s for job in jobs if job.plate == plate for s in job.sources.values()), None)
+        total += pixels(first) * sum(masks) * MASK_BYTES_PER_PIXEL if first else 0.0
+    return total
 
 
 def prepare(context: Context, plan: Plan[SegmentJob], jobs: Sequence[SegmentJob]) -> None:
@@ -416,5 +427,6 @@ STAGE = Stage(
         ),
     ),
     reads_images=True,
+    space=space,
     version=2,
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nucprof.learn.cnn.augment import Augmentation, from_numpy, network_input
 from nucprof.learn.cnn.crop_data import Crops, CropsInMemory, batches
+from nucprof.machine import cores
 
 DEVICE_SHARE = 0.3
 """Share of the free memory of a GPU that the crops may take to live there."""
@@ -34,11 +35,19 @@ class InputPath:
         Torch's name of a device.
     bfloat16
         Whether the network that gets them multiplies in bfloat16; the inputs are float32.
+
+    Notes
+    -----
+    On a CPU, torch is set to one thread per core (:func:`~nucprof.machine.cores`), whatever
+    ``OMP_NUM_THREADS`` says. Its sums depend on the number of threads, so that weights,
+    probabilities and embeddings would differ between two runs on the same machine.
     """
 
     def __init__(
         self, crops: Crops, limits: np.ndarray, size: int, device: str, *, bfloat16: bool = False
     ) -> None:
+        if device == "cpu":
+            torch.set_num_threads(cores())
         self.crops, self.size, self.device, self.bfloat16 = crops, size, device, bfloat16
         self.limits = torch.from_numpy(np.ascontiguousarray(limits)).to(device)
         self._resident = _resident(crops, device)

@@ -118,7 +118,8 @@ def _round(source: Source, name: str, rows: pd.DataFrame) -> list[Block]:
             overlay, f"{name}: {label}, {row.plate}/{field}",
             f"Cell Painting in magenta, the registered round in green, both in nuclear stain where "
             f"the round has it; white where they agree. Coloured edges on one side of all nuclei "
-            f"are a wrong shift. Score {row.score:.2f}, chance up to {row.threshold:.2f}.",
+            f"are a wrong shift. Score {row.score:.2f}, chance up to {row.threshold:.2f} "
+            "(fields are ordered by the difference).",
             width_px=_OVERLAY_PX,
         )  # fmt: skip
         blocks += [figure] if figure is not None else []

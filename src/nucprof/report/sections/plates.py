@@ -53,9 +53,12 @@ def section(source: Source) -> Section | None:
         blocks.append(source.draw(
             "focus", "Focus",
             "Sharpness of the nuclear channel, mean over the fields of a well, relative to the "
-            "plate's median (1). Dark wells are blurred: their nuclei are found and measured less "
-            "well.",
-            partial(overview.number_map, plates=focus, label="focus (1: the plate's median)"),
+            "plate's median (1). A well that is darker than others of its culture is blurred: its "
+            "nuclei are found and measured less well. Cell types differ too.",
+            partial(
+                overview.number_map, plates=focus, label="focus (1: the plate's median)",
+                form="{:.2f}",
+            ),
         ))  # fmt: skip
     if not blocks:
         return None

@@ -39,7 +39,7 @@ def main(project: Path, kill: bool) -> None:
         settings = load_project(project, {"execution": {"scheduler": cluster.scheduler_address}})
         reporter = Killer(client) if kill else Silent()
         run = Run(settings, reporter=reporter)
-        for name in ("rename", "segment", "align", "crop", "features"):
+        for name in ("rename", "segment", "align", "crop", "features", "gate"):
             result = run.run_stage(stage(name))
             assert result.status == "done", (name, result.failed)
         assert not kill or reporter.killed

@@ -51,7 +51,7 @@ FLAGS = [
         "gate",
         "--class undefined=EdU --class b=BrdU",
         "cannot be called 'undefined'",
-        "choose",
+        "rename it",
     ),
     ("silent", "gate", "--class uncertain=EdU --class b=BrdU", "cannot be called 'uncertain'", ""),
     ("silent", "gate", "--class Undefined=EdU --class b=BrdU", "cannot be called 'Undefined'", ""),

@@ -274,7 +274,7 @@ TABLES = (
             kind="traceback",
             command="features {p}/project.toml",
             prepare=half("results/segment/objects.parquet"),
-            says=("{p}/results/segment/objects.parquet is damaged",),
+            says=("{p}/results/segment/objects.parquet", "Is it damaged?"),
         ),
         Case(
             name="nuclear_size.json: half, crop.patch_size auto",

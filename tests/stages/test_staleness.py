@@ -296,7 +296,8 @@ FILES: dict[str, set[str] | frozenset[str]] = {
     },
     "GT/WellB02_PointB02_0000_ChannelDAPI,EdU,BrdU_Seq0000.tif": {"rename", "align"},
     "layout.xlsx": {"features", "predict", "report"},
-    "results/images.csv": {"rename"},
+    # stages that read it are blocked until `rename` has made it again
+    "results/images.csv": {"rename", "segment", "align", "crop", "features", "gradcam"},
     "results/masks/demo/nuclei/B-02-01.tif": {"segment", "align"},
     "results/aligned/demo/masks/nuclei/B-02-01.tif": {"align", "crop", "features", "gradcam"},
     "results/aligned/demo/GT_EdU_BrdU/B-02-01.tif": {"align", "features"},

@@ -112,16 +112,19 @@ def common(planes: Iterable[Float32]) -> NDArray[np.bool_]:
     Parameters
     ----------
     planes : iterable of (h, w) float32
-        From `reduced`, of fields that show different scenes; one or more, of one shape.
+        From `reduced`, of fields that show different scenes; of one shape.
 
     Returns
     -------
     (h, w) bool
+        ``(1, 1)``, nothing hidden, where there is no plane: no field has a usable image.
     """
     bright = dark = np.zeros((), dtype=np.int64)
     fields = 0
     for plane in planes:
         bright, dark, fields = bright + (plane > LEVEL), dark + (plane < -LEVEL), fields + 1
+    if not fields:
+        return np.zeros((1, 1), dtype=bool)
     found = _improbable(bright, fields) | _improbable(dark, fields)
     return np.asarray(ndi.binary_dilation(found, iterations=HALO)) if found.any() else found
 

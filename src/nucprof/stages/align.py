@@ -227,6 +227,7 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         if not r.sources:
             raise FieldExcluded("no_partner", f"{job.name} has no image in round {r.name}.")
         image = read_sources(job, r.sources, channels.listed)
+        _refuse_same(job, r, painted, image)
         row = RoundRecord(r.name, cells_in=len(before))
         found = _register(job, r, row, painted, image, radius)
         moved, valid = move_image(image, found.similarity(painted.shape), painted.shape)
@@ -257,6 +258,18 @@ def work(job: AlignJob) -> Outcome[AlignRecord]:
         write_labels(path, keep_labels(mask, kept), um)
     record = AlignRecord(tuple(replace(row, cells_kept=len(kept)) for row in rows))
     return Outcome(record, dropped=dropped)
+
+
+def _refuse_same(job: AlignJob, r: RoundJob, painted: np.ndarray, image: np.ndarray) -> None:
+    """Exclude a field whose round repeats the pixels of Cell Painting: no second image does."""
+    import numpy as np
+
+    if painted.min() < painted.max() and any(np.array_equal(plane, painted) for plane in image):
+        raise FieldExcluded(
+            "same_image",
+            f"{job.name}: round {r.name} has the very pixels of Cell Painting: a file was copied, "
+            "or the same images are named for both. Give the round its own images.",
+        )
 
 
 def _register(
@@ -391,7 +404,7 @@ STAGE = Stage(
     finish=finish,
     record=AlignRecord,
     skip=without_ground_truth,
-    version=2,
+    version=3,
     reads_images=True,
     space=space,
 )

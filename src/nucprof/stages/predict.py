@@ -41,10 +41,10 @@ class PredictJob(Job):
     seed: int
     table: Path
     features: Path
-    measured: FeatureSettings
     crops: CropKind | None
     references: References
     evaluated: Path | None
+    measured: FeatureSettings = dataclasses.field(metadata=WHERE_IT_RUNS)  # so are the features
     model: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     folder: Path = dataclasses.field(metadata=WHERE_IT_RUNS)
     colours: Path = dataclasses.field(metadata=WHERE_IT_RUNS)

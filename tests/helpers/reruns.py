@@ -14,8 +14,8 @@ from plates import ARRANGEMENTS
 #: What names a time: the tables of trainings, and models with their seconds in them.
 TIMED = ("history.csv", "metrics.json", "model.json", "rounds.csv", "model.skops", "report.html")
 
-#: The command, with as few arrangements of labels as the plate was made with (plates.py).
-RUN = f"""
+#: ``nucprof`` with as few arrangements of labels as the plate was made with (plates.py).
+NUCPROF = f"""
 from nucprof.learn.forest import chance
 chance.ARRANGEMENTS = {ARRANGEMENTS}
 from nucprof.cli import main
@@ -30,15 +30,22 @@ def threads_of_blas(_: int) -> list[int]:
     return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
 
 
+def run_all(project: Path, *words: str) -> list[str]:
+    """The command that runs a plate as :func:`plates.make_processed` did."""
+    return [sys.executable, "-c", NUCPROF, "run-all", str(project), *words]
+
+
 def run_again(processed: Path, folder: Path, *words: str, workers: int = 2) -> Path:
     """Run on the same raw images with another number of workers."""
     shutil.copytree(processed.parent, folder, ignore=shutil.ignore_patterns("results"))
     environment = {**os.environ, "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, "run-all", str(folder / "project.toml"), *words,
-         "--workers", str(workers)],
-        capture_output=True, text=True, check=False, env=environment,
-    )  # fmt: skip
+        run_all(folder / "project.toml", *words, "--workers", str(workers)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
     return folder / "results"
 

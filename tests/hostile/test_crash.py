@@ -6,12 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from reruns import differing
+from reruns import differing, run_all
 
 pytestmark = [
     pytest.mark.kind("lost"),
@@ -25,7 +24,7 @@ KILLS = 25
 def test_a_run_killed_25_times(processed, tmp_path):
     folder = tmp_path / "killed"
     shutil.copytree(processed.parent, folder, ignore=shutil.ignore_patterns("results"))
-    words = [sys.executable, "-m", "nucprof", "run-all", str(folder / "project.toml")]
+    words = run_all(folder / "project.toml")
     rng = np.random.default_rng(1)
     for _ in range(KILLS):
         run = subprocess.Popen(

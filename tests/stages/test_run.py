@@ -381,3 +381,18 @@ def test_force_for_some_fields_keeps_the_rows_of_the_others(call, plate):
     assert states(call("run-all", "--until", "features", "--dry-run")[1])["features"] == (
         "up to date (3 done)"
     )
+
+
+def test_the_next_stage_is_one_that_the_project_needs(call):
+    call("rename")
+    out = call("segment")[1]
+    assert "Next: nucprof crop " in out  # align has no ground-truth round here
+
+
+def test_a_report_of_old_results_says_so(call, plate):
+    call("run-all", "--until", "crop")
+    assert "old results" not in call("report")[2]
+    plate.settings = plate.settings.replace("patch_size = 12", "patch_size = 16")
+    err = call("report")[2]
+    assert "crop is not up to date" in err
+    assert "report uses its old results" in err

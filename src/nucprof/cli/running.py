@@ -49,7 +49,7 @@ def run_stage_command(stage: Stage, call: Call) -> int:
         if stage.name == "report":
             _say_doubts(reporter, run)
         if not result.failed:
-            _say_next(reporter, stage, call.project)
+            _say_next(reporter, stage, run.project, call.project)
     finally:
         reporter.close()
     return FAILED if result.failed else 0
@@ -185,7 +185,7 @@ def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
     needed = {stage.name}
     for earlier in reversed(STAGES):
         if earlier.name in needed:
-            needed |= set(earlier.needs(run.project))
+            needed |= {*earlier.needs(run.project), *earlier.uses}
     for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
         if state.startswith(WILL_RUN) and run.entries(earlier.name):
             reporter.warn(
@@ -194,8 +194,9 @@ def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
             )
 
 
-def _say_next(reporter: ConsoleReporter, stage: Stage, path: Path) -> None:
+def _say_next(reporter: ConsoleReporter, stage: Stage, project: Project, path: Path) -> None:
     names = [s.name for s in STAGES]
     after = STAGES[names.index(stage.name) + 1 :]
-    if after:
-        reporter.say(f"Next: nucprof {after[0].command} {path}")
+    following = next((s for s in after if not s.skip(project)), None)
+    if following is not None:
+        reporter.say(f"Next: nucprof {following.command} {path}")

@@ -70,10 +70,9 @@ def _integral(values: NDArray) -> NDArray[np.float64]:
 def _sums(integral: NDArray[np.float64], tops: NDArray, lefts: NDArray, side: int) -> NDArray:
     """Sums over the squares at these places."""
     bottoms, rights = tops + side, lefts + side
-    return (
-        integral[np.ix_(bottoms, rights)] - integral[np.ix_(tops, rights)]
-        - integral[np.ix_(bottoms, lefts)] + integral[np.ix_(tops, lefts)]
-    )  # fmt: skip
+    below: NDArray = integral[np.ix_(bottoms, rights)] - integral[np.ix_(bottoms, lefts)]
+    above: NDArray = integral[np.ix_(tops, rights)] - integral[np.ix_(tops, lefts)]
+    return below - above
 
 
 def _width(light: NDArray[np.float64], pixels: NDArray[np.float64], side: int) -> float:

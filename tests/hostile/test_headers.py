@@ -27,7 +27,7 @@ LIMITS = [
         kind="hang",
         command="status {p}/project.toml",
         settings=f"[{section}]\n{extra}{key} = {value}\n",
-        says=(f"{section}.{key}", "less than or equal to"),
+        says=(f"{section}.{key}", "finite number" if value == "inf" else "less than or equal to"),
         plate="raw",
     )
     for section, key, value, extra in (

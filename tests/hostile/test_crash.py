@@ -18,10 +18,11 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="kills process groups"),
     pytest.mark.timeout(3600),
 ]
-KILLS = 25
+# The suite kills a few times; NUCPROF_KILLS=25 is the whole harness.
+KILLS = int(os.environ.get("NUCPROF_KILLS", "4"))
 
 
-def test_a_run_killed_25_times(processed, tmp_path):
+def test_a_run_that_is_killed_again_and_again(processed, tmp_path):
     folder = tmp_path / "killed"
     shutil.copytree(processed.parent, folder, ignore=shutil.ignore_patterns("results"))
     words = run_all(folder / "project.toml")

@@ -235,7 +235,7 @@ def read_only(copied: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("command", "status", "said"),
     [
-        ("status", 0, "up to date"),
+        ("status", 0, "  up to date (1 done)"),
         ("run-all", 0, "Everything is up to date; nothing was done."),
         ("segment", 0, ""),
         ("run-all --dry-run", 0, "up to date"),

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX"),
 ]
 SCRIPT = Path(__file__).parents[1] / "helpers" / "stoppable.py"
-SECONDS = 10
+SECONDS = 30
 
 
 @pytest.fixture

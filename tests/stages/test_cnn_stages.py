@@ -261,8 +261,6 @@ def test_predict_on_other_crops_is_refused_by_name(plate, tmp_path):
 
 
 def test_predict_says_what_it_needs(tmp_path):
-    with pytest.raises(UserError, match="--model DIR"):
-        predict.plan(make_context(tmp_path))
     with pytest.raises(ModelError, match="no trained model"):
         predict.plan(make_context(tmp_path, predict={"model": tmp_path}))
 

@@ -162,8 +162,8 @@ def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "a.npz"
     write_arrays(path, {"one": np.arange(3)})
     np.testing.assert_array_equal(read_arrays(path, ["one"])[0], [0, 1, 2])
-    with pytest.raises(UserError, match=r"a\.npz is damaged"):
+    with pytest.raises(UserError, match=r"a\.npz (is damaged|cannot be read)"):
         read_arrays(path, ["two"])
     path.write_bytes(b"PK nothing")
-    with pytest.raises(UserError, match=r"a\.npz is damaged"):
+    with pytest.raises(UserError, match=r"a\.npz (is damaged|cannot be read)"):
         read_arrays(path, ["one"])

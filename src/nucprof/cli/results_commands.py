@@ -34,28 +34,28 @@ def status(
     from nucprof.stages import STAGES
 
     settings = load_project(project)
-    reporter = ConsoleReporter()
     if provenance:
         from nucprof.project.provenance import provenance as describe
 
         for line in describe(RunState(settings), project):
-            reporter.say(line)
-        reporter.close()
+            print(line)
         return
     known = recall(settings, Results(settings.project.output))
     if any(stage.name not in known for stage in STAGES):
         from nucprof.run.pipeline import Run
 
         known = remember(Run(settings))
+    held = RunState(settings)
+    doubts = current_doubts(held)
+    reporter = ConsoleReporter()
     reporter.say(f"{'stage':<12} {'done':>6} {'time':>9} {'size':>9}  state")
     for stage in STAGES:
         row = known[stage.name]
         jobs, took = (str(row.jobs), duration(row.seconds)) if row.jobs else ("-", "-")
         size = decimal(row.size) if row.size else "-"
         reporter.say(f"{stage.name:<12} {jobs:>6} {took:>9} {size:>9}  {row.state}")
-    held = RunState(settings)
     reporter.waterfall(held.manifest.waterfall)
-    for doubt in current_doubts(held):
+    for doubt in doubts:
         reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()
 

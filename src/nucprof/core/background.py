@@ -72,7 +72,7 @@ def _sums(integral: NDArray[np.float64], tops: NDArray, lefts: NDArray, side: in
     bottoms, rights = tops + side, lefts + side
     below: NDArray = integral[np.ix_(bottoms, rights)] - integral[np.ix_(bottoms, lefts)]
     above: NDArray = integral[np.ix_(tops, rights)] - integral[np.ix_(tops, lefts)]
-    return below - above
+    return np.asarray(below - above)
 
 
 def _width(light: NDArray[np.float64], pixels: NDArray[np.float64], side: int) -> float:

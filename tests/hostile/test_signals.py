@@ -20,12 +20,18 @@ SCRIPT = Path(__file__).parents[1] / "helpers" / "stoppable.py"
 SECONDS = 30
 
 
+def heed_signals():
+    """In the child: a test run in the background (`nohup ... &`) ignores these, and so would it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def running(tmp_path):
     """A command with two workers that never finish, in a process group of its own."""
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), str(tmp_path)],
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_signals,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), *sys.path])},
     )  # fmt: skip
     while len(list(tmp_path.iterdir())) < 2:

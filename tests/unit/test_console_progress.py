@@ -3,9 +3,17 @@
 import json
 import logging
 
+import pytest
+
 from nucprof.cli.console import ConsoleReporter
 
 PROGRESS = logging.getLogger("nucprof.progress")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_listens(monkeypatch):
+    """A run that another test in this process interrupted may have left its reporter open."""
+    monkeypatch.setattr(PROGRESS, "handlers", [])
 
 
 def test_progress_is_printed_and_logged(tmp_path, capsys):

@@ -7,11 +7,12 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer.main
 
 from nucprof.cli.app import build_app
+from nucprof.config import Project
 
 REPOSITORY = Path(__file__).parents[2]
 #: Every page that a user reads.
@@ -24,6 +25,18 @@ PAGES = sorted(
 )
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", flags=re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"[a-z]")
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted key is one of the project file's."""
+    model: Any = Project
+    for part in dotted.split("."):
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return False
+        annotation = fields[part].annotation
+        model = next(iter(get_args(annotation)), annotation)
+    return True
 
 
 def blocks(page: Path, *languages: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import sys
 import typing
 
 import pytest
-from documents import PAGES, REPOSITORY, blocks, commands, parse
+from documents import PAGES, REPOSITORY, blocks, commands, exists, parse
 from pydantic import BaseModel
 
 from nucprof.cli.flags import given, section_model
@@ -28,18 +28,6 @@ NAMED = [page.relative_to(REPOSITORY).as_posix() for page in PAGES]
 KEYS = re.compile(rf"`((?:{'|'.join(Project.model_fields)})\.[a-z_.]+)(?: = [^`]+)?`")
 #: Names of files that look like keys.
 FILES = {"project.json", "project.toml", "segment.py", "align.py", "features.py", "predict.py"}
-
-
-def exists(dotted: str) -> bool:
-    """Whether a dotted key is one of the project file's."""
-    model: typing.Any = Project
-    for part in dotted.split("."):
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            return False
-        annotation = fields[part].annotation
-        model = next(iter(typing.get_args(annotation)), annotation)
-    return True
 
 
 def check_sections(sections: dict[str, typing.Any]) -> None:

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import re
-import typing
 from pathlib import Path
 
 import pytest
+from documents import REPOSITORY, exists
 
-from nucprof.config import Project
-
-REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SCRIPTS = (REPOSITORY / "docs" / "howto" / "published-scripts.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+\.py)` \| (.+?) \| (.+?) \| (.+?) \|$", SCRIPTS, flags=re.MULTILINE)
-
-
-def exists(dotted: str) -> bool:
-    """Whether a dotted key is one of the project file's."""
-    model: typing.Any = Project
-    for part in dotted.split("."):
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            return False
-        annotation = fields[part].annotation
-        model = next(iter(typing.get_args(annotation)), annotation)
-    return True
 
 
 def test_every_script_is_in_the_migration_table() -> None:

@@ -87,7 +87,8 @@ def clean(
     reporter = ConsoleReporter()
     try:
         found = removable(run)
-        for item in chosen(found, stages) if stages else found:
+        items = chosen(found, stages) if stages else found
+        for item in items:
             reporter.say(
                 f"{item.stage.name:<12} {len(item.files):>6} files {decimal(item.size):>9}, "
                 f"took {duration(item.seconds)}"
@@ -104,7 +105,7 @@ def clean(
             reporter.say("Nothing was deleted; to delete without a question, add --yes.")
             return 0
         with locked(run.results.lock, "nucprof clean"):
-            freed = remove(run, chosen(found, stages))
+            freed = remove(run, items)
         reporter.say(f"Deleted {decimal(freed)}. Next: nucprof run-all {project} makes it again.")
     finally:
         reporter.close()

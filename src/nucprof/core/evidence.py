@@ -148,14 +148,14 @@ def _background_error(
     Small objects that do not stand out from it belong to it: a network that finds thousands of
     nuclei in noise would otherwise leave a background without its bright parts.
     """
-    objects = labels
+    objects, background = labels, np.zeros(len(index), dtype=bool)
     for _ in range(ROUNDS):
         error = at_size(background_variation(image, objects) * STRICTNESS, index.areas)
         faint = (step <= SURE * error) & (index.areas < SMALL_PX)
-        left = keep_labels(labels, index.ids[~faint].tolist())
-        if np.array_equal(left, objects):
+        if np.array_equal(faint, background):
             break
-        objects = left
+        background = faint
+        objects = keep_labels(labels, index.ids[~faint].tolist())
     return error
 
 

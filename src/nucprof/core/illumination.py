@@ -15,6 +15,7 @@ from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 from skimage.transform import downscale_local_mean
 
+from nucprof.core.weighted import weighted_median
 from nucprof.errors import DataError
 
 FEWEST = 8
@@ -133,7 +134,7 @@ class _Values:
     def surface(self, terms: NDArray) -> NDArray:
         """Coefficients of the surface through the blocks' means, without values far from it."""
         values, weights = self.values, self.weights
-        first = _fit(_weighted_median(values, weights), weights.sum(axis=0), terms)
+        first = _fit(weighted_median(values, weights), weights.sum(axis=0), terms)
         off = np.abs(values - terms @ first)
         weights = weights * (off <= _FAR / _MAD * np.median(off[weights > 0]))
         total = weights.sum(axis=0)
@@ -173,16 +174,6 @@ def _fit(means: NDArray, weights: NDArray, terms: NDArray) -> NDArray:
     root = np.sqrt(weights)
     fitted: NDArray = np.linalg.lstsq(terms * root[:, None], means * root, rcond=None)[0]
     return fitted
-
-
-def _weighted_median(values: NDArray, weights: NDArray) -> NDArray:
-    """Median of every column."""
-    order = np.argsort(values, axis=0, kind="stable")
-    cumulated = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
-    middle = np.argmax(cumulated >= cumulated[-1] / 2, axis=0)
-    row = np.take_along_axis(order, middle[None], axis=0)
-    found: NDArray = np.take_along_axis(values, row, axis=0)[0]
-    return found
 
 
 def _certain(values: _Values, terms: NDArray, rng: np.random.Generator) -> NDArray:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
+from nucprof.core.weighted import weighted_median
 from nucprof.errors import DataError
 
 #: Objects smaller than this (pixels) are specks.
@@ -97,11 +98,8 @@ def typical_diameter(diameters: npt.ArrayLike) -> float:
     nothing is left.
     """
     values = np.asarray(diameters, dtype=np.float64).ravel()
-    values = np.sort(values[np.isfinite(values) & (values >= MIN_DIAMETER_PX)])
-    if values.size == 0:
-        return float("nan")
-    total = np.cumsum(values)
-    return float(values[np.searchsorted(total, total[-1] / 2)])
+    values = values[np.isfinite(values) & (values >= MIN_DIAMETER_PX)]
+    return float(weighted_median(values, values)) if values.size else float("nan")
 
 
 @dataclass(frozen=True)
@@ -148,13 +146,12 @@ def agree(fields: Sequence[FieldSize]) -> PlateSize:
     measured = [f for f in fields if f.nuclei and np.isfinite(f.diameter_px)]
     if not measured:
         return PlateSize(float("nan"), 0, 0)
-    order = sorted(measured, key=lambda f: f.diameter_px)
-    weight = np.sqrt([f.nuclei for f in order])
-    total = np.cumsum(weight)
-    diameter = order[int(np.searchsorted(total, total[-1] / 2))].diameter_px
-    near = np.array([1 / NEAR < f.diameter_px / diameter < NEAR for f in order])
-    believed = weight[near].sum() >= ENOUGH * total[-1]
-    return PlateSize(diameter if believed else float("nan"), len(order), int(near.sum()))
+    diameters = np.array([f.diameter_px for f in measured])
+    weight = np.sqrt([f.nuclei for f in measured])
+    diameter = float(weighted_median(diameters, weight))
+    near = (diameters / diameter > 1 / NEAR) & (diameters / diameter < NEAR)
+    believed = weight[near].sum() >= ENOUGH * weight.sum()
+    return PlateSize(diameter if believed else float("nan"), len(measured), int(near.sum()))
 
 
 def choose_scale(diameters: Iterable[float], canonical_diameter_px: float) -> float:
@@ -210,9 +207,8 @@ def _disk_diameter(plane: npt.NDArray[np.float32], sigma: float) -> float:
     distance = ndi.gaussian_filter(distance, 0.5 + 0.1 * rough)
     reach = max(1, round(rough))
     peaks = (distance == ndi.maximum_filter(distance, 2 * reach + 1)) & mask
-    radii = np.sort(distance[peaks])
+    radii = distance[peaks]
     radii = radii[radii >= MIN_DIAMETER_PX / 2]
     if radii.size == 0:
         return float("nan")
-    weight = np.cumsum(radii**2)
-    return float(2 * radii[np.searchsorted(weight, weight[-1] / 2)])
+    return float(2 * weighted_median(radii, radii**2))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from nucprof.config.models import FeatureSettings
 from nucprof.errors import ModelError
-from nucprof.plate.columns import PLATE
+from nucprof.plate.columns import PLATE, mean_intensity
 
 SAME_PIXEL = 0.02
 """Pixel sizes that differ by a smaller share are the same."""
@@ -21,7 +21,7 @@ OTHER_SIZE, STRANGE_SIZE = 1.25, 1.6
 """Ratio of nuclear diameters above which is warned, and, where a pixel size is missing, refused."""
 
 _AREA = "Nuclei_AreaShape_Area"
-_MEAN = "Nuclei_Intensity_MeanIntensity_"
+_MEAN = mean_intensity("Nuclei", "")
 _LOW, _HIGH = 0.01, 0.99
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

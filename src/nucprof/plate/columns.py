@@ -34,6 +34,11 @@ KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]
 
 
+def mean_intensity(compartment: str, channel: str) -> str:
+    """The feature that holds the mean intensity of a channel in a compartment."""
+    return f"{compartment}_Intensity_MeanIntensity_{channel}"
+
+
 def identity(plate: str, field: FieldKey, labels: np.ndarray) -> dict[str, Any]:
     """The columns that name the cells of a field in every table, in their order.
 

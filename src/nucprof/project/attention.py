@@ -41,27 +41,21 @@ def cell_attention(opened: ProjectResults, plate: str, key: str) -> np.ndarray |
     import numpy as np
     import pandas as pd
 
-    from nucprof.learn.cnn.crop_table import (
-        INDEX,
-        crop_folder,
-        open_cells_crops,
-        open_reference_crops,
-    )
+    from nucprof.learn.cnn.crop_table import INDEX, crop_folder, network_inputs
     from nucprof.learn.cnn.gradcam import attention_maps
     from nucprof.learn.cnn.model import load_cnn
     from nucprof.learn.references import references_of
-    from nucprof.machine import resolve_device
     from nucprof.plate.columns import KEY
 
     model = load_cnn(folder)
-    channels = model.check_fits(opened.crop_kind)
-    index, masked = crop_folder(project, files) / INDEX, opened.crop_kind.masked
-    crops = open_cells_crops(
-        pd.DataFrame([[plate, key]], columns=KEY), index, channels, masked=masked
+    inputs = network_inputs(
+        model,
+        pd.DataFrame([[plate, key]], columns=KEY),
+        crop_folder(project, files) / INDEX,
+        opened.crop_kind,
+        references_of(project) if scaled_by_plate(folder) else None,
+        device=project.execution.device,
+        precision="full",
     )
-    references = references_of(project) if scaled_by_plate(folder) else None
-    reference = open_reference_crops(references, index, channels, masked=masked)
-    device = resolve_device(project.execution.device)
-    inputs = model.inputs(crops, np.array([plate]), device, reference)
     predicted = model.logits(inputs).argmax(axis=1)
     return np.asarray(attention_maps(model.network, inputs, np.array([0]), predicted)[0])

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from nucprof.config.defaults import default_of
 from nucprof.config.save import as_toml
-from nucprof.run.definition import default_parameters
 from nucprof.run.manifest import StageRecord
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES
@@ -29,7 +29,7 @@ def provenance(state: RunState, project: Path) -> list[str]:
     lines += _versions(records)
     for stage in STAGES:
         for name in (n for n in records if n.partition("@")[0] == stage.name):
-            lines += ["", *_stage(name, records[name], default_parameters(stage))]
+            lines += ["", *_stage(name, records[name])]
     lines += ["", "To run it again"]
     installed = next(iter(records.values())).versions.get("nucprof", "")
     lines += [f"  pip install nucprof=={installed}", *_overrides(records, project)]
@@ -56,13 +56,13 @@ def _versions(records: dict[str, StageRecord]) -> list[str]:
     return lines
 
 
-def _stage(name: str, record: StageRecord, defaults: dict[str, Any]) -> Iterable[str]:
+def _stage(name: str, record: StageRecord) -> Iterable[str]:
     finished = record.finished or "not finished"
     yield f"{name}: {record.status}, {finished}, {record.seconds:g} s, device {record.device}"
     for model, digest in record.models.items():
         yield f"  model {model}: sha256 {digest}"
     for key, value in record.parameters.items():
-        if key not in defaults or value != defaults[key]:
+        if value != default_of(key):
             yield f"  {key} = {value!r}"
 
 

@@ -119,14 +119,14 @@ def reviewable_cells(opened: ProjectResults) -> pd.DataFrame:
 
 def _with_markers(opened: ProjectResults, cells: pd.DataFrame) -> pd.DataFrame:
     from nucprof.io.tables import read_columns, read_table
-    from nucprof.plate.columns import KEY
+    from nucprof.plate.columns import KEY, mean_intensity
     from nucprof.report.review import MARKER
     from nucprof.stages.gate import markers_of
 
     compartment = "Cells" if opened.project.mask_kind == "cells" else "Nuclei"
     for marker, of in markers_of(opened.project).items():
         path = opened.files.features(of)
-        column = f"{compartment}_Intensity_MeanIntensity_{marker}"
+        column = mean_intensity(compartment, marker)
         if path.is_file() and column in read_columns(path):
             found = read_table(path, [*KEY, column]).rename(columns={column: MARKER + marker})
             cells = cells.merge(found, on=KEY, how="left")

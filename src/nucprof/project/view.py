@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nucprof.errors import UserError
 from nucprof.plate.keys import FieldKey, cell_key
@@ -12,12 +12,10 @@ from nucprof.project.view_layers import (
     LayerTuple,
     cell_layers,
     channel_layers,
+    field_keys,
     mask_layers,
     registration_layers,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -102,19 +100,15 @@ def _in_units(options: dict[str, Any], um: float) -> dict[str, Any]:
 
 def _plate(opened: ProjectResults, field: str, plate: str | None) -> str:
     images = opened.images
-    holding = sorted(set(images["plate"][_keys(images) == field]))
+    keys = field_keys(images)
+    holding = sorted(set(images["plate"][keys == field]))
     if plate is None and len(holding) == 1:
         return str(holding[0])
     if plate in holding:
         return str(plate)
     if not holding:
-        raise UserError(f"no plate has a field {field}; fields are like {_keys(images).iloc[0]}.")
+        raise UserError(f"no plate has a field {field}; fields are like {keys.iloc[0]}.")
     raise UserError(f"field {field} is on the plates {', '.join(holding)}: choose with --plate.")
-
-
-def _keys(images: pd.DataFrame) -> pd.Series:
-    named = images[["row", "column", "site"]].astype({"column": int, "site": int})
-    return named.apply(lambda r: str(FieldKey(r["row"], r["column"], r["site"])), axis=1)
 
 
 def _why_not_there(opened: ProjectResults, plate: str, field: str, cell: int) -> str:

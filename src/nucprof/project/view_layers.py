@@ -50,14 +50,14 @@ def channel_layers(opened: ProjectResults, plate: str, field: str) -> list[Layer
 def _imaged(opened: ProjectResults, plate: str, field: str) -> list[str]:
     """The rounds in which a field was imaged."""
     images = opened.images
-    key = FieldKey.parse(field)
-    own = images[
-        (images["plate"] == plate)
-        & (images["row"] == key.row)
-        & (images["column"].astype(int) == key.column)
-        & (images["site"].astype(int) == key.site)
-    ]
+    own = images[(images["plate"] == plate) & (field_keys(images) == field)]
     return [of for of in (CP_ROUND, *opened.project.rounds_of(plate)) if of in set(own["round"])]
+
+
+def field_keys(images: pd.DataFrame) -> pd.Series:
+    """The field of every row of the index of images, e.g. ``B-02-01``."""
+    named = images[["row", "column", "site"]].astype({"column": int, "site": int})
+    return named.apply(lambda r: str(FieldKey(r["row"], r["column"], r["site"])), axis=1)
 
 
 def _is_aligned(opened: ProjectResults, plate: str, field: str, of: str) -> bool:

@@ -6,7 +6,6 @@ page makes composites and outlines of it, so that channels can be hidden and bri
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from nucprof.io.images import read_image, read_labels
 from nucprof.io.results import Results
 from nucprof.io.tables import read_table
 from nucprof.learn.cnn.crop_data import map_stack
+from nucprof.learn.cnn.crop_table import INDEX
 from nucprof.plate.columns import CELL, PLATE
 from nucprof.plate.keys import CP_ROUND, parse_cell_key
 
@@ -113,10 +113,14 @@ class CellFiles:
     @property
     def index_file(self) -> Path:
         """The file of :meth:`index`."""
-        return self.results.crops(self.crops.region, self.crops.patch_size) / "index.parquet"
+        return self._folder / INDEX
+
+    @property
+    def _folder(self) -> Path:
+        return self.results.crops(self.crops.region, self.crops.patch_size)
 
     def _stack(self, plate: str, name: str) -> Path:
-        return self.results.crops(self.crops.region, self.crops.patch_size) / plate / f"{name}.tif"
+        return self._folder / plate / f"{name}.tif"
 
     def _mask(self, plate: str, name: str) -> Path:
         folder = self.results.aligned_mask if self.aligned else self.results.mask
@@ -224,8 +228,3 @@ def _jpeg(cell: Pixels, low: np.ndarray, span: np.ndarray) -> bytes:
     target = io.BytesIO()
     Image.fromarray(np.concatenate(tiles)).save(target, "JPEG", quality=QUALITY)
     return target.getvalue()
-
-
-def data_uri(jpeg: bytes) -> str:
-    """A JPEG as it is embedded in a page."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

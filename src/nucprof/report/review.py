@@ -12,8 +12,9 @@ from nucprof.io.corrections import COLUMNS
 from nucprof.io.digest import digest
 from nucprof.learn.review_queue import Opinions, reasons
 from nucprof.plate.columns import CELL, LAYOUT, PLATE, WELL
-from nucprof.report.cell_pictures import CellFiles, Channel, data_uri, encode, read_pixels
+from nucprof.report.cell_pictures import CellFiles, Channel, encode, read_pixels
 from nucprof.report.page import environment
+from nucprof.report.source import data_uri
 
 MARKER = "marker "
 """Column of a marker's mean intensity, before its name."""

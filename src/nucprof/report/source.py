@@ -92,7 +92,12 @@ def embedded(path: Path, width_px: int) -> str:
         picture = picture.resize((width_px, max(1, round(height * width_px / width))))
     held = io.BytesIO()
     picture.save(held, format="jpeg", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode()
+    return data_uri(held.getvalue())
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A JPEG as it is embedded in a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def place(well: str) -> tuple[str, int]:

@@ -56,20 +56,6 @@ def parameters(project: Project, stage: Stage) -> dict[str, Any]:
     return flat
 
 
-def default_parameters(stage: Stage) -> dict[str, Any]:
-    """The defaults of a stage's settings, by their dotted names; as :func:`parameters`."""
-    flat = {}
-    for name in stage.sections:
-        section: Any = Project
-        for part in name.split("."):
-            section = section.model_fields[part].annotation
-        for key, info in section.model_fields.items():
-            value = info.get_default(call_default_factory=True)
-            if not isinstance(value, Section):
-                flat[f"{name}.{key}"] = canonical(value)
-    return flat
-
-
 def changed_settings(project: Project, stage: Stage, before: Mapping[str, Any]) -> list[str]:
     """Settings that decide a stage's result and differ, as ``segment.pmin 1.0 -> 2.0``.
 

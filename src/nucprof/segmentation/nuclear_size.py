@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nucprof.core.weighted import weighted_median
 from nucprof.io.files import write_json
 from nucprof.io.results import Results
 
@@ -26,10 +27,9 @@ def median_areas(fields: Sequence[tuple[str, float, int]]) -> dict[str, float]:
     """
     areas: dict[str, float] = {}
     for plate in dict.fromkeys(plate for plate, _, _ in fields):
-        own = sorted((area, count) for name, area, count in fields if name == plate and count)
+        own = [(area, count) for name, area, count in fields if name == plate and count]
         if own:
-            total = np.cumsum([count for _, count in own])
-            areas[plate] = own[int(np.searchsorted(total, total[-1] / 2))][0]
+            areas[plate] = float(weighted_median(*zip(*own, strict=True)))
     return areas
 
 

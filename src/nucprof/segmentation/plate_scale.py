@@ -22,6 +22,7 @@ from nucprof.core.scale import (
     estimate_nuclear_diameter,
     typical_diameter,
 )
+from nucprof.core.weighted import weighted_median
 from nucprof.errors import FieldError
 from nucprof.io.images import read_channels
 from nucprof.machine import thread_share
@@ -229,9 +230,7 @@ def usual_step(steps: npt.NDArray[np.float64], areas: npt.NDArray[np.int64]) -> 
     """
     if not len(steps):
         return 0.0
-    order = np.argsort(steps)
-    light = np.cumsum((steps * areas)[order])
-    return float(steps[order][np.searchsorted(light, light[-1] / 2)])
+    return float(weighted_median(steps, steps * areas))
 
 
 def busiest_window(

@@ -16,6 +16,7 @@ from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 from skimage.transform import resize
 
+from nucprof.core.weighted import weighted_median
 from nucprof.errors import DataError
 
 FloatImage = NDArray[np.float32]
@@ -167,9 +168,7 @@ def _typical_diameter(mask: Mask) -> float:
     distance = ndi.distance_transform_edt(mask)
     radius = np.asarray(ndi.maximum(distance, components, np.arange(1, count + 1)))
     area = np.bincount(components.ravel())[1:]
-    order = np.argsort(radius)
-    half = int(np.searchsorted(np.cumsum(area[order]), area.sum() / 2))
-    return float(np.clip(2 * radius[order[half]], *DIAMETER_RANGE))
+    return float(np.clip(2 * weighted_median(radius, area), *DIAMETER_RANGE))
 
 
 def _split(mask: Mask, diameter: float) -> Labels:

@@ -15,8 +15,7 @@ from nucprof.io.digest import WHERE_IT_RUNS, sha256
 from nucprof.learn.cells import add_true_class
 from nucprof.learn.cnn.crop_table import (
     crop_files,
-    open_cells_crops,
-    open_reference_crops,
+    network_inputs,
     trained_network,
 )
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS, scaled_by_plate
@@ -176,20 +175,19 @@ def _features(
         else:
             names = informative(cells, choose_features(list(cells.columns)), drop_redundant=False)
         return cells[names].to_numpy(dtype=float), names, ""
-    from nucprof.learn.cnn.device import uses_bfloat16
     from nucprof.learn.cnn.model import load_cnn
-    from nucprof.machine import resolve_device
-    from nucprof.plate.columns import PLATE
 
     network = job.network
     model = load_cnn(network.folder)
-    channels = model.check_fits(network.crops)
-    masked = network.crops.masked
-    crops = open_cells_crops(cells, network.index, channels, masked=masked)
-    reference = open_reference_crops(network.references, network.index, channels, masked=masked)
-    device = resolve_device(network.device)
-    plates, bfloat16 = cells[PLATE].to_numpy(dtype=str), uses_bfloat16(device, network.precision)
-    inputs = model.inputs(crops, plates, device, reference, bfloat16=bfloat16)
+    inputs = network_inputs(
+        model,
+        cells,
+        network.index,
+        network.crops,
+        network.references,
+        device=network.device,
+        precision=network.precision,
+    )
     values = model.embed(inputs)
     names = [f"Embedding_{i:04d}" for i in range(values.shape[1])]
     return values, names, sha256(network.folder / WEIGHTS)

@@ -13,7 +13,7 @@ from nucprof.config import Project
 from nucprof.config.models import GateSettings
 from nucprof.errors import ProjectError
 from nucprof.io.digest import WHERE_IT_RUNS
-from nucprof.plate.columns import CORRECTED, TRUE
+from nucprof.plate.columns import CORRECTED, TRUE, mean_intensity
 from nucprof.plate.keys import CP_ROUND
 from nucprof.stages.base import (
     Context,
@@ -148,7 +148,7 @@ def read_cells(job: GateJob) -> pd.DataFrame:
             continue
         columns = {}
         for marker in (m for m, of in job.markers.items() if of == name):
-            columns[marker] = f"{job.compartment}_Intensity_MeanIntensity_{marker}"
+            columns[marker] = mean_intensity(job.compartment, marker)
             darkest = f"Patch_Intensity_MinIntensity_{marker}"
             if darkest in held[name]:
                 columns[_BACKGROUND + marker] = darkest

@@ -14,8 +14,7 @@ from nucprof.config.models import GradcamSettings, Precision
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.learn.cnn.crop_table import (
     crop_files,
-    open_cells_crops,
-    open_reference_crops,
+    network_inputs,
     trained_network,
 )
 from nucprof.learn.model_files import DESCRIPTION, WEIGHTS, scaled_by_plate
@@ -134,25 +133,21 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
 
     from nucprof.figures.gradcam import Pictures
     from nucprof.io.tables import write_table
-    from nucprof.learn.cnn.device import uses_bfloat16
     from nucprof.learn.cnn.gradcam import attention_inside, attention_maps, deletion, random_maps
     from nucprof.learn.cnn.model import load_cnn
-    from nucprof.machine import resolve_device
     from nucprof.plate.columns import CELL, PLATE, WELL
 
     model = load_cnn(job.trained)
-    channels = model.check_fits(job.crops)
     tested = _tested(job)
     keys = tested.rename(columns={"plate": PLATE, "ROI_img_name": CELL, "well": WELL})
-    crops = open_cells_crops(keys, job.index, channels, masked=job.crops.masked)
-    device = resolve_device(job.device)
-    reference = open_reference_crops(job.references, job.index, channels, masked=job.crops.masked)
-    inputs = model.inputs(
-        crops,
-        keys[PLATE].to_numpy(dtype=str),
-        device,
-        reference,
-        bfloat16=uses_bfloat16(device, job.precision),
+    inputs = network_inputs(
+        model,
+        keys,
+        job.index,
+        job.crops,
+        job.references,
+        device=job.device,
+        precision=job.precision,
     )
     classes = np.searchsorted(model.classes, tested["predicted"].to_numpy(dtype=str))
     mapped = _some_of_each(classes, job.seed)
@@ -161,7 +156,7 @@ def work(job: GradcamJob) -> Outcome[GradcamRecord]:
     explained = (model.network, inputs, numbers, classes[numbers])
     maps = attention_maps(*explained)
     chance = random_maps(len(numbers), model.image_size, seed=job.seed)
-    nuclei = _nuclei(job, tested.iloc[numbers], crops.shape[2])
+    nuclei = _nuclei(job, tested.iloc[numbers], inputs.crops.shape[2])
     attention = attention_inside(maps, nuclei)
     measured = {
         "no_evidence": ~maps.any(axis=(1, 2)),

@@ -14,7 +14,7 @@ from nucprof.config.models import FeatureSettings, Precision
 from nucprof.errors import UserError
 from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
-from nucprof.learn.cnn.crop_table import crop_files, open_cells_crops, open_reference_crops
+from nucprof.learn.cnn.crop_table import crop_files, network_inputs
 from nucprof.learn.model_files import is_forest, model_files, predictions_file
 from nucprof.learn.references import References, mark_references, references_of
 from nucprof.plate.keys import CP_ROUND, WellKey
@@ -142,8 +142,7 @@ def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
     """Calibrated probabilities; of cells that the model was trained on, those of its evaluation."""
     from nucprof.io.tables import read_table
     from nucprof.learn.predict import with_evaluation
-    from nucprof.machine import cores, resolve_device
-    from nucprof.plate.columns import PLATE
+    from nucprof.machine import cores
 
     evaluated = None if job.evaluated is None else read_table(job.evaluated)
     if job.crops is None:
@@ -151,18 +150,16 @@ def _predict(job: PredictJob, model: Any, cells: pd.DataFrame) -> Predicted:
         return with_evaluation(
             model, own, cells, lambda numbers: model.values(cells.iloc[numbers]), evaluated
         )
-    from nucprof.learn.cnn.device import uses_bfloat16
-
-    channels, masked = model.check_fits(job.crops), job.crops.masked
-    crops = open_cells_crops(cells, job.table, channels, masked=masked)
-    plates = cells[PLATE].to_numpy(dtype=str)
-    reference = None
-    if model.normalise == "plate":
-        reference = open_reference_crops(job.references, job.table, channels, masked=masked)
-    device = resolve_device(job.device)
-    bfloat16 = uses_bfloat16(device, job.precision)
-    inputs = model.inputs(crops, plates, device, reference, bfloat16=bfloat16)
-    return with_evaluation(model, model.probabilities(inputs), cells, crops.rows, evaluated)
+    inputs = network_inputs(
+        model,
+        cells,
+        job.table,
+        job.crops,
+        job.references,
+        device=job.device,
+        precision=job.precision,
+    )
+    return with_evaluation(model, model.probabilities(inputs), cells, inputs.crops.rows, evaluated)
 
 
 def _draw(job: PredictJob, composition: pd.DataFrame, classes: Sequence[str]) -> None:

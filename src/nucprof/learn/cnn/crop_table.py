@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucprof.config import Project
-from nucprof.config.by_mode import crop_kind
+from nucprof.config.by_mode import CropKind, crop_kind
+from nucprof.config.models import Precision
 from nucprof.errors import DataError, UserError
 from nucprof.io.results import Results
 from nucprof.learn.model_files import DESCRIPTION
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nucprof.learn.cnn.crop_data import Crops
+    from nucprof.learn.cnn.inputs import InputPath
+    from nucprof.learn.cnn.model import CnnModel
     from nucprof.learn.cnn.references import ReferenceCrops
 
 INDEX = "index.parquet"
@@ -118,3 +121,55 @@ def open_reference_crops(
         return None
     chosen = thinned(cells)
     return ReferenceCrops(chosen, open_cells_crops(chosen, index, channels, masked=masked))
+
+
+def network_inputs(
+    model: CnnModel,
+    cells: pd.DataFrame,
+    index: Path,
+    kind: CropKind,
+    references: References | None,
+    *,
+    device: str,
+    precision: Precision,
+) -> InputPath:
+    """A trained network's inputs of these cells, input i being row i's.
+
+    Parameters
+    ----------
+    model
+        The network.
+    cells
+        Any table with plate and cell key.
+    index
+        `index.parquet`; the stacks lie beside it.
+    kind
+        What the crops show.
+    references
+        Says which wells are reference wells; used by a network that is scaled by plate.
+    device, precision
+        `execution.device` and `execution.precision`.
+
+    Raises
+    ------
+    DataError
+        A cell has no crop, or a plate lacks the reference wells that the network needs.
+    ModelError
+        The network was trained on other crops.
+    """
+    from nucprof.learn.cnn.device import uses_bfloat16
+    from nucprof.machine import resolve_device
+    from nucprof.plate.columns import PLATE
+
+    channels = model.check_fits(kind)
+    crops = open_cells_crops(cells, index, channels, masked=kind.masked)
+    wells = references if model.normalise == "plate" else None
+    reference = open_reference_crops(wells, index, channels, masked=kind.masked)
+    device = resolve_device(device)
+    return model.inputs(
+        crops,
+        cells[PLATE].to_numpy(dtype=str),
+        device,
+        reference,
+        bfloat16=uses_bfloat16(device, precision),
+    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nucprof.config import Project
+from nucprof.config.defaults import NO_DEFAULT, default_of
 from nucprof.report.records import Block, Note, Section, StageRun, Table
 from nucprof.report.source import Source
 
@@ -73,8 +73,8 @@ def _settings(runs: list[StageRun]) -> Iterator[Block]:
     rows = []
     for run in runs:
         for key, value in run.parameters.items():
-            default = _default(key)
-            if default is not _UNKNOWN and value != default:
+            default = default_of(key)
+            if default is not NO_DEFAULT and value != default:
                 how = "flag" if key in run.overrides else "project file"
                 rows.append((key, _written(value), _written(default), how))
     rows = list(dict.fromkeys(rows))
@@ -87,25 +87,6 @@ def _settings(runs: list[StageRun]) -> Iterator[Block]:
     if models:
         hashes = [(name, digest[:_HASH]) for name, digest in models.items()]
         yield Table("Segmentation models", ("model", "SHA-256 begins with"), hashes)
-
-
-_UNKNOWN = object()
-
-
-def _default(dotted: str) -> Any:
-    """The default of a setting as the manifest writes it."""
-    from nucprof.io.digest import canonical
-
-    model: Any = Project
-    for part in dotted.split(".")[:-1]:
-        info = model.model_fields.get(part)
-        model = getattr(info, "annotation", None)
-        if not hasattr(model, "model_fields"):
-            return _UNKNOWN
-    info = model.model_fields.get(dotted.split(".")[-1])
-    if info is None or info.is_required():
-        return _UNKNOWN
-    return canonical(info.get_default(call_default_factory=True))
 
 
 def _written(value: Any) -> str:

@@ -123,7 +123,9 @@ def _read(path: Path, columns: list[str] | None) -> pd.DataFrame:
             na_values=[""],
         )
         return _each_text(table, table.columns, original)
-    return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+    # Opened here, since pyarrow holds a damaged table open while its error lives.
+    with path.open("rb") as file:
+        return pd.read_parquet(file, columns=columns, page_checksum_verification=True)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

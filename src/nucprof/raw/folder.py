@@ -10,15 +10,13 @@ from nucprof.errors import ProjectError
 from nucprof.io.formats import foreign
 from nucprof.io.images import IMAGE_SUFFIXES
 
-_LITTER = ("thumbs.db", "desktop.ini")
-
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files by name, and files that the system or a program created among them."""
+    """Image files by name, and hidden files that have the ending of images."""
 
     images: list[Path]
-    litter: list[Path]
+    hidden: list[Path]
 
 
 def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
@@ -45,14 +43,10 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
         )
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
-    images, litter = [], []
+    images, hidden = [], []
     for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
-        if not path.is_file():
-            continue
-        if path.name.startswith(".") or path.name.lower() in _LITTER:
-            litter.append(path)
-        elif path.suffix.lower() in suffixes:
-            images.append(path)
+        if path.suffix.lower() in suffixes and path.is_file():
+            (hidden if path.name.startswith(".") else images).append(path)
     if not images:
         shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
@@ -63,4 +57,4 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "
             f"run: {foreign.INSTALL}"
         )
-    return Listing(images, litter)
+    return Listing(images, hidden)

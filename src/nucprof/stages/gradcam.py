@@ -288,8 +288,8 @@ def finish(
 
 def _lines(every: Attention) -> list[str]:
     left_out = (
-        f"{every.no_evidence} of {every.cells} maps show no evidence for the predicted class and are "
-        "left out of the means"
+        f"{every.no_evidence} of {every.cells} maps show no evidence for the predicted class and "
+        "are left out of the means"
     )
     if every.no_evidence == every.cells:
         return [left_out]

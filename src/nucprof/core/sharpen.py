@@ -1,9 +1,9 @@
 """Outlines moved to the objects' own edges in the image, within a narrow band.
 
-A network's outline is smooth and about right; the edge in the image is sharp, but noise, a haze or a
-neighbour can make it wrong. So a pixel of the band is decided by both: it belongs to the object
-if it is brighter than a level between the object and its surroundings, by a margin that grows
-with its distance from the network's outline.
+A network's outline is smooth and about right; the edge in the image is sharp, but noise, haze or a
+neighbour can make it wrong. So both decide about a pixel of the band: it belongs to the object if
+it is brighter than a level between the object and its surroundings, by a margin that grows with
+its distance outwards from the network's outline.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ BAND, BAND_MIN_PX, BAND_MOST = 0.15, 2.0, 0.25
 RING, RING_MIN_PX = 0.25, 2.0
 #: Place of the level between the ring (0) and the object (1).
 LEVEL = 0.45
-#: What the outside of the band must be brighter, and its inside may be darker, than the level, as
-#: a share of the step from ring to object.
+#: At the outer border of the band a pixel must be brighter than the level by this share of the step
+#: from ring to object; at the inner border it may be darker by as much.
 MARGIN = 0.5
-#: An object moves only if its step is this many times the variation of its ring.
-CLEAR = 3.0
-#: ... and if core and ring have at least this many pixels.
-ENOUGH = 3
+#: An outline moves only if the step is this many times the ring's mean deviation from its median,
+#: and if core and ring have at least so many pixels.
+CLEAR, ENOUGH = 3.0, 3
 
 _CORE, _BAND, _RING = 1, 2, 3
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +100,39 @@ def fingerprints(folder: Path, names: Sequence[str]) -> dict[str, str]:
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = sha256(path)
     return found
+
+
+@contextlib.contextmanager
+def unprivileged(*folders: Path) -> Iterator[None]:
+    """Obey permissions, as root does not: act as nobody, who owns these folders."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+    for parent in folders[0].parents:
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path, *writable: Path) -> Iterator[None]:
+    """Refuse writing into a folder; the folders ``writable``, e.g. those around it, allow it."""
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    with unprivileged(*writable, folder):
+        for path in folders:
+            path.chmod(0o555)
+        try:
+            yield
+        finally:
+            for path in folders:
+                path.chmod(0o755)
 
 
 def add_settings(project: Path, text: str) -> None:

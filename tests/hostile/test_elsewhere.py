@@ -35,7 +35,7 @@ def test_read_only_results_are_used_and_stay_as_they_are(command, copied, beside
     results = copied.parent / "results"
     before = fingerprints(results, ["."])
     there = sorted(results.rglob("*"))
-    with read_only(results, beside):
+    with read_only(results):
         assert nucprof(f"{command} {copied} --out {beside / 'new'}") == 0, capsys.readouterr().err
     assert fingerprints(results, ["."]) == before
     assert sorted(results.rglob("*")) == there

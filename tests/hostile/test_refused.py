@@ -216,7 +216,7 @@ def test_case(case, run_case):
 )
 def test_read_only_results(copied, command, status, said, capsys):
     first, *more = command.split()
-    with read_only(copied.parent / "results", copied.parent):
+    with read_only(copied.parent / "results"):
         assert nucprof(" ".join([first, str(copied), *more])) == status
     out, err = capsys.readouterr()
     assert said in out + err
@@ -232,7 +232,7 @@ def test_read_only_results(copied, command, status, said, capsys):
 def test_unreadable_results(copied, place, command, capsys):
     path = copied.parent / "results" / place
     first, *more = command.split()
-    with unprivileged(copied.parent):
+    with unprivileged():
         path.chmod(0)
         status = nucprof(" ".join([first, str(copied), *more]))
         path.chmod(0o755)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
@@ -98,6 +103,45 @@ def fingerprints(folder: Path, names: Sequence[str]) -> dict[str, str]:
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = sha256(path)
     return found
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Obey permissions also as root, whom Linux lets pass by two capabilities.
+
+    They are taken from this thread; another user could not read this Python's own files.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "capset"):
+        pytest.skip("root passes all permissions of this system")
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    assert libc.capget(header, held) == 0
+    effective = held[0]
+    held[0] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(header, held) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        held[0] = effective
+        assert libc.capset(header, held) == 0
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Refuse writing into a folder."""
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    with unprivileged():
+        for path in folders:
+            path.chmod(0o555)
+        try:
+            yield
+        finally:
+            for path in folders:
+                path.chmod(0o755)
 
 
 def add_settings(project: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile import Case, ids, nucprof
+from hostile import Case, ids, nucprof, read_only, unprivileged
 from nucprof.io.digest import sha256
 
 pytestmark = pytest.mark.kind("traceback")
@@ -199,38 +198,6 @@ def test_case(case, run_case):
     run_case(case)
 
 
-@contextlib.contextmanager
-def unprivileged(*folders: Path) -> Iterator[None]:
-    """Obey permissions, as root does not: act as nobody, who owns these folders."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for folder in folders:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, 65534, 65534, follow_symlinks=False)
-    for parent in folders[0].parents:
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def read_only(copied: Path) -> Iterator[Path]:
-    """A project whose results cannot be written to."""
-    results = copied.parent / "results"
-    folders = [results, *(path for path in results.rglob("*") if path.is_dir())]
-    with unprivileged(copied.parent):
-        for folder in folders:
-            folder.chmod(0o555)
-        yield copied
-        for folder in folders:
-            folder.chmod(0o755)
-
-
 @posix
 @pytest.mark.parametrize(
     ("command", "status", "said"),
@@ -239,15 +206,18 @@ def read_only(copied: Path) -> Iterator[Path]:
         ("run-all", 0, "Everything is up to date; nothing was done."),
         ("segment", 0, ""),
         ("run-all --dry-run", 0, "up to date"),
-        ("segment --force", 2, "manifest.json cannot be read or written: permission is denied"),
-        ("run-all --force", 2, "manifest.json cannot be read or written: permission is denied"),
+        ("segment --force", 2, "results is read-only, and 'segment' would write there"),
+        ("run-all --force", 2, "results is read-only, and 'rename' would write there"),
+        ("predict --force", 2, "Write to another folder: --out FOLDER"),
+        ("report --force", 2, "Write to another folder: --out FOLDER"),
         ("segment --pmin 3", 0, ""),
         ("rename --undo", 2, "cannot be locked"),
     ],
 )
-def test_read_only_results(read_only, command, status, said, capsys):
+def test_read_only_results(copied, command, status, said, capsys):
     first, *more = command.split()
-    assert nucprof(" ".join([first, str(read_only), *more])) == status
+    with read_only(copied.parent / "results"):
+        assert nucprof(" ".join([first, str(copied), *more])) == status
     out, err = capsys.readouterr()
     assert said in out + err
     assert "Traceback" not in err
@@ -262,7 +232,7 @@ def test_read_only_results(read_only, command, status, said, capsys):
 def test_unreadable_results(copied, place, command, capsys):
     path = copied.parent / "results" / place
     first, *more = command.split()
-    with unprivileged(copied.parent):
+    with unprivileged():
         path.chmod(0)
         status = nucprof(" ".join([first, str(copied), *more]))
         path.chmod(0o755)

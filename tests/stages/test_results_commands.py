@@ -9,7 +9,6 @@ import pytest
 
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
-from nucprof.cli.results_commands import duration
 
 SHAPE = (40, 52)
 
@@ -103,10 +102,3 @@ class TestClean:
         journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
         call("clean", "--stage", "crop", "--yes")
         assert mine.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (99, "99.0 s"), (720, "12 min"), (18360, "5.1 h")]
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text

@@ -129,7 +129,7 @@ def test_a_column_is_packed_little_endian() -> None:
 def test_cells_keep_every_key_and_value(results) -> None:
     from nucprof.report.source import Source
 
-    cells = Cells.read(Source(results, ABOUT, {run.name: run for run in RUNS}))
+    cells = Cells.read(Source(results, ABOUT, {run.name: run for run in RUNS}, results))
     assert sorted(cells.table["Metadata_ROI_img_name"]) == [f"B-02-01_000{i}" for i in range(4)]
     by_key = cells.table.set_index("Metadata_ROI_img_name")[f"marker {EVIL}"]
     assert by_key.sort_index().tolist()[:3] == [1.0, 2.0, 3.0]

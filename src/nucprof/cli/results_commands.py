@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from nucprof.cli.call import PROJECT_ARGUMENT
+from nucprof.duration import duration
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,23 +49,16 @@ def status(
     held = RunState(settings)
     doubts = current_doubts(held)
     reporter = ConsoleReporter()
-    reporter.say(f"{'stage':<12} {'done':>6} {'time':>9} {'size':>9}  state")
+    reporter.say(f"{'stage':<12} {'done':>6} {'time':>11} {'size':>9}  state")
     for stage in STAGES:
         row = known[stage.name]
         jobs, took = (str(row.jobs), duration(row.seconds)) if row.jobs else ("-", "-")
         size = decimal(row.size) if row.size else "-"
-        reporter.say(f"{stage.name:<12} {jobs:>6} {took:>9} {size:>9}  {row.state}")
+        reporter.say(f"{stage.name:<12} {jobs:>6} {took:>11} {size:>9}  {row.state}")
     reporter.waterfall(held.manifest.waterfall)
     for doubt in doubts:
         reporter.warn(f"doubtful: {doubt.line}")
     reporter.close()
-
-
-def duration(seconds: float) -> str:
-    """A duration for people: ``3.2 s``, ``12 min``, ``5.1 h``."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def clean(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     overrides = overridden(stage, call.project, project, given)
     run, reporter = _open(call, project, overrides)
     try:
+        if call.values.get("out") is not None:
+            return _run_elsewhere(stage, call, run, reporter)
         if call.values["dry_run"]:
             return _dry_run([stage], run, reporter)
         for option in stage.options:
@@ -53,6 +56,20 @@ def run_stage_command(stage: Stage, call: Call) -> int:
             _say_next(reporter, stage, run.project, call.project)
     finally:
         reporter.close()
+    return FAILED if result.failed else 0
+
+
+def _run_elsewhere(stage: Stage, call: Call, run: Run, reporter: ConsoleReporter) -> int:
+    """Run a stage into the folder of ``--out``; returns the exit status."""
+    from nucprof.run.elsewhere import check_folder, run_elsewhere
+
+    _warn_of_stale(reporter, stage, run)
+    if call.values["dry_run"]:
+        check_folder(run.results, run.written)
+        reporter.say(f"{stage.name:<12} will run: into {run.written.root}")
+        return 0
+    result = run_elsewhere(run, stage)
+    _say_left_out(reporter, [result])
     return FAILED if result.failed else 0
 
 
@@ -136,12 +153,13 @@ def _open(
     options = Options(
         tuple(values["fields"] or ()), values["force"], values["keep_going"], overrides
     )
+    out = Path(os.path.abspath(values["out"])) if values.get("out") is not None else None
     reporter = ConsoleReporter(
         quiet=values["quiet"],
         json_log=values["json_log"],
-        logs=project.project.output / "logs",
+        logs=(out or project.project.output) / "logs",
     )
-    return Run(project, options, reporter, name=values.get("name", "default")), reporter
+    return Run(project, options, reporter, name=values.get("name", "default"), out=out), reporter
 
 
 def _dry_run(stages: list[Stage], run: Run, reporter: ConsoleReporter) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from nucprof.cli import flags
@@ -33,6 +34,9 @@ def stage_command(stage: Stage) -> Callable[..., int]:
         extra.append(
             run_option("name", "default", str, "name under which the results are saved", "--name")
         )
+    if stage.elsewhere:
+        text = "write to this folder, with a record; nothing in the results changes"
+        extra.append(run_option("out", None, Path | None, text, "--out"))
     for option in stage.options:
         default, kind = (False, bool) if option.type is bool else (None, option.type | None)
         extra.append(run_option(option.variable, default, kind, option.help, option.flag))

@@ -24,6 +24,8 @@ PALETTE = (
     "#7D87FF", "#30EAD9", "#8E1C2E", "#FFAFC6",
 )  # fmt: skip
 NO_CLASS = "#9A9A9A"
+#: Curves, bars and fields, which are no class: pale blues that no class has.
+NEUTRAL = ("#5B7695", "#AAB9CC")
 MARKERS = ("o", "^", "s", "D")
 DPI = 150
 # Any: matplotlib types its parameters by the full list of their names.

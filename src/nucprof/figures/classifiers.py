@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nucprof.figures.canvas import (
+    NEUTRAL,
     NO_CLASS,
-    PALETTE,
     STYLE,
     Target,
     class_colours,
@@ -114,8 +114,8 @@ def importance(
     with mpl.rc_context(STYLE):
         figure = new_figure(8, 1.4 + 0.2 * len(shown))
         left, right = figure.subplots(1, 2, sharey=True)
-        left.barh(names, np.asarray(impurity)[shown], color=PALETTE[0])
-        right.barh(names, np.asarray(permutation)[shown], color=PALETTE[1])
+        left.barh(names, np.asarray(impurity)[shown], color=NEUTRAL[0])
+        right.barh(names, np.asarray(permutation)[shown], color=NEUTRAL[1])
         left.set_xlabel("impurity decrease (share)")
         right.set_xlabel("macro-F1 lost when shuffled\n(unseen wells)")
         figure.suptitle(f"{title} ({len(shown)} of {len(features)} features)", fontsize=10)
@@ -140,9 +140,9 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
             best = int(np.argmin(loss))
             named = number == 0
             train = columns["train_loss"][own]
-            left.plot(epoch, train, ".-", color=PALETTE[0], label="training" * named)
-            left.plot(epoch, loss, ".-", color=PALETTE[1], label="validation" * named)
-            right.plot(epoch, f1, ".-", color=PALETTE[1])
+            left.plot(epoch, train, ".-", color=NEUTRAL[0], label="training" * named)
+            left.plot(epoch, loss, ".-", color=NEUTRAL[1], label="validation" * named)
+            right.plot(epoch, f1, ".-", color=NEUTRAL[1])
             ring = {"marker": "o", "markersize": 9, "fillstyle": "none", "color": INK}
             left.plot(epoch[best], loss[best], **ring, label="kept" * named, linestyle="none")
             right.plot(epoch[best], f1[best], **ring)
@@ -200,8 +200,8 @@ def learning_curve(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
     with mpl.rc_context(STYLE):
         figure = new_figure()
         axes = figure.subplots()
-        axes.errorbar(sizes, mean, spread, color=PALETTE[0], capsize=4, label="mean ± SD of runs")
-        axes.plot(n, f1, "o", color=PALETTE[0], alpha=0.5, label="one run")
+        axes.errorbar(sizes, mean, spread, color=NEUTRAL[0], capsize=4, label="mean ± SD of runs")
+        axes.plot(n, f1, "o", color=NEUTRAL[0], alpha=0.5, label="one run")
         axes.set(xscale="log", xlabel="training cells (all classes)", ylim=(min(f1.min(), 0.5), 1))
         axes.set_ylabel("macro-F1 on unseen wells")
         axes.set_title(f"Learning curve at equal numbers of steps, {len(f1)} runs")
@@ -220,7 +220,7 @@ def ablation(target: Target, table: Mapping[str, Sequence[Any]]) -> None:
         axes = figure.subplots()
         labels = ["all channels" if name == "" else f"without {name}" for name in names]
         means = [f1[without == name].mean() for name in names]
-        axes.barh(labels, means, color=[PALETTE[0]] + [PALETTE[5]] * (len(names) - 1))
+        axes.barh(labels, means, color=[NEUTRAL[0]] + [NEUTRAL[1]] * (len(names) - 1))
         axes.plot(f1, [names.index(name) for name in without], "o", color=INK, markersize=4)
         axes.axvline(means[0], color=NO_CLASS, linestyle=":", linewidth=1)
         axes.invert_yaxis()

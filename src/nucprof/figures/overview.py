@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nucprof.figures.canvas import NO_CLASS, PALETTE, STYLE, Target, new_figure, save
+from nucprof.figures.canvas import NEUTRAL, NO_CLASS, PALETTE, STYLE, Target, new_figure, save
 from nucprof.figures.inline import INK, LINE, SOFT
 
 Well = tuple[str, int]
@@ -19,7 +19,7 @@ Well = tuple[str, int]
 
 _WIDEST = 10.0
 _MOST_WRITTEN = 96
-STATUS_COLOURS = {"ok": PALETTE[0], "outlier": PALETTE[5], "unsure": PALETTE[1]}
+STATUS_COLOURS = {"ok": NEUTRAL[0], "outlier": NEUTRAL[1], "unsure": PALETTE[5]}
 
 
 def waterfall(target: Target, steps: Sequence[tuple[str, str, int]]) -> None:
@@ -34,7 +34,7 @@ def waterfall(target: Target, steps: Sequence[tuple[str, str, int]]) -> None:
         for row, (stage, _, cells) in enumerate(steps):
             kept = stage == "" or row == 0
             if kept:
-                axes.barh(row, cells, color=PALETTE[0] if stage == "" else SOFT, height=0.62)
+                axes.barh(row, cells, color=NEUTRAL[0] if stage == "" else NEUTRAL[1], height=0.62)
                 left = cells
             else:
                 axes.barh(row, -cells, left=left + cells, color=PALETTE[5], height=0.62)
@@ -275,7 +275,7 @@ def classifier_bars(target: Target, bars: Sequence[Bar]) -> None:
         figure = new_figure(7.6, 0.8 + 0.75 * len(bars))
         axes = figure.subplots()
         for row, bar in enumerate(bars):
-            axes.barh(row - 0.18, bar.f1, height=0.34, color=PALETTE[0])
+            axes.barh(row - 0.18, bar.f1, height=0.34, color=NEUTRAL[0])
             axes.barh(row + 0.18, bar.permuted, height=0.34, color=NO_CLASS)
             if bar.interval is not None:
                 low, high = bar.interval
@@ -286,5 +286,5 @@ def classifier_bars(target: Target, bars: Sequence[Bar]) -> None:
         axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
         axes.invert_yaxis()
         axes.set(xlim=(0, 1), xlabel="macro-F1 on unseen wells")
-        _legend(figure, {"classifier": PALETTE[0], "shuffled control": NO_CLASS})
+        _legend(figure, {"classifier": NEUTRAL[0], "shuffled control": NO_CLASS})
         save(figure, target)

@@ -12,6 +12,7 @@ import numpy as np
 
 from nucprof.figures.canvas import (
     MOST_POINTS,
+    NEUTRAL,
     NO_CLASS,
     PALETTE,
     STYLE,
@@ -101,7 +102,7 @@ def registration(
     title
         Words.
     """
-    looks = {"ok": (PALETTE[0], "o"), "outlier": (PALETTE[1], "^"), "unsure": (PALETTE[2], "s")}
+    looks = {"ok": (NEUTRAL[0], "o"), "outlier": (NEUTRAL[1], "^"), "unsure": (PALETTE[5], "s")}
     with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 4.2)
         axes = figure.subplots()

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from nucprof.figures.canvas import PALETTE, STYLE, Target, new_figure, save
+from nucprof.figures.canvas import NEUTRAL, STYLE, Target, new_figure, save
 
 
 def draw_rounds(target: Target, rounds: Mapping[str, Sequence[Any]], *, title: str) -> None:
@@ -24,7 +24,7 @@ def draw_rounds(target: Target, rounds: Mapping[str, Sequence[Any]], *, title: s
         figure = new_figure(5.4, 3.6)
         axes = figure.subplots()
         reach = np.nan_to_num(np.stack([f1 - low, high - f1])).clip(0)
-        axes.errorbar(cells, f1, reach, fmt="o-", color=PALETTE[0], capsize=4)
+        axes.errorbar(cells, f1, reach, fmt="o-", color=NEUTRAL[0], capsize=4)
         for number, place in enumerate(zip(cells, f1, strict=True), start=1):
             axes.annotate(str(number), place, (6, 5), textcoords="offset points", fontsize=8)
         axes.set(xlabel="cells reviewed", ylabel="macro-F1 on unseen wells")

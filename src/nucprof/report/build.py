@@ -28,13 +28,14 @@ def build(
     runs: Iterable[StageRun],
     file: str,
     crops: CellFiles | None = None,
+    *,
+    written: Results | None = None,
 ) -> Page:
     """Read the results, draw the figures, and find what is doubtful.
 
     Parameters
     ----------
     results : Results
-        Figures are written below ``report/``.
     about : About
     runs : iterable of StageRun
         In the order of the stages.
@@ -42,10 +43,12 @@ def build(
         Name of the project file, for commands to copy.
     crops : CellFiles, optional
         Where the pixels of single cells are; without, the page holds no pictures of cells.
+    written : Results, optional
+        Where figures are written, below ``report/``; default: in the results.
     """
     runs = list(runs)
     held = {run.name: run for run in runs if run.status != "not needed"}
-    source = Source(results, about, held)
+    source = Source(results, about, held, written or results)
     facts = read_facts(results, about, runs)
     cells = Cells.read(source)
     sections = [section for make in SECTIONS if (section := make(source)) is not None]

@@ -34,6 +34,8 @@ class Source:
     about : About
     runs : dict
         What is recorded of every stage that is part of the results.
+    written : Results
+        Where figures are written: the same results, or another folder.
     captions : dict
         File -> title and caption of every figure that was made, in order.
     """
@@ -41,6 +43,7 @@ class Source:
     results: Results
     about: About
     runs: dict[str, StageRun]
+    written: Results
     captions: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def has(self, stage: str) -> bool:
@@ -49,7 +52,7 @@ class Source:
 
     def colours(self, names: Sequence[str]) -> dict[str, str]:
         """The project's colours of classes or cultures."""
-        return project_colours(self.results.colours, names)
+        return project_colours(self.written.colours, names)
 
     def table(self, *names: str) -> pd.DataFrame | None:
         """A table below the results; None where there is none."""
@@ -63,11 +66,11 @@ class Source:
         wide: bool = False, double: bool = False,
     ) -> Figure:  # fmt: skip
         """Draw a figure: as ``report/NAME.png``, and for the page."""
-        path = self.results.folder("report", f"{name}.png")
+        path = self.written.folder("report", f"{name}.png")
         with atomic(path) as temporary:
             target = Inline(name, temporary)
             draw(target)
-        file = self.results.relative(path)
+        file = self.written.relative(path)
         self.captions[file] = (title, caption)
         return Figure(title, caption, file, svg=target.svg, wide=wide, double=double)
 

@@ -20,6 +20,7 @@ from nucprof.run import journal
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import run_jobs
+from nucprof.run.lock import is_read_only
 from nucprof.run.manifest import StageRecord, now, versions
 from nucprof.run.owner import claim
 from nucprof.run.plan import Assessment, assess
@@ -28,7 +29,6 @@ from nucprof.run.reporter import Reporter, Silent, StageResult
 from nucprof.run.space import require_space
 from nucprof.run.state import RunState
 from nucprof.stages import STAGES, chosen_stages
-from nucprof.stages import stage as find_stage
 from nucprof.stages.base import Entry, J, Job, Stage, Summary
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ class Run(RunState):
     reporter : Reporter
     name : str
         Name under which a classifier is trained or applied (``--name``).
+    out : Path, optional
+        Folder for :func:`~nucprof.run.elsewhere.run_elsewhere` (``--out``).
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Run(RunState):
         reporter: Reporter | None = None,
         *,
         name: str = "default",
+        out: Path | None = None,
     ) -> None:
         self.options = options or Options()
         self.reporter = reporter or Silent()
-        super().__init__(project, name=name)
+        super().__init__(project, name=name, out=out)
         self._pool = Pool(1)
         self._claimed = False
 
@@ -134,8 +137,9 @@ class Run(RunState):
         if assessment.up_to_date:
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
+        self._refuse_read_only(stage)
         jobs = [job for job, _ in chosen]
-        self._refuse_altered(stage, jobs)
+        self.require_unaltered(stage, jobs)
         require_space(stage, self, jobs, self.results.root)
         record = self._begin(stage)
         self.reporter.started(stage, len(chosen), assessment.reason)
@@ -203,37 +207,32 @@ class Run(RunState):
             if not job.field or selector.matches(job.plate, FieldKey.parse(job.field))
         ]
 
-    def _refuse_altered(self, stage: Stage, jobs: Sequence[Job]) -> None:
-        """Refuse inputs that are not as an earlier stage wrote them: half a table is no table."""
-        made: dict[Path, tuple[str, Sequence[Any]]] = {}
-        for earlier in stage.needs(self.project):
-            record = self.manifest.stages.get(earlier)
-            for name, known in (record.outputs if record else {}).items():
-                made[self.results.absolute(name)] = earlier, known
-            for entry in self.entries(earlier).values():
-                made.update({Path(path): (earlier, known) for path, known in entry.outputs.items()})
-        for path in {path for job in jobs for path in job.inputs}:
-            earlier, known = made.get(path, ("", ()))
-            if earlier and not Fingerprint(*known).matches(path):
-                raise UserError(
-                    f"{path} is not as '{earlier}' wrote it: missing, damaged or edited. Make it "
-                    f"again: nucprof {find_stage(earlier).command} PROJECT (or nucprof run-all "
-                    "PROJECT)."
-                )
+    def _refuse_read_only(self, stage: Stage) -> None:
+        if not is_read_only(self.results.root):
+            return
+        copy = "Change its permissions, or copy the project and its results."
+        advice = "Write to another folder: --out FOLDER." if stage.elsewhere else copy
+        raise UserError(
+            f"{self.results.root} is read-only, and '{stage.command}' would write there. {advice}"
+        )
 
     def _begin(self, stage: Stage) -> StageRecord:
         before = self.manifest.stages.get(self.record_name(stage))
-        record = StageRecord(
+        record = self.new_record(stage)
+        record.outputs = before.outputs if before else {}
+        self._record(stage, record)
+        return record
+
+    def new_record(self, stage: Stage) -> StageRecord:
+        """The record of a stage that begins now."""
+        return StageRecord(
             "partial",
             parameters=parameters(self.project, stage),
             overrides=dict(self.options.overrides),
             versions=versions(),
             device=self.project.execution.device,
             started=now(),
-            outputs=before.outputs if before else {},
         )
-        self._record(stage, record)
-        return record
 
     def _forget(self, stage: Stage, vanished: Sequence[Entry]) -> None:
         """Remove the files of fields that left the project, and their lines."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project
 from nucprof.errors import UserError
@@ -17,7 +18,7 @@ from nucprof.run.manifest import Manifest
 from nucprof.run.places import Places
 from nucprof.stages import STAGES
 from nucprof.stages import stage as find_stage
-from nucprof.stages.base import Entry, Stage
+from nucprof.stages.base import Entry, Job, Stage
 
 if TYPE_CHECKING:  # numpy is slow to import
     from nucprof.raw.index import ImageIndex
@@ -31,6 +32,8 @@ class RunState:
     project : Project
     name : str
         Name under which a classifier is trained or applied (``--name``).
+    out : Path, optional
+        Folder that gets what a stage writes, in place of the results (``--out``).
 
     Raises
     ------
@@ -38,11 +41,12 @@ class RunState:
         The name cannot be a folder, or a state file is damaged.
     """
 
-    def __init__(self, project: Project, *, name: str = "default") -> None:
+    def __init__(self, project: Project, *, name: str = "default", out: Path | None = None) -> None:
         check_name(name, "--name")
         self.project = project
         self.name = name
         self.results = Results(project.project.output)
+        self.written = self.results if out is None else Results(out)
         self.manifest = Manifest.read(self.results.manifest)
         self.places = Places(project.root, self.results.root)
         self._journals: dict[str, journal.Journal] = {}
@@ -129,4 +133,22 @@ class RunState:
                 raise UserError(
                     f"'{earlier.name}' has not run yet; run: nucprof {earlier.command} PROJECT "
                     "(or nucprof run-all PROJECT)."
+                )
+
+    def require_unaltered(self, stage: Stage, jobs: Sequence[Job]) -> None:
+        """Refuse inputs that are not as an earlier stage wrote them: half a table is no table."""
+        made: dict[Path, tuple[str, Sequence[Any]]] = {}
+        for earlier in stage.needs(self.project):
+            record = self.manifest.stages.get(earlier)
+            for name, known in (record.outputs if record else {}).items():
+                made[self.results.absolute(name)] = earlier, known
+            for entry in self.entries(earlier).values():
+                made.update({Path(path): (earlier, known) for path, known in entry.outputs.items()})
+        for path in {path for job in jobs for path in job.inputs}:
+            earlier, known = made.get(path, ("", ()))
+            if earlier and not Fingerprint(*known).matches(path):
+                raise UserError(
+                    f"{path} is not as '{earlier}' wrote it: missing, damaged or edited. Make it "
+                    f"again: nucprof {find_stage(earlier).command} PROJECT (or nucprof run-all "
+                    "PROJECT)."
                 )

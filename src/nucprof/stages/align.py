@@ -404,7 +404,7 @@ STAGE = Stage(
     finish=finish,
     record=AlignRecord,
     skip=without_ground_truth,
-    version=3,
+    version=4,
     reads_images=True,
     space=space,
 )

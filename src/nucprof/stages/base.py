@@ -161,10 +161,14 @@ class Summary:
 
 
 class Context(Protocol):
-    """What a run offers to its stages."""
+    """What a run offers to its stages.
+
+    ``results`` are read; ``written`` are the same, or those in the folder of ``--out``.
+    """
 
     project: Project
     results: Results
+    written: Results
     name: str
 
     def entries(self, stage: str) -> Mapping[tuple[str, str], Entry]:
@@ -258,6 +262,8 @@ class Stage:
         Whether its work needs processes of its own (TensorFlow).
     named : bool
         Whether results are stored under a name (``--name``).
+    elsewhere : bool
+        Whether its results can be written to another folder (``--out``): it has one job.
     options : tuple of StageOption
         Options of its command in addition to the settings.
     space : callable
@@ -284,6 +290,7 @@ class Stage:
     asked: Callable[[Project], None] = lambda project: None
     isolated: Callable[[Project], bool] = lambda project: False
     named: bool = False
+    elsewhere: bool = False
     options: tuple[StageOption, ...] = ()
     space: Callable[[Context, Sequence[Any]], float] = lambda context, jobs: 0.0
     uses: tuple[str, ...] = ()

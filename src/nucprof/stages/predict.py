@@ -64,7 +64,7 @@ def plan(context: Context) -> Plan[PredictJob]:
     """One job: the whole project's cells."""
     project, results = context.project, context.results
     assert project.predict.model is not None
-    folder = results.folder("predict", context.name)
+    folder = context.written.folder("predict", context.name)
     model = model_files(project.predict.model)
     by_forest = is_forest(project.predict.model)
     features = results.features(CP_ROUND)
@@ -85,7 +85,7 @@ def plan(context: Context) -> Plan[PredictJob]:
         evaluated=evaluated,
         model=project.predict.model,
         folder=folder,
-        colours=results.colours,
+        colours=context.written.colours,
         device=project.execution.device,
         precision=project.execution.precision,
     )
@@ -238,5 +238,6 @@ STAGE = Stage(
     skip=_skip,
     asked=_require_model,
     named=True,
+    elsewhere=True,
     version=3,
 )

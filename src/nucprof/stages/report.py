@@ -56,6 +56,7 @@ class ReportJob(Job):
     runs: tuple[StageRun, ...]
     crops: CellFiles | None
     results: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
+    written: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
     file: str = dataclasses.field(metadata=WHERE_IT_RUNS)
 
 
@@ -73,11 +74,12 @@ def plan(context: Context) -> Plan[ReportJob]:
     found = [path for pattern in READ for path in sorted(results.root.glob(pattern))]
     job = ReportJob(
         inputs=(*layout_paths(context.project), *dict.fromkeys(found)),
-        outputs=(results.report, results.folder("report", "captions.md")),
+        outputs=(context.written.report, context.written.folder("report", "captions.md")),
         about=about(context.project),
         runs=tuple(run for run in context.runs if run.name != "report"),
         crops=cell_files(context.project),
         results=results,
+        written=context.written,
         file=context.project.file.name if context.project.file else "project.toml",
     )
     return Plan([job])
@@ -123,11 +125,11 @@ def work(job: ReportJob) -> Outcome[ReportRecord]:
     from nucprof.report.build import build
     from nucprof.report.page import captions, render
 
-    page = build(job.results, job.about, job.runs, job.file, job.crops)
+    page = build(job.results, job.about, job.runs, job.file, job.crops, written=job.written)
     text = render(page)
     write_text(job.outputs[0], text)
     write_text(job.outputs[1], captions(page))
-    _remove_others(job.results.folder("report"), page.files)
+    _remove_others(job.written.folder("report"), page.files)
     return Outcome(ReportRecord(len(page.doubts), len(text.encode())))
 
 
@@ -146,7 +148,7 @@ def finish(
     (record,) = (entry.record for entry in entries)
     assert record is not None
     job = plan.jobs[0]
-    figures = sorted(job.results.folder("report").glob("*.png"))
+    figures = sorted(job.written.folder("report").glob("*.png"))
     size = f"{record.bytes / 1e6:.1f} MB"
     return Summary(
         [*job.outputs, *figures], {"doubts": record.doubts}, [f"look at {job.outputs[0]} ({size})"]
@@ -165,4 +167,5 @@ STAGE = Stage(
     finish=finish,
     record=ReportRecord,
     ledger=False,
+    elsewhere=True,
 )

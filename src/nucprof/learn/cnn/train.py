@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nucprof.config.models import CnnSettings
+from nucprof.duration import duration
 from nucprof.errors import DataError, ModelError, NucprofError
 from nucprof.learn.cnn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from nucprof.learn.cnn.device import autocast, memory_format, predict_logits
@@ -236,7 +237,7 @@ class _Run:
         )
         left = total - last.number - 1 + self.afterwards * total
         usual = sum(epoch.seconds for epoch in self.history) / len(self.history)
-        return text + (f"; at most {usual * left / 60:.0f} min left" if left else "")
+        return text + (f"; at most {duration(usual * left)} left" if left else "")
 
     def _learn(self, generator: torch.Generator) -> float:
         self.forward.train()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nucprof.config.defaults import NO_DEFAULT, default_of
+from nucprof.duration import duration
 from nucprof.report.records import Block, Note, Section, StageRun, Table
 from nucprof.report.source import Source
 
@@ -38,16 +39,6 @@ def _stages(runs: list[StageRun]) -> Table:
         [*rows, ("all", "", duration(total), "", "")],
         numbers=frozenset({2, 4}),
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in its two largest units."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _minute(moment: str) -> str:

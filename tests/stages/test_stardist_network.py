@@ -44,7 +44,7 @@ def window(shape=(96, 128)):
 def test_torch_says_what_tensorflow_says(tensorflow):
     from nucprof.segmentation.stardist_torch import load_predict
 
-    prob, dist = load_predict(FOLDER, read_config(FOLDER), "cpu")(window())
+    prob, dist = load_predict(FOLDER, read_config(FOLDER), "cpu", 1)(window())
     expected = tensorflow(window())
     assert prob.shape == (48, 64)
     assert prob.max() > 0.5

@@ -52,6 +52,21 @@ def test_torch_says_what_tensorflow_says(tensorflow):
     np.testing.assert_allclose(dist, expected[1], atol=2e-3)
 
 
+def test_without_tensorflow_torch_runs_the_network_on_the_cpu(tensorflow, monkeypatch):
+    from nucprof.segmentation import stardist
+    from nucprof.segmentation.backends.stardist import StarDistSettings, precision
+
+    monkeypatch.setattr("nucprof.machine.util.find_spec", lambda name: None)
+    monkeypatch.setattr(stardist, "_LOADED", {})
+    assert precision(StarDistSettings(), "auto") == "float32"
+    network = stardist.load_network(FOLDER, precision="float32", device="cpu", threads=1)
+    expected = tensorflow(window())
+    for found, true, tolerance in zip(
+        network.predict(window()), expected, (2e-5, 2e-3), strict=True
+    ):
+        np.testing.assert_allclose(found, true, atol=tolerance)
+
+
 def test_bfloat16_is_near_float32(tensorflow):
     prob, dist = tensorflow(window(), "bfloat16")
     full = tensorflow(window())

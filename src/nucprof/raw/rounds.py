@@ -15,7 +15,7 @@ from nucprof.io.formats.harmony import HarmonyIndex, read_harmony
 from nucprof.io.images import ImageInfo, describe, stem_of
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pattern
-from nucprof.raw.folder import list_folder
+from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
 
 _LISTED = 5  # names shown in a message
@@ -143,7 +143,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         pattern,
         kept,
         {path: info for path, info in infos.items() if path in used},
-        [*found.warnings(r, pattern), *_litter(r, listing.litter), *_gaps(r, kept)],
+        [*found.warnings(r, pattern), *_ignored(r, listing), *_gaps(r, kept)],
         tuple(excluded),
         _harmony(r),
     )
@@ -201,11 +201,13 @@ def _sort(
     return found
 
 
-def _litter(r: Round, litter: Sequence[Path]) -> list[str]:
-    if not litter:
-        return []
-    names = some([path.name for path in litter])
-    return [f"{r.text}: {len(litter)} files are not images and are ignored: {names}"]
+def _ignored(r: Round, listing: Listing) -> list[str]:
+    kinds = {"are not images": listing.litter, "have names that are not UTF-8": listing.broken}
+    return [
+        f"{r.text}: {len(paths)} files {what} and are ignored: {some([p.name for p in paths])}"
+        for what, paths in kinds.items()
+        if paths
+    ]
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:

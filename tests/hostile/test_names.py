@@ -90,9 +90,9 @@ IMAGES = [
         status=0,
     )
     for command, says in (
-        ("rename {p}/project.toml", ("are ignored",)),
-        ("init --cp {p}/CP --gt EdU_BrdU={p}/GT --output {p}/new.toml", ("are ignored",)),
-        ("doctor {p}/project.toml", ("are ignored",)),
+        ("rename {p}/project.toml", ("ignored",)),
+        ("init --cp {p}/CP --gt EdU_BrdU={p}/GT --output {p}/new.toml", ("ignored",)),
+        ("doctor {p}/project.toml", ("ignored",)),
     )
     for where, first in (
         ("CP", "WellB02_PointB02_0001_ChannelDAPI,FITC,Cy3,Cy5_Seq0000"),

@@ -165,6 +165,7 @@ BACKEND_VALUES = {
     "cellprob_threshold": 0.5,
     "batch_size": 3,
     "augment": True,
+    "sharpen": False,
     "path": None,
     "prob_thresh": 0.55,
     "nms_thresh": 0.35,

@@ -87,6 +87,17 @@ def test_finds_known_nuclei_in_the_original_frame(worker, diameter, scale, shape
     assert np.median(offset) < 0.02 * diameter + 0.3
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_outlines_are_sharper_than_the_network_s(worker, scale):
+    image, truth, _ = nuclei(26 / scale, (120, 160))
+    smooth, sharp = (
+        overlaps(truth, worker("segment", image, {"scale": scale, "sharpen": how}))
+        for how in (False, True)
+    )
+    assert sharp.mean() > smooth.mean() + 0.01
+    assert sharp.mean() > 0.88
+
+
 @pytest.mark.parametrize("value", [0, 37])
 def test_constant_image_has_no_objects(worker, value):
     found = worker("segment", np.full((70, 90), value, np.uint16), {})
@@ -112,7 +123,7 @@ def test_the_type_of_the_image_does_not_matter(worker):
 def test_same_masks_as_predict_instances(worker, shape):
     image, _, _ = nuclei(shape=shape, seed=4)
     expected = worker("stock", image, None)
-    found = worker("segment", image, {})
+    found = worker("segment", image, {"sharpen": False})
     assert found.max() == expected.max() > 3
     assert np.mean(found == expected) > 0.999
 

@@ -86,7 +86,9 @@ def demo(
         say(f"Next: nucprof run-all {plate.project}")
         return 0
     from nucprof.cli.console import ConsoleReporter, configure_logging
+    from nucprof.cli.running import say_results
     from nucprof.config import load_project
+    from nucprof.io.results import Results
     from nucprof.project.demo import run_demo
 
     configure_logging(verbose=False)
@@ -98,7 +100,7 @@ def demo(
             reporter.say("Compared with the truth of the demo plate:")
             for line in found:
                 reporter.say(f"  {line}")
-        reporter.say(f"Results: {project.project.output}")
+        say_results(reporter, Results(project.project.output))
     finally:
         reporter.close()
     return 1 if found is None else 0

@@ -11,19 +11,16 @@ from nucprof.io.formats import foreign
 from nucprof.io.images import IMAGE_SUFFIXES
 from nucprof.plate.names import is_text
 
-_LITTER = ("thumbs.db", "desktop.ini")
-
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files by name, and files that are left out.
+    """Image files by name, and files with the ending of images that are left out.
 
-    ``litter``: what the system or a program created among the images. ``broken``: images whose
-    names are not UTF-8.
+    ``hidden``: their names begin with a dot. ``broken``: their names are not UTF-8.
     """
 
     images: list[Path]
-    litter: list[Path]
+    hidden: list[Path]
     broken: list[Path]
 
 
@@ -51,14 +48,13 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
         )
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
-    images, litter, broken = [], [], []
+    images, hidden, broken = [], [], []
     for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
-        if not path.is_file():
-            continue
-        if path.name.startswith(".") or path.name.lower() in _LITTER:
-            litter.append(path)
-        elif path.suffix.lower() in suffixes:
-            (images if is_text(path.relative_to(folder)) else broken).append(path)
+        if path.suffix.lower() in suffixes and path.is_file():
+            if path.name.startswith("."):
+                hidden.append(path)
+            else:
+                (images if is_text(path.relative_to(folder)) else broken).append(path)
     if not images:
         shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
@@ -74,4 +70,4 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "
             f"run: {foreign.INSTALL}"
         )
-    return Listing(images, litter, broken)
+    return Listing(images, hidden, broken)

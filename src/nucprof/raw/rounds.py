@@ -15,10 +15,9 @@ from nucprof.io.formats.harmony import HarmonyIndex, read_harmony
 from nucprof.io.images import ImageInfo, describe, stem_of
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pattern
+from nucprof.plate.words import several, some
 from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
-
-_LISTED = 5  # names shown in a message
 
 
 @dataclass(frozen=True)
@@ -170,8 +169,8 @@ class _Sorted:
         lines = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
         if self.strange:
             lines.append(
-                f"{r.text}: {len(self.strange)} files left out: their names do not match "
-                f"pattern '{pattern.name}': {some(self.strange)}"
+                f"{r.text}: {several(len(self.strange), 'file')} left out: their names do not "
+                f"match pattern '{pattern.name}': {some(self.strange)}"
             )
         return lines
 
@@ -202,10 +201,11 @@ def _sort(
 
 
 def _ignored(r: Round, listing: Listing) -> list[str]:
-    kinds = {"are not images": listing.litter, "have names that are not UTF-8": listing.broken}
+    """Name the files that are left out for their names."""
+    kinds = (("hidden file", "", listing.hidden), ("image", " not named in UTF-8", listing.broken))
     return [
-        f"{r.text}: {len(paths)} files {what} and are ignored: {some([p.name for p in paths])}"
-        for what, paths in kinds.items()
+        f"{r.text}: {several(len(paths), kind)}{why} ignored: {some([p.name for p in paths])}"
+        for kind, why, paths in kinds
         if paths
     ]
 
@@ -314,9 +314,3 @@ def unpaired(read: Sequence[RoundFiles]) -> list[str]:
                     f"plate {r.plate}: {len(missing)} fields have no image in {of}, {text}: {names}"
                 )
     return warnings
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -11,7 +11,7 @@ Schmidt, Weigert, Broaddus and Myers, "Cell detection with star-convex polygons"
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from nucprof.core.normalize import percentile_normalize
+from nucprof.core.sharpen import sharpen_outlines
 from nucprof.errors import DataError, ModelError
 from nucprof.segmentation.outlines import fill_outlines
 from nucprof.segmentation.stardist_model import (
@@ -82,6 +83,9 @@ class StarDistBackend:
         if the CPU supports it and moves a few outlines by a pixel.
     augment
         Whether to average the network's output over the eight rotations and mirror images.
+    sharpen
+        Whether outlines are moved to the nuclei's edges in the image
+        (:func:`nucprof.core.sharpen.sharpen_outlines`).
     device
         ``cpu``: TensorFlow, which uses a GPU if it finds one; a torch device, e.g. ``cuda`` or
         ``mps``: torch, without TensorFlow.
@@ -104,6 +108,7 @@ class StarDistBackend:
         threads: int = 1,
         precision: Precision = "float32",
         augment: bool = False,
+        sharpen: bool = True,
         device: str = "cpu",
     ) -> None:
         if not scale > 0:
@@ -114,7 +119,7 @@ class StarDistBackend:
         self.prob_thresh = self.network.prob_thresh if prob_thresh is None else prob_thresh
         self.nms_thresh = self.network.nms_thresh if nms_thresh is None else nms_thresh
         self.pmin, self.pmax, self.scale = pmin, pmax, scale
-        self.threads, self.augment = threads, augment
+        self.threads, self.augment, self.sharpen = threads, augment, sharpen
         self.tile = TILE_PX
 
     def segment(self, image: npt.NDArray[np.generic]) -> Labels:
@@ -133,10 +138,13 @@ class StarDistBackend:
 
     def segment_plane(self, image: npt.NDArray[np.generic]) -> Scored:
         """As :meth:`segment`, with the probability of each nucleus."""
-        return self.segment_scored(percentile_normalize(image, self.pmin, self.pmax))
+        found = self.segment_scored(percentile_normalize(image, self.pmin, self.pmax))
+        if not self.sharpen:
+            return found
+        return replace(found, labels=sharpen_outlines(image, found.labels))
 
     def segment_scored(self, unit: FloatImage) -> Scored:
-        """Segment a plane ``(H, W)`` that is normalised already, or a part of one."""
+        """Segment a normalised plane ``(H, W)``, or a part of one; outlines are the network's."""
         from threadpoolctl import threadpool_limits
 
         if unit.size == 0 or not unit.any():

@@ -87,4 +87,5 @@ SEGMENTER = Segmenter(
     precision=stardist.precision,
     note="without a GPU, cells are grown from their nuclei (with a GPU, cellpose finds them)",
     check=check_percentiles,
+    version=2,
 )

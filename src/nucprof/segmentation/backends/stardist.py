@@ -39,6 +39,11 @@ class StarDistSettings(Percentiles, Scale, Weights):
     augment: bool = setting(
         False, "average over flipped and rotated images (stardist: eight times slower)"
     )
+    sharpen: bool = setting(
+        True,
+        "stardist, propagate: move every outline of the network, by a few pixels at most, to the "
+        "edge of the nucleus in the image",
+    )
     precision: Literal["auto", "full"] = setting(
         "auto",
         "stardist: auto: bfloat16 where the CPU supports it; full: always float32",
@@ -76,6 +81,7 @@ def load(request: Request) -> StarDist:
             threads=request.threads,
             precision=precision(settings, request.device),
             augment=settings.augment,
+            sharpen=settings.sharpen,
             device=torch_device(request.device) or "cpu",
         )
     )
@@ -107,4 +113,5 @@ SEGMENTER = Segmenter(
     measures_scale=True,
     precision=precision,
     check=check_percentiles,
+    version=2,
 )

@@ -25,7 +25,7 @@ CASES = [
 ]
 
 #: A name in Latin-1, as Python shows it; no text file can hold it.
-ODD = os.fsdecode(b"caf\xe9")
+ODD = os.fsdecode(b"plate\xe9")
 SHOWN = ODD.encode("utf-8", "backslashreplace").decode()
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names")
 

@@ -190,7 +190,9 @@ CASES = (
             kind="unclear",
             command="run-all {p}/project.toml",
             prepare=swap("project.toml", 'model = "results/train/rf/default"\n', ""),
-            says=("predict: not needed (predict.model names no model)",),
+            says=(
+                "predict: not needed (predict.model names no model, e.g. results/train/rf/default)",
+            ),
             status=0,
         ),
         *(

@@ -199,7 +199,7 @@ def test_gradcam_measures_attention_on_the_cells_own_nucleus(plate):
     assert shown.loc[shown["no_evidence"], ["nucleus", "deletion"]].isna().all(axis=None)
     attention = read_table(folder / "attention.csv")
     assert attention["predicted"].tolist()[-1] == "all classes"
-    assert attention["n"].iloc[-1] == attention["n"].iloc[:-1].sum()
+    assert attention["cells"].iloc[-1] == attention["cells"].iloc[:-1].sum()
     assert any("of the attention lies inside the nucleus" in line for line in summary.lines)
     assert any("removing 20% chosen by random maps" in line for line in summary.lines)
     assert any("maps show no evidence" in line for line in summary.lines)
@@ -214,12 +214,12 @@ def test_empty_maps_are_counted_and_drawn_and_take_no_part_in_the_means(plate, m
     monkeypatch.setattr("nucprof.learn.cnn.gradcam.attention_maps", half_empty)
     run(gradcam, make_context(plate, gradcam={"per_class": 3}))
     every = read_table(plate / "results/gradcam/attention.csv").iloc[-1]
-    assert every["no_evidence"] == every["n"] // 2
+    assert every["no_evidence"] == every["cells"] // 2
     assert every["nucleus"] == 0
     monkeypatch.setattr("nucprof.learn.cnn.gradcam.attention_maps",
                         lambda *given: 0 * half_empty(*given))  # fmt: skip
     summary = run(gradcam, make_context(plate, gradcam={"per_class": 3}))
-    n = int(every["n"])
+    n = int(every["cells"])
     assert summary.lines[0].startswith(f"{n} of {n} maps show no evidence")
 
 

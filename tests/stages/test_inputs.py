@@ -397,9 +397,9 @@ def test_from_init_to_features(name, tmp_path, capsys):
     path = tmp_path / "project.toml"
     run("init", "--cp", folder, *kind.flags, "--output", path)
     commands = [line[6:] for line in capsys.readouterr().out.splitlines() if line[:6] == "Next: "]
-    for command in commands[:-1]:
+    assert commands[-2:] == [f"nucprof doctor {path}", f"nucprof run-all {path}"]
+    for command in commands[:-2]:
         run(*shlex.split(command)[1:])
-    assert commands[-1] == f"nucprof run-all {path} --dry-run"
     for stage in ("rename", "segment", "features"):
         more = ("--backend", "watershed") if stage == "segment" else ()
         run(stage, path, *more, "--workers", 1)

@@ -71,7 +71,7 @@ def test_objects_and_what_speaks_for_them(plate):
     table = read_table(plate / "results/segment/objects.parquet")
     assert table.columns.tolist() == [
         "Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_ObjectNumber",
-        "Metadata_ROI_img_name", "Dropped", "Area", "Probability", "Contrast", "Significance",
+        "Metadata_ROI_img_name", "reason", "Area", "Probability", "Contrast", "Significance",
         "EdgeShare", "Touching", "AreaRatio",
     ]  # fmt: skip
     assert table["Metadata_Well"].unique().tolist() == ["B02", "B03"]
@@ -82,7 +82,7 @@ def test_objects_and_what_speaks_for_them(plate):
         f"B-02-01_{k:04d}" for k in np.unique(labels)[1:]
     ]
     np.testing.assert_array_equal(own["Area"], np.bincount(labels.ravel())[np.unique(labels)[1:]])
-    assert (own["Dropped"] == "").all()
+    assert (own["reason"] == "").all()
     np.testing.assert_allclose(own["Probability"], [0.9, 0.8, 0.7, 0.6], rtol=1e-6)
     middle = labels[20, 20]
     row = own[own["Metadata_ObjectNumber"] == middle].iloc[0]
@@ -98,8 +98,8 @@ def test_objects_of_low_contrast_leave_with_their_reason(plate):
     assert labels[20, 20] > 0
     assert labels[45, 90] == 0
     table = read_table(plate / "results/segment/objects.parquet")
-    gone = table[table["Dropped"] != ""]
-    assert gone["Dropped"].tolist() == ["low_contrast", "low_contrast"]
+    gone = table[table["reason"] != ""]
+    assert gone["reason"].tolist() == ["low_contrast", "low_contrast"]
     assert (gone["Contrast"] < 0.7).all()
     ledger = read_table(plate / "results/cells.parquet")
     assert (ledger["reason"] == "low_contrast").sum() == 2
@@ -111,7 +111,7 @@ def test_feature_tables_carry_the_evidence_as_metadata(plate):
     features = pd.read_parquet(plate / "results/features/CP.parquet")
     names = ["Probability", "Contrast", "EdgeShare", "Touching", "AreaRatio"]
     objects = read_table(plate / "results/segment/objects.parquet")
-    kept = objects[objects["Dropped"] == ""].set_index("Metadata_ROI_img_name")
+    kept = objects[objects["reason"] == ""].set_index("Metadata_ROI_img_name")
     assert len(features) == len(kept) == 6
     for name in names:
         np.testing.assert_allclose(

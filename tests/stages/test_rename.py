@@ -166,13 +166,15 @@ class TestIndex:
         strange = [f"overview {n}.tif" for n in range(7)]
         write(plate.cp, {jobs("B02"): (1, 2), **dict.fromkeys(strange, 1)})
         (plate.cp / "notes.txt").write_text("not an image")
+        (plate.cp / "Thumbs.db").write_bytes(b"what Windows leaves")
         (plate.cp / "._WellB02.tif").write_bytes(b"what macOS leaves")
         told = warnings(plate.run())
         assert "7 files left out: their names do not match pattern 'nis-jobs'" in told
         assert "overview 0.tif" in told
         assert "and 2 more" in told
-        assert "1 files are not images and are ignored: ._WellB02.tif" in told
+        assert "1 hidden file ignored: ._WellB02.tif" in told
         assert "notes" not in told
+        assert "Thumbs" not in told
 
     def test_a_file_that_cannot_be_read_costs_its_field_only(self, plate):
         write(plate.cp, {jobs("B02"): (1, 2), jobs("B03"): (3, 4)})

@@ -337,7 +337,7 @@ class TestLayout:
         plate.layout = 'layout = "l.csv"\n'
         result = plate.run()
         assert "  B A ? s" in result.summary.lines
-        assert "'Astro' (1 wells): did you mean 'astro' (1 wells)?" in warnings(result)
+        assert "'Astro' (1 well): did you mean 'astro' (1 well)?" in warnings(result)
 
     def test_a_wrong_one_is_found_first(self, plate):
         ome(plate.cp / "B02.ome.tif", field(2))

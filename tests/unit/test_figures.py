@@ -22,7 +22,7 @@ CURVES = {
     for name in ("astro", "neuro")
 }
 HISTORY = {
-    "number": [0, 1, 0, 1], "seed": [0, 0, 1, 1], "repeat": [0] * 4,
+    "epoch": [0, 1, 0, 1], "seed": [0, 0, 1, 1], "repeat": [0] * 4,
     "train_loss": [0.7, 0.3, 0.7, 0.4], "validation_loss": [0.7, 0.5, 0.6, 0.8],
     "validation_f1": [0.5, 0.9, 0.6, 0.7],
 }  # fmt: skip

@@ -51,7 +51,7 @@ class TestInit:
         path = folder / "project.toml"
         status, out, err = call(capsys, "init", *words, "--output", path)
         assert (status, err) == (0, "")
-        assert f"Next: nucprof run-all {path} --dry-run" in out
+        assert f"Next: nucprof doctor {path}\nNext: nucprof run-all {path}" in out
         return load_project(path), path.read_text(encoding="utf-8"), out
 
     def test_planes_count_and_not_words_in_the_name(self, capsys, tmp_path, painted):
@@ -99,6 +99,7 @@ class TestInit:
         assert sorted(project.channels.cell_painting) == ["DAPI", "FITC"]
         assert project.channels.nuclei == "DAPI"
         assert "from the file names" in text
+        assert "in the order" not in text  # each channel has a file of its own
 
     def test_two_plates_each_with_its_round(self, capsys, tmp_path):
         painted, truth = [], []
@@ -286,6 +287,7 @@ class TestAxes:
         assert "3 focal planes (Z) and 2 time points (T)" in out
         assert 'projection = "max" (or "mean", "best_focus", or a plane, 1 to 3), time = 1' in out
         assert f"Next: nucprof rename {path} --projection max --time 1 --save" in out
+        assert "in the order in which the files store them" in path.read_text(encoding="utf-8")
         status, _, err = call(capsys, "rename", path)
         assert status == 2
         assert "the images have 3 focal planes (Z) and 2 time points (T); choose" in err
@@ -293,6 +295,20 @@ class TestAxes:
         assert status == 0
         project = load_project(path)
         assert (project.rename.projection, project.rename.time) == ("max", 2)
+
+    def test_the_same_choice_for_two_rounds_is_one_comment(self, capsys, tmp_path):
+        data = np.stack([[blobs(z)] for z in range(3)])
+        for name in ("CP", "GT"):
+            (tmp_path / name).mkdir()
+            place = tmp_path / name / "B02.tif"
+            tifffile.imwrite(place, data, imagej=True, metadata={"axes": "ZCYX"})
+        path = tmp_path / "p.toml"
+        rounds = ("--cp", tmp_path / "CP", "--gt", f"EdU={tmp_path / 'GT'}")
+        _, out, _ = call(capsys, "init", *rounds, "--output", path)
+        text = path.read_text(encoding="utf-8")
+        assert text.count("# projection =") == 1
+        assert "# CP, EdU: choose before the first run" in text
+        assert "CP, EdU: first choose under [rename]: projection" in out
 
     def test_chosen_at_once(self, capsys, tmp_path):
         folder = tmp_path / "CP"
@@ -369,7 +385,7 @@ class TestPlates:
             capsys, root, "--cp", "{r1}/CP", "--cp", "{r2}/CP", "--layout", "{r1}/layout.csv"
         )
         assert [layout for *_, layout in found.values()] == ["rep1", "rep1"]
-        assert "A = astro (1 wells)" in out
+        assert "A = astro (1 well)" in out
 
     @pytest.mark.parametrize(
         ("words", "told"),

@@ -313,8 +313,8 @@ class TestSpellings:
     def test_did_you_mean(self):
         found = layout(A01="Astro", A02="astro", A03="astro", B01="SH-SY5Y", B02="SHSY 5Y", C01="x")
         assert found.spellings() == [
-            "'Astro' (1 wells): did you mean 'astro' (2 wells)?",
-            "'SHSY 5Y' (1 wells): did you mean 'SH-SY5Y' (1 wells)?",
+            "'Astro' (1 well): did you mean 'astro' (2 wells)?",
+            "'SHSY 5Y' (1 well): did you mean 'SH-SY5Y' (1 well)?",
         ]
         assert layout(A01="24h", A02="48h").spellings() == []
 
@@ -342,7 +342,7 @@ class TestDrawing:
             "     2  3  4  5  6  7  8  9 10",
             "  B  A  N  .  .  .  .  .  .  .",
             "  C  C  .  .  .  .  .  .  .  A",
-            "A = astro (2 wells), N = neuro (1 wells), C = co-culture (1 wells)",
+            "A = astro (2 wells), N = neuro (1 well), C = co-culture (1 well)",
         ]
 
     def test_beside_the_images(self):
@@ -352,9 +352,9 @@ class TestDrawing:
             "  B  A  N  .  .  .  .  .  .  .",
             "  C  c  .  .  .  .  .  .  .  a",
             "  D  .  .  ?  .  .  .  .  .  .",
-            "A = astro (2 wells), N = neuro (1 wells), C = co-culture (1 wells)",
+            "A = astro (2 wells), N = neuro (1 well), C = co-culture (1 well)",
             "small letter: no images (2 wells)",
-            "?: images, but no culture in the layout (1 wells)",
+            "?: images, but no culture in the layout (1 well)",
         ]
 
     def test_cultures_that_begin_alike(self):

@@ -125,3 +125,13 @@ class TestConcatenate:
             "1.parquet",
             "all.parquet",
         ]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"), [("history.csv", "number", "epoch"), ("attention.csv", "n", "cells")]
+)
+def test_a_column_of_the_previous_version_has_its_new_name(tmp_path, file, old, new):
+    (tmp_path / file).write_text(f"{old},seconds\n3,1.5\n")
+    assert list(read_table(tmp_path / file)) == [new, "seconds"]
+    (tmp_path / "other.csv").write_text(f"{old}\n3\n")  # as of a marker of that name
+    assert list(read_table(tmp_path / "other.csv")) == [old]

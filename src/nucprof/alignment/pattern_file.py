@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from nucprof.core.sample import evenly_spaced
 from nucprof.errors import NucprofError
 from nucprof.io.digest import sha256
 from nucprof.io.files import write_json
-from nucprof.io.state import find_state, read_state
+from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.sources import Source
 
@@ -41,7 +39,7 @@ class Pair:
     imaged: tuple[Source, ...]
 
 
-class PatternFile(BaseModel):
+class PatternFile(StateFile):
     """The file beside the arrays.
 
     ``definition``: identity of the images; ``arrays``: hash of the file of arrays.

@@ -13,6 +13,7 @@ from nucprof.cli.console import ConsoleReporter, configure_logging
 from nucprof.config import Project, load_project
 from nucprof.config.save import as_toml, save_settings
 from nucprof.errors import UserError
+from nucprof.io.results import Results
 from nucprof.project.status import UP_TO_DATE, WILL_RUN, recall, remember, states
 from nucprof.run.definition import parameters
 from nucprof.run.lock import locked
@@ -122,10 +123,16 @@ def run_all(call: Call) -> int:
         if all(result.status in ("up to date", "not needed") for result in results):
             reporter.say("Everything is up to date; nothing was done.")
         _say_doubts(reporter, run)
-        reporter.say(f"Results: {run.results.root}")
+        say_results(reporter, run.results)
     finally:
         reporter.close()
     return FAILED if any(result.failed for result in results) else 0
+
+
+def say_results(reporter: ConsoleReporter, results: Results) -> None:
+    """Say where the results are: the report, if there is one."""
+    shown = results.report if results.report.is_file() else results.root
+    reporter.say(f"Results: {shown}")
 
 
 def overridden(

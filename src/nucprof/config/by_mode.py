@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nucprof.config.project import Project
 from nucprof.errors import ProjectError
 from nucprof.io.results import Results
-from nucprof.io.state import read_state
+from nucprof.io.state import StateFile, read_state
 from nucprof.plate.keys import CP_ROUND
 
 #: Length of an elongated nucleus, in diameters of the disk of its area.
@@ -57,7 +57,7 @@ def crop_kind(project: Project) -> CropKind:
 _PATCH = {"nucleus": 1.5, "nucleocentric": 2.0, "cell": 5.0}
 
 
-class NuclearSize(BaseModel):
+class NuclearSize(StateFile):
     """The file in which ``segment`` writes the nuclear diameter of every plate, pixels."""
 
     diameter_px: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]

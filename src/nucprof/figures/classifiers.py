@@ -125,7 +125,7 @@ def importance(
 def training_history(target: Target, history: Mapping[str, Sequence[float]], *, title: str) -> None:
     """Losses and macro-F1 by epoch, one line per run; the kept epoch of each has a ring.
 
-    `history` holds the columns of `history.csv`: `number`, `train_loss`, `validation_loss`,
+    `history` holds the columns of `history.csv`: `epoch`, `train_loss`, `validation_loss`,
     `validation_f1`, `seed`, `repeat`.
     """
     columns = {name: np.asarray(values) for name, values in history.items()}
@@ -135,7 +135,7 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
         left, right = figure.subplots(1, 2)
         for number, (seed, repeat) in enumerate(runs):
             own = (columns["seed"] == seed) & (columns["repeat"] == repeat)
-            epoch = columns["number"][own] + 1
+            epoch = columns["epoch"][own] + 1
             loss, f1 = columns["validation_loss"][own], columns["validation_f1"][own]
             best = int(np.argmin(loss))
             named = number == 0
@@ -150,7 +150,7 @@ def training_history(target: Target, history: Mapping[str, Sequence[float]], *, 
         right.set(xlabel="epoch", ylabel="macro-F1 on validation wells", ylim=(0, 1.02))
         for axes in (left, right):
             axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(8, integer=True, min_n_ticks=1))
-            axes.set_xlim(0.5, columns["number"].max() + 1.5)
+            axes.set_xlim(0.5, columns["epoch"].max() + 1.5)
         figure.legend(*left.get_legend_handles_labels(), loc="outside right upper")
         several = "" if len(runs) == 1 else f", {len(runs)} runs"
         figure.suptitle(title + several, fontsize=10)

@@ -7,13 +7,20 @@ import logging
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nucprof.errors import UserError
 
 log = logging.getLogger(__name__)
 
-M = TypeVar("M", bound=BaseModel)
+
+class StateFile(BaseModel):
+    """A file of this kind; its checks are built when it is first read, not at every start."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+M = TypeVar("M", bound=StateFile)
 
 
 def read_state(path: Path, model: type[M], again: str) -> M:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nucprof.errors import UserError
 from nucprof.io.damage import reading
 from nucprof.io.files import atomic
+from nucprof.plate.columns import OLD_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,8 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         The table is missing or damaged.
     """
     with _opened(path):
-        return _read(path, columns)
+        table = _read(path, columns)
+    return table.rename(columns=OLD_NAMES[path.name]) if path.name in OLD_NAMES else table
 
 
 @contextmanager

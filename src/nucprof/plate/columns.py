@@ -30,6 +30,9 @@ REFERENCE = "reference"
 REAL_BOX = ["real_top", "real_left", "real_bottom", "real_right"]
 """Part of a crop that shows the image, in pixels of the crop, the last two exclusive."""
 
+OLD_NAMES = {"history.csv": {"number": "epoch"}, "attention.csv": {"n": "cells"}}
+"""Columns that the previous version called otherwise, by file: read, never written."""
+
 KEY = [PLATE, CELL]
 WELL_KEY = [PLATE, WELL]
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from nucprof.plate.keys import WellKey, row_letters
+from nucprof.plate.words import several
 
 _MIXED_WORDS = ("coculture", "cocultures", "mixedculture", "mixed", "mix", "kokultur")
 _EMPTY, _NO_CULTURE = ".", "?"
@@ -41,7 +42,8 @@ class Layout:
         for culture, _ in counts.most_common():
             by_plain.setdefault(plain(culture), []).append(culture)
         return [
-            f"'{other}' ({counts[other]} wells): did you mean '{first}' ({counts[first]} wells)?"
+            f"'{other}' ({several(counts[other], 'well')}): did you mean '{first}' "
+            f"({several(counts[first], 'well')})?"
             for first, *others in by_plain.values()
             for other in others
         ]
@@ -82,12 +84,14 @@ def draw_plate(layout: Layout, imaged: Collection[WellKey] | None = None) -> lis
         f"{row:>3}" + "".join(f"{mark(WellKey(row, column)):>{width}}" for column in columns)
         for row in rows
     ]
-    lines.append(", ".join(f"{letters[c]} = {c} ({n} wells)" for c, n in counts.items()))
+    lines.append(", ".join(f"{letters[c]} = {c} ({several(n, 'well')})" for c, n in counts.items()))
     if imaged is not None:
         without = sum(well not in imaged for well in layout.cultures)
         unknown = sum(well not in layout.cultures for well in imaged)
-        lines += [f"small letter: no images ({without} wells)"] if without else []
-        lines += [f"?: images, but no culture in the layout ({unknown} wells)"] if unknown else []
+        if without:
+            lines.append(f"small letter: no images ({several(without, 'well')})")
+        if unknown:
+            lines.append(f"?: images, but no culture in the layout ({several(unknown, 'well')})")
     return lines
 
 

@@ -16,10 +16,10 @@ from nucprof.io.files import write_text
 from nucprof.io.layouts import read_layout
 from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import Layout, draw_plate
-from nucprof.plate.names import check_name
+from nucprof.plate.names import check_name, require_text
 from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclear, look_at_round
 from nucprof.project.plates import PlateInput
-from nucprof.project.project_text import project_text
+from nucprof.project.project_text import project_text, same_needs
 from nucprof.raw.choice import needed
 from nucprof.raw.rounds import Round
 
@@ -64,6 +64,7 @@ def write_project(
     """
     if target.exists():
         raise UserError(f"{target} exists already; choose another name with --output.")
+    require_text(target.resolve(), "The path of the project file,")
     for plate in plates:
         for folder in plate.folders.values():
             if not folder.is_dir():
@@ -86,8 +87,8 @@ def write_project(
     lines = [line for plate in plates for line in _told(plate, looks[plate.name], layouts)]
     lines += [f"{r}: channels {', '.join(c.names)} ({c.source})" for r, c in rounds.items()]
     lines.append(f"nuclear channel: {nuclei[0]} ({nuclei[1]})")
-    for round_name, needs in keys.items():
-        lines.append(f"{round_name}: first choose under [rename]: {', '.join(needs)}")
+    for named, needs in same_needs(keys):
+        lines.append(f"{named}: first choose under [rename]: {', '.join(needs)}")
     return Started(lines, _commands(target, keys))
 
 
@@ -187,4 +188,4 @@ def _commands(target: Path, keys: Mapping[str, Sequence[str]]) -> list[str]:
         flags.append("--time 1")
     path = shlex.quote(str(target))
     first = [f"nucprof rename {path} {' '.join(flags)} --save"] if flags else []
-    return [*first, f"nucprof run-all {path} --dry-run"]
+    return [*first, f"nucprof doctor {path}", f"nucprof run-all {path}"]

@@ -28,11 +28,15 @@ _FIELDS_LOOKED_AT = 4
 
 @dataclass(frozen=True)
 class Channels:
-    """The channels of a round, the source of their names, and their tokens in file names."""
+    """The channels of a round, the source of their names, and their tokens in file names.
+
+    ``separate``: each channel is a file of its own, so that their order has no meaning.
+    """
 
     names: tuple[str, ...]
     source: str
     tokens: Mapping[str, str]
+    separate: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,13 +142,14 @@ def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
     by_number = files.harmony.channels if files.harmony is not None else {}
     if by_number and all(str(int(t)) in by_number for t in tokens if t.isdigit()):
         names = safe_names([by_number[str(int(t))] if t.isdigit() else t for t in tokens])
-        return Channels(names, "from Index.idx.xml", dict(zip(tokens, names, strict=True)))
+        return Channels(names, "from Index.idx.xml", dict(zip(tokens, names, strict=True)), True)
     if not any(token.isdigit() for token in tokens):
         names = safe_names(tokens)
         changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
-        return Channels(names, "from the file names", changed)
+        return Channels(names, "from the file names", changed, True)
     named = {token: f"C{int(token)}" if token.isdigit() else token for token in tokens}
-    return Channels(tuple(named.values()), "numbers in the file names: name them", named)
+    source = "numbers in the file names: name them"
+    return Channels(tuple(named.values()), source, named, True)
 
 
 def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nucprof.io.images import stem_of
 from nucprof.plate.patterns import NamePattern
-from nucprof.raw.rounds import some
+from nucprof.plate.words import some
 
 _SHOWN = 5
 

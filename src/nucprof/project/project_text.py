@@ -53,13 +53,13 @@ def project_text(
         f"output = {quoted(_output(root, plates))}",
         "",
         *(line for plate in plates for line in (*_plate(plate, root), "")),
-        "[channels]   # in the order in which they are stored in the files",
-        f"cell_painting = {_list(painted.names)}   # {painted.source}",
+        "[channels]",
+        f"cell_painting = {_list(painted.names)}   # {_source(painted)}",
         f"nuclei = {quoted(nuclei[0])}   # {nuclei[1]}",
     ]
     if truth:
         lines.append("[channels.ground_truth]")
-        lines += [f"{_key(r)} = {_list(c.names)}   # {c.source}" for r, c in truth.items()]
+        lines += [f"{_key(r)} = {_list(c.names)}   # {_source(c)}" for r, c in truth.items()]
     lines += _rename(settings, needed)
     tokens = {token: n for channels in rounds.values() for token, n in channels.tokens.items()}
     if tokens:
@@ -109,10 +109,23 @@ def _rename(settings: RenameSettings, needed: Mapping[str, Sequence[str]]) -> li
         lines.append(f"projection = {text}")
     if settings.time is not None:
         lines.append(f"time = {settings.time}")
-    for round_name, keys in needed.items():
-        lines.append(f"# {round_name}: choose before the first run")
+    for rounds, keys in same_needs(needed):
+        lines.append(f"# {rounds}: choose before the first run")
         lines += [f"# {key.replace(' (', '   # ', 1).removesuffix(')')}" for key in keys]
     return ["", "[rename]", *lines] if lines else []
+
+
+def _source(channels: Channels) -> str:
+    order = "" if channels.separate else "; in the order in which the files store them"
+    return f"{channels.source}{order}"
+
+
+def same_needs(needed: Mapping[str, Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
+    """The rounds that need the same keys, and these keys."""
+    rounds: dict[tuple[str, ...], list[str]] = {}
+    for name, keys in needed.items():
+        rounds.setdefault(tuple(keys), []).append(name)
+    return [(", ".join(names), keys) for keys, names in rounds.items()]
 
 
 def quoted(text: str) -> str:

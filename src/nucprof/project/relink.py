@@ -10,7 +10,7 @@ from nucprof.config.save import save_folders
 from nucprof.errors import UserError
 from nucprof.io.files import Fingerprint
 from nucprof.plate.keys import CP_ROUND
-from nucprof.raw.rounds import some
+from nucprof.plate.words import some
 from nucprof.run.pipeline import Run
 from nucprof.stages import STAGES
 

@@ -15,8 +15,9 @@ from nucprof.plate.keys import FieldKey
 from nucprof.plate.layout import plain
 from nucprof.plate.patterns import channel_aliases
 from nucprof.plate.sources import Source
+from nucprof.plate.words import some
 from nucprof.raw.choice import Choice, choose
-from nucprof.raw.rounds import Round, RoundFile, RoundFiles, some
+from nucprof.raw.rounds import Round, RoundFile, RoundFiles
 
 FieldSources = dict[FieldKey, dict[str, Source]]
 

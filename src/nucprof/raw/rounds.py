@@ -15,10 +15,9 @@ from nucprof.io.formats.harmony import HarmonyIndex, read_harmony
 from nucprof.io.images import ImageInfo, describe, stem_of
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pattern
-from nucprof.raw.folder import list_folder
+from nucprof.plate.words import several, some
+from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
-
-_LISTED = 5  # names shown in a message
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         pattern,
         kept,
         {path: info for path, info in infos.items() if path in used},
-        [*found.warnings(r, pattern), *_litter(r, listing.litter), *_gaps(r, kept)],
+        [*found.warnings(r, pattern), *_ignored(r, listing), *_gaps(r, kept)],
         tuple(excluded),
         _harmony(r),
     )
@@ -170,8 +169,8 @@ class _Sorted:
         lines = [f"{r.text}: field {key} left out: {why}" for key, why in sorted(self.lost.items())]
         if self.strange:
             lines.append(
-                f"{r.text}: {len(self.strange)} files left out: their names do not match "
-                f"pattern '{pattern.name}': {some(self.strange)}"
+                f"{r.text}: {several(len(self.strange), 'file')} left out: their names do not "
+                f"match pattern '{pattern.name}': {some(self.strange)}"
             )
         return lines
 
@@ -201,11 +200,14 @@ def _sort(
     return found
 
 
-def _litter(r: Round, litter: Sequence[Path]) -> list[str]:
-    if not litter:
-        return []
-    names = some([path.name for path in litter])
-    return [f"{r.text}: {len(litter)} files are not images and are ignored: {names}"]
+def _ignored(r: Round, listing: Listing) -> list[str]:
+    """Name the files that are left out for their names."""
+    kinds = (("hidden file", "", listing.hidden), ("image", " not named in UTF-8", listing.broken))
+    return [
+        f"{r.text}: {several(len(paths), kind)}{why} ignored: {some([p.name for p in paths])}"
+        for kind, why, paths in kinds
+        if paths
+    ]
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:
@@ -312,9 +314,3 @@ def unpaired(read: Sequence[RoundFiles]) -> list[str]:
                     f"plate {r.plate}: {len(missing)} fields have no image in {of}, {text}: {names}"
                 )
     return warnings
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

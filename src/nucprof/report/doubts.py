@@ -6,11 +6,12 @@ terminal at the end of ``run-all`` show the same list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nucprof.config.by_mode import NUCLEUS_LENGTH
 from nucprof.learn.report import SIGNIFICANT
+from nucprof.plate.words import several, some
 from nucprof.report.facts import Facts
 
 #: A class, or the composition of a well, that rests on no more cells than this is a guess.
@@ -69,7 +70,7 @@ def failed(facts: Facts) -> Found:
     """Fields that failed."""
     for stage, fields in facts.failed.items():
         yield (
-            f"{stage} failed on {_several(len(fields), 'field')} ({_some(fields)})",
+            f"{stage} failed on {several(len(fields), 'field')} ({some(fields, MOST_NAMED)})",
             f"Read the messages under 'What was run', mend the cause and run nucprof {stage} again",
         )
 
@@ -78,7 +79,7 @@ def left_out(facts: Facts) -> Found:
     """Fields that left the project at a stage."""
     for stage, fields in facts.left_out.items():
         yield (
-            f"{stage} left out {_several(len(fields), 'field')} ({_some(fields)})",
+            f"{stage} left out {several(len(fields), 'field')} ({some(fields, MOST_NAMED)})",
             "Read the reasons under 'What was run'; their cells are in no result",
         )
 
@@ -90,7 +91,7 @@ def flagged(facts: Facts) -> Found:
         for fault in faults:
             by_fault.setdefault(fault, []).append(name)
     if facts.flagged:
-        worst = "; ".join(f"{_some(names, 2)}: {fault}" for fault, names in by_fault.items())
+        worst = "; ".join(f"{some(names, 2)}: {fault}" for fault, names in by_fault.items())
         yield (
             f"{len(facts.flagged)} of {facts.fields} fields stand out ({worst})",
             "Look at their outlines under 'Segmentation'; leave out the bad ones "
@@ -127,8 +128,8 @@ def unregistered(facts: Facts) -> Found:
     """Registrations that are not certain."""
     for name, fields in facts.strange.items():
         yield (
-            f"round {name}: the registration of {_several(len(fields), 'field')} is doubtful "
-            f"({_some(fields)})",
+            f"round {name}: the registration of {several(len(fields), 'field')} is doubtful "
+            f"({some(fields, MOST_NAMED)})",
             "Look at the overlays under 'Registration'; leave out fields that do not fit "
             "(project.exclude)",
         )
@@ -168,7 +169,7 @@ def few_of_a_class(facts: Facts) -> Found:
     for name, count in facts.classes.items():
         if count <= FEW_CELLS:
             yield (
-                f"class {name} has {_several(count, 'cell') if count else 'no cells'} after the "
+                f"class {name} has {several(count, 'cell') if count else 'no cells'} after the "
                 "cutoffs",
                 "Move the cutoffs under 'Gate' and copy the command, or check which marker the "
                 "class has (gate.classes)",
@@ -216,8 +217,8 @@ def small_wells(facts: Facts) -> Found:
     if few:
         named = [f"{well}: {n}" for well, n in sorted(few.items(), key=lambda item: item[1])]
         yield (
-            f"the composition of {_several(len(few), 'well')} rests on {FEW_CELLS} cells or fewer "
-            f"({_some(named)})",
+            f"the composition of {several(len(few), 'well')} rests on {FEW_CELLS} cells or fewer "
+            f"({some(named, MOST_NAMED)})",
             "Read their intervals, not their shares; image more sites of these wells",
         )
 
@@ -250,12 +251,3 @@ RULES: tuple[Rule, ...] = (
     Rule("validation", "classifiers", one_validation_well),
     Rule("small-wells", "composition", small_wells),
 )
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _some(names: Sequence[str], most: int = MOST_NAMED) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nucprof.config import Project
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.io.files import write_json
 from nucprof.io.results import Results
-from nucprof.io.state import find_state
+from nucprof.io.state import StateFile, find_state
 from nucprof.run.lock import is_read_only
 
 SCHEMA: Final = 1
 
 
-class Owner(BaseModel):
+class Owner(StateFile):
     """The project that the results are of.
 
     ``file``: its project file, as an absolute path and ``beside``, relative to the results.

@@ -51,7 +51,7 @@ def object_rows(
     return pd.DataFrame(
         {
             **identity(plate, field, ids),
-            "Dropped": pd.Series(reasons, dtype="str"),
+            "reason": pd.Series(reasons, dtype="str"),
             "Area": evidence.areas,
             "Probability": np.asarray(known, dtype=np.float64),
             "Contrast": evidence.contrast,
@@ -66,6 +66,7 @@ def write_objects(parts: Sequence[Path], target: Path, median_areas: Mapping[str
     """Join the fields' objects; their ``AreaRatio`` is the area over the plate's median."""
 
     def add(part: pd.DataFrame) -> pd.DataFrame:
+        part = part.rename(columns={"Dropped": "reason"})  # fields of the previous version
         middle = part["Metadata_Plate"].map(median_areas).astype("float64")
         return part.assign(AreaRatio=part["Area"] / middle)
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nucprof.core.sample import evenly_spaced
 from nucprof.io.files import write_json
-from nucprof.io.state import find_state, read_state
+from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
 
 if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
@@ -48,14 +48,14 @@ class Measurement:
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class FieldScale(BaseModel):
+class FieldScale(StateFile):
     """The nuclei of one measured field."""
 
     nuclei: int
     diameter_px: Size | None
 
 
-class ScaleFile(BaseModel):
+class ScaleFile(StateFile):
     """The file of a plate's scale."""
 
     definition: Measurement

@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from nucprof.errors import ModelError
 from nucprof.io.damage import reading
 from nucprof.segmentation.download import Progress, download
@@ -111,6 +109,8 @@ def models_folder(models_dir: Path | str | None = None) -> Path:
     chosen = models_dir or os.environ.get(ENVIRONMENT)
     if chosen:
         return Path(chosen).expanduser()
+    import platformdirs
+
     return platformdirs.user_data_path("nucprof", appauthor=False) / "models"
 
 

@@ -66,14 +66,14 @@ class GradcamJob(Job):
 
 @dataclass(frozen=True)
 class Attention:
-    """Means over the maps with evidence; None if all ``n`` maps are empty.
+    """Means over the maps with evidence; None if all maps of ``cells`` are empty.
 
     Share of the attention on nuclei, also with a ring around them, and the area of these; drop of
     the margin when the pixels of highest attention are removed, and for random maps.
     """
 
     predicted: str
-    n: int
+    cells: int
     no_evidence: int
     nucleus: float | None
     nucleus_area: float | None
@@ -261,7 +261,7 @@ def _summary(table: pd.DataFrame) -> pd.DataFrame:
         "nucleus", "nucleus_area", "with_ring", "with_ring_area", "deletion", "deletion_random",
     ]  # fmt: skip
     means = every[~every["no_evidence"]].groupby("predicted")[measures].mean().reindex(names)
-    means.insert(0, "n", groups.size().reindex(names))
+    means.insert(0, "cells", groups.size().reindex(names))
     means.insert(1, "no_evidence", groups["no_evidence"].sum().reindex(names))
     means["nucleus_ratio"] = means["nucleus"] / means["nucleus_area"]
     means["with_ring_ratio"] = means["with_ring"] / means["with_ring_area"]
@@ -288,10 +288,10 @@ def finish(
 
 def _lines(every: Attention) -> list[str]:
     left_out = (
-        f"{every.no_evidence} of {every.n} maps show no evidence for the predicted class and are "
-        "left out of the means"
+        f"{every.no_evidence} of {every.cells} maps show no evidence for the predicted class and "
+        "are left out of the means"
     )
-    if every.no_evidence == every.n:
+    if every.no_evidence == every.cells:
         return [left_out]
     return [
         f"{every.nucleus:.0%} of the attention lies inside the nucleus, which covers "
@@ -319,5 +319,5 @@ STAGE = Stage(
     finish=finish,
     record=GradcamRecord,
     skip=_skip,
-    version=2,
+    version=3,
 )

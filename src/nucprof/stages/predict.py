@@ -217,7 +217,12 @@ def _require_model(project: Project) -> None:
 
 
 def _skip(project: Project) -> str | None:
-    return "predict.model names no model" if project.predict.model is None else None
+    if project.predict.model is not None:
+        return None
+    example = Results(project.project.output).folder("train", "rf", "default")
+    if example.is_relative_to(project.root):
+        example = example.relative_to(project.root)
+    return f"predict.model names no model, e.g. {example.as_posix()}"
 
 
 STAGE = Stage(

@@ -252,7 +252,7 @@ class _Job:
                 rows["test"], frame, self.classes, self.training.density_strata
             )
         history = pd.DataFrame([vars(epoch) for epoch in trained.history])
-        history = history.assign(seed=seed, repeat=repeat)
+        history = history.rename(columns={"number": "epoch"}).assign(seed=seed, repeat=repeat)
         return _Outcome(
             metrics, frame, split.assign(seed=seed), history, trained, temperature, prior, cultures
         )

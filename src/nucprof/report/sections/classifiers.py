@@ -163,7 +163,7 @@ def gradcam(source: Source) -> Section | None:
     table = source.table("gradcam", "attention.csv")
     if table is not None:
         rows = [
-            (r.predicted, f"{r.n:,}", f"{r.no_evidence:,}", *(
+            (r.predicted, f"{r.cells:,}", f"{r.no_evidence:,}", *(
                 "" if value != value else f"{value:.0%}" for value in (r.nucleus, r.nucleus_area)
             ))
             for r in table.itertuples()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from nucprof.core.sample import evenly_spaced
 from nucprof.errors import FieldError
 from nucprof.io.files import write_json
-from nucprof.io.state import find_state, read_state
+from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
 
 if TYPE_CHECKING:  # scipy would slow `nucprof --help`
@@ -45,7 +45,7 @@ class PlateStain(BaseModel):
     share: Level
 
 
-class CellChannelsFile(BaseModel):
+class CellChannelsFile(StateFile):
     """The file of a plate's cell channels."""
 
     nuclei: str

@@ -2,26 +2,129 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from hostile import Case, ids
+from hostile import Case, ids, nucprof
 
-TRAIN = "train rf {p}/project.toml --name "
 CASES = [
-    *(
-        Case(
-            name=f"--name {name!r} of {command}",
-            kind="lost",
-            command=f"{command} {{p}}/project.toml --name '{name}'",
-            says=("--name", "device" if name == "CON" else "letters, digits"),
-            keeps=("results",),
-        )
-        for command in ("train rf", "train cnn", "predict")
-        for name in ("../x", "/tmp/elsewhere", "", "a/b", "..", "CON", "x\x07y", "a:b")
-    ),
+    Case(
+        name=f"--name {name!r} of {command}",
+        kind="lost",
+        command=f"{command} {{p}}/project.toml --name '{name}'",
+        says=("--name", "device" if name == "CON" else "letters, digits"),
+        keeps=("results",),
+    )
+    for command in ("train rf", "train cnn", "predict")
+    for name in ("../x", "/tmp/elsewhere", "", "a/b", "..", "CON", "x\x07y", "a:b")
+]
+
+#: A name in Latin-1, as Python shows it; no text file can hold it.
+ODD = os.fsdecode(b"plate\xe9")
+SHOWN = ODD.encode("utf-8", "backslashreplace").decode()
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names")
+
+
+def moved(old: str, new: str) -> Callable[[Path], None]:
+    """Give a file or folder of the project another name."""
+
+    def prepare(folder: Path) -> None:
+        (folder / old).rename(folder / new)
+
+    return prepare
+
+
+def copied_to(old: str, new: str) -> Callable[[Path], None]:
+    """Copy a file of the project under another name."""
+
+    def prepare(folder: Path) -> None:
+        shutil.copyfile(folder / old, folder / new)
+
+    return prepare
+
+
+IN_ARGUMENTS = [
+    Case(
+        name=f"{command} with bytes that are not UTF-8",
+        kind="traceback",
+        command=command.replace("{odd}", ODD),
+        says=(SHOWN, "not UTF-8", "Rename that file or folder"),
+        keeps=("results",),
+    )
+    for command in (
+        "{odd}",
+        "crop {p}/project.toml --{odd}",
+        "crop {p}/project.toml --force --json-log {p}/{odd}.jsonl",
+        "demo {p}/{odd}",
+        "doctor {p}/{odd}.toml",
+        "export {p}/project.toml --to csv --out {p}/{odd}",
+        "gate {p}/project.toml --class {odd}=EdU",
+        "init --cp {p}/{odd} --output {p}/new.toml",
+        "init --cp {p}/CP --output {p}/{odd}/new.toml",
+        "init --cp {p}/CP --layout {p}/{odd}.xlsx --output {p}/new.toml",
+        "models add x {p}/{odd}",
+        "models list --models-dir {p}/{odd}",
+        "predict {p}/project.toml --model {p}/{odd}",
+        "predict {p}/project.toml --out {p}/{odd}",
+        "relink {p}/project.toml --cp {p}/{odd}",
+        "rename {p}/project.toml --pattern {odd}",
+        "review {p}/project.toml --who {odd}",
+        "review {p}/project.toml --output {p}/{odd}.html",
+        "segment {p}/project.toml --path {p}/{odd}",
+        "view {p}/project.toml {odd}",
+    )
+]
+IMAGES = [
+    Case(
+        name=f"{command.split()[0]}: {what} of {where} has a name that is not UTF-8",
+        kind="traceback",
+        command=command,
+        says=(SHOWN, "UTF-8", *says),
+        prepare=change(f"{where}/{first}.tif", f"{where}/{ODD}_{first}.tif"),
+        plate="raw",
+        status=0,
+    )
+    for command, says in (
+        ("rename {p}/project.toml", ("ignored",)),
+        ("init --cp {p}/CP --gt EdU_BrdU={p}/GT --output {p}/new.toml", ("ignored",)),
+        ("doctor {p}/project.toml", ("ignored",)),
+    )
+    for where, first in (
+        ("CP", "WellB02_PointB02_0001_ChannelDAPI,FITC,Cy3,Cy5_Seq0000"),
+        ("GT", "WellB02_PointB02_0001_ChannelDAPI,EdU,BrdU_Seq0000"),
+    )
+    for what, change in (("a field", moved), ("a further file", copied_to))
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids(CASES))
 def test_case(case, run_case):
     run_case(case)
+
+
+@linux
+@pytest.mark.parametrize("case", [*IN_ARGUMENTS, *IMAGES], ids=ids([*IN_ARGUMENTS, *IMAGES]))
+def test_bytes_that_are_not_utf_8(case, run_case):
+    run_case(case)
+
+
+@linux
+@pytest.mark.kind("traceback")
+@pytest.mark.parametrize(
+    "command",
+    ["status", "run-all", "report --force", "review", "doctor", "clean", "export --to csv"],
+)
+def test_a_project_in_a_folder_whose_name_is_not_utf_8(command, copied, capsys, monkeypatch):
+    folder = copied.parent.rename(copied.parent.with_name(ODD))
+    monkeypatch.chdir(folder)
+    first, *more = command.split()
+    assert nucprof(" ".join([first, "project.toml", *more])) == 2
+    out, err = capsys.readouterr()
+    assert SHOWN in out + err
+    assert "not UTF-8" in out + err
+    assert "Traceback" not in err

@@ -252,7 +252,8 @@ class TestFailures:
         assert call("run-all", "--until", "crop", "--keep-going")[0] == 1
         run = Run(load_project(plate.project))
         entry = run.entries("crop")["p", "B-03-01"]
-        assert "Traceback (most recent call last)" in entry.message
+        assert "failed (ZeroDivisionError: a bug)" in entry.message
+        assert "Traceback (most recent call last)" in entry.trace
         assert run.entries("crop")["p", "C-02-01"].status == "done"
 
     def test_an_interrupted_stage_goes_on_at_the_field(self, call, plate, monkeypatch):

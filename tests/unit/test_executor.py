@@ -89,13 +89,25 @@ class TestPerform:
         # a field without cells has no stack
         assert perform(make_job(1, "nothing"), "abc").outputs == {}
 
-    def test_an_exception_fails_the_field_with_its_traceback(self, make_job):
+    def test_an_exception_fails_the_field_and_says_whose_it_is_and_what_to_do(self, make_job):
         entry = perform(make_job(1, "raise"), "abc")
         assert (entry.status, entry.reason) == ("failed", "ZeroDivisionError")
-        first, *trace = entry.message.splitlines()
-        assert first == "ZeroDivisionError: as told"
-        assert trace[0] == "Traceback (most recent call last):"
-        assert any("fake_stage.py" in line for line in trace)
+        assert entry.message == (
+            "p/A-01-01: the library fake_stage failed (ZeroDivisionError: as told). Look at the "
+            "images of this field: they may be damaged or unlike the others. To go on without it: "
+            'project.exclude = ["p/A-01-01"]. The traceback is in the newest file in logs/ of the '
+            "results."
+        )
+        assert entry.trace.startswith("Traceback (most recent call last):")
+        assert "fake_stage.py" in entry.trace
+
+    def test_an_exception_of_our_own_code_is_a_bug(self, make_job, monkeypatch):
+        from nucprof.run import executor
+
+        monkeypatch.setattr(executor.Fingerprint, "of", lambda path: executor.encode_ids(None))
+        entry = perform(make_job(1), "abc")
+        assert "nucprof failed (" in entry.message
+        assert "which is a bug" in entry.message
 
     def test_a_file_that_cannot_be_read_fails_the_field_with_its_message(self, make_job):
         entry = perform(make_job(1, "unreadable"), "abc")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from nucprof.cli import look_commands, models_commands, project_commands, results_commands
+from nucprof.cli.call import say
 from nucprof.cli.stage_command import run_all_command, stage_command
 from nucprof.stages import STAGES, Stage
 from nucprof.version import __version__
@@ -49,7 +50,7 @@ def _help(stage: Stage) -> str:
 
 def _show_version(value: bool) -> None:
     if value:
-        print(f"nucprof {__version__}")
+        say(f"nucprof {__version__}")
         raise typer.Exit
 
 
@@ -60,4 +61,4 @@ def _root(
     ),
 ) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        say(context.get_help())

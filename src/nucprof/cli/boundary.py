@@ -13,7 +13,7 @@ import typer
 
 from nucprof.cli import signals
 from nucprof.errors import NucprofError
-from nucprof.plate.names import printable
+from nucprof.plate.names import printable, require_text
 from nucprof.refusals import explain
 
 BUG = 3
@@ -25,6 +25,8 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> int:
     """Run the application and return its exit status; no exception escapes."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        for word in words:
+            require_text(word, "The argument")
         status = app(args=words, standalone_mode=False, prog_name="nucprof")
         if status == _TYPER_INTERRUPTED:  # how newer Typers end an interrupted command
             return _interrupted()

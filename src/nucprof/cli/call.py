@@ -12,6 +12,7 @@ import typer
 
 from nucprof.cli import flags
 from nucprof.config import Project
+from nucprof.plate.names import printable
 
 _COMMON = "Run"
 PROJECT_ARGUMENT = typer.Argument(Path("project.toml"), help="the project file")
@@ -53,6 +54,11 @@ RUN_OPTIONS = (
     run_option("quiet", False, bool, "print only warnings and errors", "--quiet"),
     run_option("verbose", False, bool, "print details and tracebacks", "-v", "--verbose"),
 )
+
+
+def say(line: str) -> None:
+    """Print a line; names of files may hold any character."""
+    print(printable(line))  # noqa: T201
 
 
 @dataclass

@@ -107,6 +107,7 @@ class ConsoleReporter:
             status=entry.status,
             reason=entry.reason,
             message=entry.message,
+            trace=entry.trace,
             seconds=entry.seconds,
         )
         self._done += 1
@@ -121,6 +122,8 @@ class ConsoleReporter:
         name = f"{entry.plate}/{entry.field}" if entry.field else stage.name
         if entry.status == "failed":
             self.fail(f"  failed {name}: {_first_line(entry.message)}")
+            if entry.trace:
+                logging.getLogger("nucprof").debug(entry.trace)  # shown by --verbose
         elif entry.status == "excluded":
             self.warn(f"  left out {name}: {entry.message}")
 

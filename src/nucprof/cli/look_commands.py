@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from nucprof.cli.call import PROJECT_ARGUMENT
+from nucprof.cli.call import PROJECT_ARGUMENT, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def review(
 
     opened = open_project(project)
     for line in write_review(opened, project, queue=queue, count=n, who=who, output=output):
-        print(line)
+        say(line)
 
 
 def view(

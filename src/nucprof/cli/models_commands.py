@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from nucprof.cli.call import say
+
 _NAME = typer.Argument(..., help="name of the model; see 'nucprof models list'")
 _FOLDER = typer.Option(
     None,
@@ -37,8 +39,8 @@ def list_models(models_dir: Path | None = _FOLDER) -> None:
         rows.append((entry.name, entry.backend, where, entry.about))
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for row in rows:
-        print("  ".join([*(row[k].ljust(widths[k]) for k in range(3)), row[3]]))
-    print(f"Models folder: {weights.models_folder(models_dir)}")
+        say("  ".join([*(row[k].ljust(widths[k]) for k in range(3)), row[3]]))
+    say(f"Models folder: {weights.models_folder(models_dir)}")
 
 
 def fetch(name: str = _NAME, models_dir: Path | None = _FOLDER, force: bool = _FORCE) -> None:
@@ -60,10 +62,10 @@ def fetch(name: str = _NAME, models_dir: Path | None = _FOLDER, force: bool = _F
             force=force,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    print(f"{name}: {found}")
+    say(f"{name}: {found}")
     checked = known is not None and (known.sha256 is not None or known.url is None)
     note = "" if checked else " (no published one to compare with)"
-    print(f"SHA-256 of what is used: {weights.model_hash(found)}{note}")
+    say(f"SHA-256 of what is used: {weights.model_hash(found)}{note}")
 
 
 def add(
@@ -78,11 +80,11 @@ def add(
     from nucprof.segmentation import weights
 
     placed = weights.add(name, source, models_dir, force=force)
-    print(f"{name}: {placed}")
+    say(f"{name}: {placed}")
 
 
 def path(name: str = _NAME, models_dir: Path | None = _FOLDER) -> None:
     """Print the path of a model."""
     from nucprof.segmentation import weights
 
-    print(weights.resolve_model(name, models_dir))
+    say(str(weights.resolve_model(name, models_dir)))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import typer
 
-from nucprof.cli.call import PROJECT_ARGUMENT
-from nucprof.plate.names import printable
+from nucprof.cli.call import PROJECT_ARGUMENT, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,14 +61,14 @@ def init(
         ask=_ask_pattern if sys.stdin.isatty() else None,
     )
     for line in started.lines:
-        print(printable(line))
-    print(f"Wrote {output}; check the channels in it.")
+        say(line)
+    say(f"Wrote {output}; check the channels in it.")
     for command in started.commands:
-        print(f"Next: {command}")
+        say(f"Next: {command}")
 
 
 def _ask_pattern(lines: list[str]) -> str:
-    print(printable("\n".join(lines)))
+    say("\n".join(lines))
     return input("Press Enter to accept this, or type another pattern: ").strip()
 
 
@@ -82,9 +81,9 @@ def demo(
     from nucprof.demo.plate import write_demo
 
     plate = write_demo(folder, seed=seed)
-    print(f"Wrote the demo plate: {plate.project} ({len(plate.shifts)} fields, two rounds)")
+    say(f"Wrote the demo plate: {plate.project} ({len(plate.shifts)} fields, two rounds)")
     if not run:
-        print(f"Next: nucprof run-all {plate.project}")
+        say(f"Next: nucprof run-all {plate.project}")
         return 0
     from nucprof.cli.console import ConsoleReporter, configure_logging
     from nucprof.cli.running import say_results
@@ -119,10 +118,10 @@ def doctor(
     path = project or (default if default.is_file() else None)
     checks = []
     for check in examine(path):
-        print(printable(f"{check.mark:<5} {check.text}"))
+        say(f"{check.mark:<5} {check.text}")
         checks.append(check)
     for line in conclude(checks, path):
-        print(printable(line))
+        say(line)
     return 2 if any(check.mark == "FAIL" for check in checks) else 0
 
 
@@ -139,7 +138,7 @@ def export_results(
     from nucprof.project.export import export
 
     for line in export(project, to, out):
-        print(printable(line))
+        say(line)
 
 
 def relink(
@@ -155,5 +154,5 @@ def relink(
     from nucprof.project.relink import relink as relink_images
 
     for line in relink_images(project, cp, gt):
-        print(printable(line))
-    print(f"Wrote {project}. Next: nucprof status {project}")
+        say(line)
+    say(f"Wrote {project}. Next: nucprof status {project}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from nucprof.cli.call import PROJECT_ARGUMENT
+from nucprof.cli.call import PROJECT_ARGUMENT, say
 from nucprof.duration import duration
 
 
@@ -39,7 +39,7 @@ def status(
         from nucprof.project.provenance import provenance as describe
 
         for line in describe(RunState(settings), project):
-            print(line)
+            say(line)
         return
     known = recall(settings, Results(settings.project.output))
     if any(stage.name not in known for stage in STAGES):

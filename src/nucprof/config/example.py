@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import types
 import typing
 from pathlib import Path
@@ -108,4 +109,4 @@ def _toml(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(example(), end="")
+    sys.stdout.write(example())

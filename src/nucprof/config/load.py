@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from nucprof.config import checks
 from nucprof.config.project import ENV_PREFIX, Project
 from nucprof.errors import ProjectError
+from nucprof.plate.names import require_text
 from nucprof.refusals import explain
 
 if sys.version_info >= (3, 11):
@@ -61,6 +62,7 @@ def load_project(
         names = ", ".join(sorted(n for n in os.environ if n.upper().startswith(ENV_PREFIX)))
         raise ProjectError(f"The environment ({names}) is wrong: {error}.") from None
     file = path.resolve()
+    require_text(file, "The path of the project file,")
     project = _absolute(project, file.parent).at(file)
     checks.check_names(project, path)
     if check_folders:
@@ -173,6 +175,7 @@ def _absolute(project: Project, root: Path) -> Project:
             return None
         if "\0" in str(path):
             raise ProjectError(f"{root}: the path {str(path)!r} holds a NUL character; remove it.")
+        require_text(path, "The path")  # from the environment
         return Path(os.path.normpath(root / path.expanduser()))
 
     plates = [

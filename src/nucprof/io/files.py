@@ -73,9 +73,12 @@ def is_there(path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) atomically."""
+    """Write a text file (UTF-8) atomically; bytes of names that are not UTF-8 become escapes.
+
+    In JSON these escapes are read back as the same name.
+    """
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:

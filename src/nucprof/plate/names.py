@@ -59,6 +59,27 @@ def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def is_text(name: object) -> bool:
+    """Whether a name or path can be written into a text file.
+
+    Linux allows any bytes in a name, also such as are not UTF-8 (from an old disk or archive).
+    """
+    try:
+        str(name).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def require_text(name: object, what: str) -> None:
+    """Raise a :class:`UserError` for a name that no text file can hold; ``what`` says whose."""
+    if not is_text(name):
+        raise UserError(
+            f"{what} {name} has bytes that are not UTF-8. Rename that file or folder: nucprof "
+            "writes every name into its records, which are text."
+        )
+
+
 def printable(text: str) -> str:
     """Text with control characters and broken characters written as escapes; lines stay lines.
 

@@ -16,7 +16,7 @@ from nucprof.io.files import write_text
 from nucprof.io.layouts import read_layout
 from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import Layout, draw_plate
-from nucprof.plate.names import check_name
+from nucprof.plate.names import check_name, require_text
 from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclear, look_at_round
 from nucprof.project.plates import PlateInput
 from nucprof.project.project_text import project_text, same_needs
@@ -64,6 +64,7 @@ def write_project(
     """
     if target.exists():
         raise UserError(f"{target} exists already; choose another name with --output.")
+    require_text(target.resolve(), "The path of the project file,")
     for plate in plates:
         for folder in plate.folders.values():
             if not folder.is_dir():

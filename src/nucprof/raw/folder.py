@@ -9,14 +9,19 @@ from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
 from nucprof.io.formats import foreign
 from nucprof.io.images import IMAGE_SUFFIXES
+from nucprof.plate.names import is_text
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files by name, and hidden files that have the ending of images."""
+    """Image files by name, and files with the ending of images that are left out.
+
+    ``hidden``: their names begin with a dot. ``broken``: their names are not UTF-8.
+    """
 
     images: list[Path]
     hidden: list[Path]
+    broken: list[Path]
 
 
 def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
@@ -43,18 +48,28 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
         )
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
-    images, hidden = [], []
+    images: list[Path] = []
+    hidden: list[Path] = []
+    broken: list[Path] = []
     for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
         if path.suffix.lower() in suffixes and path.is_file():
-            (hidden if path.name.startswith(".") else images).append(path)
+            if path.name.startswith("."):
+                hidden.append(path)
+            else:
+                (images if is_text(path.relative_to(folder)) else broken).append(path)
     if not images:
         shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
         hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
+        if broken:
+            raise ProjectError(
+                f"{text}: the name of {broken[0].name} (one of {len(broken)} images) is not UTF-8; "
+                "rename the images."
+            )
         raise ProjectError(f"{text}: there is no image file ({shown}).{hint}")
     if not foreign.installed() and all(p.suffix.lower() in foreign.SUFFIXES for p in images):
         raise ProjectError(
             f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "
             f"run: {foreign.INSTALL}"
         )
-    return Listing(images, hidden)
+    return Listing(images, hidden, broken)

@@ -16,7 +16,7 @@ from nucprof.io.images import ImageInfo, describe, stem_of
 from nucprof.plate.keys import CP_ROUND, FieldKey, FieldSelector
 from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pattern
 from nucprof.plate.words import several, some
-from nucprof.raw.folder import list_folder
+from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
 
 
@@ -142,7 +142,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         pattern,
         kept,
         {path: info for path, info in infos.items() if path in used},
-        [*found.warnings(r, pattern), *_hidden(r, listing.hidden), *_gaps(r, kept)],
+        [*found.warnings(r, pattern), *_ignored(r, listing), *_gaps(r, kept)],
         tuple(excluded),
         _harmony(r),
     )
@@ -200,11 +200,14 @@ def _sort(
     return found
 
 
-def _hidden(r: Round, hidden: Sequence[Path]) -> list[str]:
-    if not hidden:
-        return []
-    names = some([path.name for path in hidden])
-    return [f"{r.text}: {several(len(hidden), 'hidden file')} ignored: {names}"]
+def _ignored(r: Round, listing: Listing) -> list[str]:
+    """Name the files that are left out for their names."""
+    kinds = (("hidden file", "", listing.hidden), ("image", " not named in UTF-8", listing.broken))
+    return [
+        f"{r.text}: {several(len(paths), kind)}{why} ignored: {some([p.name for p in paths])}"
+        for kind, why, paths in kinds
+        if paths
+    ]
 
 
 def _name(path: Path, r: Round, settings: RenameSettings) -> str:

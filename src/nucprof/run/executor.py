@@ -17,6 +17,8 @@ from nucprof.refusals import explain
 from nucprof.run.pool import Died, Pool
 from nucprof.stages.base import Entry, Job, Outcome
 
+_LONGEST = 300  # characters of a library's own message
+
 Work = Callable[[Any], Outcome[Any]]
 
 
@@ -30,11 +32,11 @@ def perform(work: Work, job: Job, definition: str) -> Entry:
     entry = functools.partial(Entry, job.plate, job.field, definition=definition)
 
     def failed(error: Exception, known: NucprofError | None) -> Entry:
-        trace = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         return entry(
             status="failed",
             reason=type(known or error).__name__,
-            message=trace if known is None else str(known),
+            message=_unforeseen(error, job) if known is None else str(known),
+            trace="" if known is error else traceback.format_exc(),
             seconds=_since(started),
         )
 
@@ -76,6 +78,23 @@ def perform(work: Work, job: Job, definition: str) -> Entry:
         inputs=inputs,
         outputs=outputs,
         seconds=_since(started),
+    )
+
+
+def _unforeseen(error: Exception, job: Job) -> str:
+    """Say which library failed at a job, with its own words, and what to do."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    library = str(frames[-1].f_globals.get("__name__", "Python")).partition(".")[0]
+    words = f"{type(error).__name__}: {error}".splitlines()[0][:_LONGEST].removesuffix(": ")
+    trace = "The traceback is in the newest file in logs/ of the results"
+    if library == "nucprof":
+        return f"{job.name}: nucprof failed ({words}), which is a bug. {trace}; please report it."
+    cause = f"{job.name}: the library {library} failed ({words})."
+    if not job.field:
+        return f"{cause} Look at the tables and settings of this stage. {trace}."
+    return (
+        f"{cause} Look at the images of this field: they may be damaged or unlike the others. To "
+        f'go on without it: project.exclude = ["{job.plate}/{job.field}"]. {trace}.'
     )
 
 

@@ -31,7 +31,7 @@ def append(path: Path, entry: Entry, places: Places) -> None:
     with naming(path), path.open("a+b") as file:
         if file.tell() and not _ends_whole(path):
             file.write(b"\n")  # an incomplete line of a killed run must not join this one
-        file.write(_line(entry, places).encode())
+        file.write(_line(entry, places).encode(errors="backslashreplace"))
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ class Entry(Generic[R]):
     """A finished job, as in the journal; ``status`` is done, excluded or failed.
 
     ``inputs`` are fingerprints by path in the job's order, None for a file that was not there.
+    ``trace`` is the traceback of an exception that nucprof did not foresee.
     """
 
     plate: str
@@ -117,6 +118,7 @@ class Entry(Generic[R]):
     definition: str
     reason: str = ""
     message: str = ""
+    trace: str = ""
     record: R | None = None
     objects: str | None = None
     dropped: Sequence[tuple[str, str, str, str]] = ()

@@ -13,8 +13,9 @@ import nucprof
 from browser import Watched
 from nucprof.config import load_project
 from nucprof.project.review import write_review
-from nucprof.report.cell_pictures import Channel, Pixels, data_uri, encode
+from nucprof.report.cell_pictures import Channel, Pixels, encode
 from nucprof.report.review import ReviewPage, ShownCell, render_review
+from nucprof.report.source import data_uri
 from nucprof.run.pipeline import Run
 from nucprof.stages import stage
 

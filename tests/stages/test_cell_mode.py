@@ -1,5 +1,7 @@
 """Whole cells from images to features and crops, on a small demo plate without ground truth."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,6 +88,21 @@ def test_cells_are_grown_where_there_is_no_gpu_and_it_is_said(grown):
     lines = " ".join(results["segment"].summary.lines)
     assert "cells by propagate, model nucprof-fluo" in lines
     assert "without a GPU" in lines
+
+
+def test_the_channels_that_bound_cells_are_chosen_and_named(grown):
+    _, run, results = grown
+    summary = results["segment"].summary
+    path = run.results.folder("segment", "cell-channels-demo.json")
+    held = json.loads(path.read_text(encoding="utf-8"))
+    assert held["nuclei"] == "DAPI"
+    assert held["used"]
+    assert set(held["used"]) <= set(held["asked"]) == set(held["stains"])
+    assert path in summary.outputs
+    line = next(line for line in summary.lines if line.startswith("plate demo: cells on "))
+    assert all(f"{name} (" in line for name in held["asked"])
+    used = line.partition(", without")[0]
+    assert [name in used for name in held["asked"]] == [n in held["used"] for n in held["asked"]]
 
 
 def test_grown_cells_hold_the_true_nuclei(grown):

@@ -164,3 +164,21 @@ def test_dim_nuclei_do_not_vanish_because_there_are_many(step):
     )
     found = measure_evidence(image, labels)
     assert found.stands_out(0.7).mean() > 0.95
+
+
+def test_debris_is_small_and_dim_and_neither_alone_is():
+    shape = (160, 200)
+    labels, image = np.zeros(shape, np.int32), np.full(shape, 100.0)
+    usual = [(25, 25), (25, 75), (25, 125), (25, 175), (75, 25)]
+    others = {(75, 75): (3, 800), (75, 125): (9, 350), (75, 175): (3, 350)}
+    drawn = dict.fromkeys(usual, (9, 800)) | others
+    for label, ((y, x), (radius, level)) in enumerate(drawn.items(), start=1):
+        labels[disc(shape, y, x, radius)] = label
+        image[disc(shape, y, x, radius)] += level
+    image += np.random.default_rng(0).normal(0, 5, shape)
+    found = measure_evidence(image, labels)
+    assert found.ids[found.debris].tolist() == [8]
+    assert found.ids[found.stands_out(0.7)].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert found.stands_out(0).all()
+    alone = measure_evidence(image, np.where(labels == 8, 8, 0))
+    assert not alone.debris.any()

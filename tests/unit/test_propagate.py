@@ -111,6 +111,22 @@ def test_an_unstained_cell_among_stained_ones_is_its_nucleus():
     assert (cells == 9).sum() > 3 * (nuclei == 9).sum()
 
 
+def test_a_field_without_background_takes_that_of_the_plate():
+    shape, rng = (60, 60), np.random.default_rng(0)
+    nuclei, truth = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    for label, (y, x) in enumerate([(15, 15), (15, 45), (45, 15), (45, 45)], start=1):
+        nuclei[disc(shape, y, x, 8)] = label
+        truth[y - 15 : y + 15, x - 15 : x + 15] = label
+    depth = ndi.gaussian_filter((nuclei > 0).astype(float), 6)  # thinner away from the nucleus
+    plane = 100 + 100 * (0.3 + depth / depth.max()) + rng.normal(0, 2, shape)
+    alone = propagate_cells(nuclei, plane)
+    known = propagate_cells(nuclei, plane, background=100)
+    assert known.threshold == pytest.approx(100 + 0.25 * 100, abs=8)
+    assert alone.threshold > 130
+    assert (known.labels > 0).all()
+    assert np.mean(known.labels == truth) > 0.95
+
+
 def test_debris_does_not_move_the_threshold():
     nuclei, plane, _ = field()
     dirty = plane.copy()

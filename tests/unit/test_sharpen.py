@@ -54,7 +54,7 @@ def test_touching_nuclei_keep_the_border_between_them():
     shape = (60, 90)
     left, right = ellipse(shape, 30, 30, 15, 15), ellipse(shape, 30, 58, 15, 15)
     truth = np.where(left, 3, np.where(right, 8, 0)).astype(np.int32)
-    image = picture(truth, level=np.where(left, 300, 900))
+    image = picture(truth, level=np.where(left, 600, 900))
     smaller = np.where(
         ellipse(shape, 30, 30, 14, 14), 3, np.where(ellipse(shape, 30, 58, 14, 14), 8, 0)
     ).astype(np.int32)
@@ -70,6 +70,18 @@ def test_an_object_that_does_not_stand_out_keeps_its_outline(level):
     given = ellipse((50, 50), 25, 25, 12, 10).astype(np.int32)
     image = picture(ellipse((50, 50), 28, 28, 12, 10), level=level)
     np.testing.assert_array_equal(sharpen_outlines(image, given), given)
+
+
+def test_haze_keeps_its_outline_beside_nuclei():
+    shape = (60, 120)
+    nucleus, haze = ellipse(shape, 30, 30, 14, 12), ellipse(shape, 30, 90, 14, 12)
+    image = picture(nucleus | haze, level=np.where(haze, 100, 600))
+    given = np.where(np.roll(nucleus, 2, axis=1), 1, np.where(np.roll(haze, 2, axis=1), 2, 0))
+    found = sharpen_outlines(image, given.astype(np.int32))
+    np.testing.assert_array_equal(found == 2, given == 2)
+    assert overlap(found == 1, nucleus) > overlap(given == 1, nucleus) + 0.05
+    alone = sharpen_outlines(image, np.where(given == 2, 2, 0).astype(np.int32))
+    assert overlap(alone == 2, haze) > overlap(given == 2, haze)
 
 
 def test_a_nucleus_with_dark_nucleoli_has_no_holes_and_bright_specks_stay_outside():

@@ -130,7 +130,7 @@ class SegmentBase(Section):
     min_contrast: float = setting(
         0.7,
         "drop nuclei that are dimmer than the others and differ from their surroundings by less "
-        "than this share of their brightness, and objects within the noise; 0: keep all",
+        "than this share of their brightness, debris, and objects within the noise; 0: keep all",
         ge=0,
         lt=1,
     )

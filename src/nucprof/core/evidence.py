@@ -29,6 +29,8 @@ SURE = 5.0
 CLEAR, OUTLINED = 1.5, 0.8
 #: Objects whose step is below this share of the field's median step are dim.
 DIM = 0.35
+#: Objects below these shares of the field's median step and median area are debris.
+DEBRIS_STEP, DEBRIS_AREA = 0.6, 0.25
 #: How often the background is measured anew, without the objects that belong to it.
 ROUNDS = 10
 #: Only objects of fewer pixels can belong to the background's noise.
@@ -86,19 +88,30 @@ class Evidence:
         usual = float(np.median(self.step)) if len(self.ids) else 0.0
         return self.step < DIM * usual
 
+    @property
+    def debris(self) -> NDArray[np.bool_]:
+        """Which objects are both much smaller and dimmer than is usual in the field, ``(N,)``."""
+        if not len(self.ids):
+            return np.zeros(0, dtype=bool)
+        small = self.areas < DEBRIS_AREA * np.median(self.areas)
+        debris: NDArray[np.bool_] = small & (self.step < DEBRIS_STEP * np.median(self.step))
+        return debris
+
     def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
-        """Which objects are neither haze nor noise, ``(N,)`` bool.
+        """Which objects are neither haze nor noise nor debris, ``(N,)`` bool.
 
         Haze is dim compared with the field's nuclei and lies on a bright background: its contrast
         is below `min_contrast`. A dim nucleus on a dark background is not haze. Specks of a few
-        bright pixels are noise. If `min_contrast` is 0, all objects stand out.
+        bright pixels are noise, objects much smaller and dimmer than the others are debris. If
+        `min_contrast` is 0, all objects stand out.
         """
         if min_contrast == 0:
             return np.ones(len(self.ids), dtype=bool)
         certain = (self.significance > SURE) & (self.areas >= SPECK_PX)
         certain &= self.step >= LEVELS * self.level
         certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
-        out: NDArray[np.bool_] = certain & ~(self.dim & (self.contrast < min_contrast))
+        haze = self.dim & (self.contrast < min_contrast)
+        out: NDArray[np.bool_] = certain & ~haze & ~self.debris
         return out
 
 

@@ -27,6 +27,9 @@ MARGIN = 0.5
 #: An outline moves only if the step is this many times the ring's mean deviation from its median,
 #: and if core and ring have at least so many pixels.
 CLEAR, ENOUGH = 3.0, 3
+#: ... and the step is this share of the median of all objects: what is dimmer is often haze, whose
+#: edges are not those of a nucleus.
+DIM = 0.5
 
 _CORE, _BAND, _RING = 1, 2, 3
 
@@ -46,7 +49,7 @@ def sharpen_outlines(plane: NDArray, labels: NDArray[np.int32]) -> NDArray[np.in
     (H, W) int32
         The same objects under the same labels. Each is in one piece (4-connected) and has no holes
         but other objects; none takes a pixel that was another's. An object that hardly stands out
-        from its ring keeps its outline.
+        from its ring, or much less than the others, keeps its outline.
     """
     if not labels.any():
         return labels.copy()
@@ -62,6 +65,8 @@ def sharpen_outlines(plane: NDArray, labels: NDArray[np.int32]) -> NDArray[np.in
     outside, variation = _levels(image, zone, owner, _RING, len(areas))
     step = inside - outside
     step[~(step > CLEAR * variation)] = np.nan
+    clear = step[np.isfinite(step)]
+    step[~(step >= DIM * (np.median(clear) if clear.size else 0.0))] = np.nan
     out = _divide(image, labels, away, owner, zone, width, outside + LEVEL * step, step)
     reach = np.ceil(width).astype(int)
     _tidy(out, np.array([_box(box, r) for box, r in zip(boxes, reach[1:], strict=True)]))

@@ -48,7 +48,9 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
         )
     wanted = settings.extension.lower()
     suffixes = IMAGE_SUFFIXES if wanted == "auto" else (f".{wanted.lstrip('.')}",)
-    images, hidden, broken = [], [], []
+    images: list[Path] = []
+    hidden: list[Path] = []
+    broken: list[Path] = []
     for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
         if path.suffix.lower() in suffixes and path.is_file():
             if path.name.startswith("."):

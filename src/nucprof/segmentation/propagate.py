@@ -65,6 +65,7 @@ def propagate_cells(
     regularisation: float = 0.05,
     reach: float | None = None,
     threshold: float | None = None,
+    background: float | None = None,
 ) -> Cells:
     """Grow cells from nuclei over the stained area.
 
@@ -87,6 +88,8 @@ def propagate_cells(
     threshold : float, optional
         Pixels of the smoothed plane at or below it are background, in the plane's grey levels;
         without it, each cell has that of :func:`cell_thresholds`.
+    background : float, optional
+        Grey level without cells, for a field that shows none.
 
     Returns
     -------
@@ -114,7 +117,8 @@ def propagate_cells(
     diameter = _nuclear_diameter(seeds)
     owner = seeds[tuple(nearest)]
     if threshold is None:
-        levels = cell_thresholds(smooth, owner, away, diameter, SMOOTHED * camera_noise(plane))
+        noise = SMOOTHED * camera_noise(plane)
+        levels = cell_thresholds(smooth, owner, away, diameter, noise, background)
     else:
         levels = np.full(names.size, threshold)
     bounded = bool(np.isfinite(levels[1:]).any())
@@ -142,6 +146,7 @@ def cell_thresholds(
     away: NDArray[np.floating],
     diameter: float,
     noise: float,
+    background: float | None = None,
 ) -> NDArray[np.float64]:
     """Grey level at which each cell ends, from the positions of the nuclei.
 
@@ -162,6 +167,8 @@ def cell_thresholds(
         Typical nuclear diameter, pixels.
     noise : float
         Standard deviation of the smoothed image's noise, grey levels.
+    background : float, optional
+        Grey level without cells on the plate, used where cells leave little background.
 
     Returns
     -------
@@ -173,11 +180,12 @@ def cell_thresholds(
     count = int(owner.max()) + 1
     pixels = np.maximum(np.bincount(owner[rim], minlength=count), 1)
     rims = np.bincount(owner[rim], smooth[rim], minlength=count) / pixels
-    outside = smooth[away > 0]
     far = smooth[away > FAR * diameter]
-    # The darkest few per cent, in case cells leave little background.
-    ground = far if far.size > 0.02 * smooth.size else outside
-    background = float(np.percentile(ground, 5)) if ground.size else 0.0
+    scarce = far.size <= 0.02 * smooth.size
+    if background is None or not scarce:
+        # The darkest few per cent, in case cells leave little background.
+        ground = smooth[away > 0] if scarce else far
+        background = float(np.percentile(ground, 5)) if ground.size else 0.0
     step = rims - background
     sure = max(SURE * noise, 1e-3 * abs(background))
     levels = background + np.maximum(LEVEL * step, sure)

@@ -21,6 +21,14 @@ from nucprof.raw.space import MASK_BYTES_PER_PIXEL, pixels
 from nucprof.segmentation import choose, weights
 from nucprof.segmentation.backends.base import Planes, Request, Segmentation
 from nucprof.segmentation.backends.stardist import torch_device
+from nucprof.segmentation.cell_channels import (
+    FieldChannels,
+    PlateChannels,
+    cell_channels_path,
+    describe_cell_channels,
+    ensure_cell_channels,
+    read_stains,
+)
 from nucprof.segmentation.quality_report import (
     Overlay,
     overlay_path,
@@ -73,6 +81,7 @@ class SegmentJob(Job):
     weights: str
     masks: dict[str, Path]
     scale: Path | None
+    cell_channels: Path | None = None
     backend_version: int = 1
     model: Path | None = dataclasses.field(metadata=WHERE_IT_RUNS)
     model_name: str = dataclasses.field(metadata=WHERE_IT_RUNS)
@@ -121,6 +130,7 @@ def plan(context: Context) -> Plan[SegmentJob]:
         "device": project.execution.device,
     }
     measured = segmenter.measures_scale and getattr(own, "scale", None) == "auto"
+    chooses = segmenter.chooses_channels and len(channels) > 1
     jobs = []
     for plate, field in context.images.fields(CP_ROUND):
         if selector.matches(plate, FieldKey.parse(field)):
@@ -128,13 +138,15 @@ def plan(context: Context) -> Plan[SegmentJob]:
         held = context.images.channels[plate, field, CP_ROUND]
         sources = {name: held[name] for name in channels if name in held}
         masks = dict(segmenter.files(own, plate, field, settings.mode)) if segmenter.files else {}
-        scale = scale_path(results.folder("segment"), plate) if measured else None
+        folder = results.folder("segment")
+        scale = scale_path(folder, plate) if measured else None
+        chosen = cell_channels_path(folder, plate) if chooses else None
         files = dict.fromkeys(path for source in sources.values() for path in source.files)
         jobs.append(
             SegmentJob(
                 plate=plate,
                 field=field,
-                inputs=(*files, *masks.values(), *([scale] if scale else [])),
+                inputs=(*files, *masks.values(), *(p for p in (scale, chosen) if p)),
                 outputs=(
                     *(results.mask(plate, kind, field) for kind in kinds),
                     results.part("segment", "objects", plate, field),
@@ -142,6 +154,7 @@ def plan(context: Context) -> Plan[SegmentJob]:
                 sources=sources,
                 masks=masks,
                 scale=scale,
+                cell_channels=chosen,
                 **common,
             )
         )
@@ -168,9 +181,34 @@ def space(context: Context, jobs: Sequence[SegmentJob]) -> float:
 
 
 def prepare(context: Context, plan: Plan[SegmentJob], jobs: Sequence[SegmentJob]) -> None:
-    """Choose the scale of every plate once, on a sample of all its fields."""
+    """Choose scale and cell channels of every plate once, on a sample of all its fields."""
     plates = {job.plate for job in jobs}
-    ensure_scales(_to_measure([j for j in plan.jobs if j.plate in plates]), context.spread)
+    _measure(context, [j for j in plan.jobs if j.plate in plates])
+
+
+def _measure(context: Context, jobs: Sequence[SegmentJob]) -> None:
+    ensure_scales(_to_measure(jobs), context.spread)
+    ensure_cell_channels(_to_choose(context, jobs), context.spread)
+
+
+def _to_choose(context: Context, jobs: Sequence[SegmentJob]) -> list[PlateChannels]:
+    """The plates whose cell channels are chosen, each with its fields that have them all."""
+    plates: dict[str, list[SegmentJob]] = {}
+    for job in jobs:
+        plates.setdefault(job.plate, []).append(job)
+    given = bool(context.project.segment.channels)
+    wanted = []
+    for own in plates.values():
+        nuclei, *cells = own[0].channels
+        if own[0].cell_channels is not None:
+            fields = {
+                j.field: FieldChannels(j.sources[nuclei], tuple(j.sources[c] for c in cells))
+                for j in own
+                if set(j.channels) <= set(j.sources)
+            }
+            path = own[0].cell_channels
+            wanted.append(PlateChannels(path, nuclei, tuple(cells), given, fields))
+    return wanted
 
 
 def _to_measure(jobs: Sequence[SegmentJob]) -> list[PlateToMeasure]:
@@ -212,10 +250,8 @@ def work(job: SegmentJob) -> Outcome[SegmentRecord]:
     from nucprof.io.tables import write_table
     from nucprof.segmentation.object_table import object_rows
     from nucprof.segmentation.objects import clean_cells, clean_nuclei
-    from nucprof.segmentation.planes import split_planes
 
-    image = read_sources(job, job.sources, job.channels)
-    planes = Planes(*split_planes(image, job.mode), job.name, job.masks)
+    planes = _planes(job)
     found = _segment(job, planes)
     labels = found.labels(job.mode)
     evidence = None
@@ -247,6 +283,21 @@ def work(job: SegmentJob) -> Outcome[SegmentRecord]:
         [Drop(job.plate, job.field, reason, ids.tolist()) for reason, ids in gone],
         [*found.warnings, *([] if objects.kept else ["no cells found"])],
     )
+
+
+def _planes(job: SegmentJob) -> Planes:
+    """Read a field; its cytoplasm is that of the plate's cell channels if these were chosen."""
+    from nucprof.core.cell_stain import combine_stains
+    from nucprof.segmentation.planes import split_planes
+
+    image = read_sources(job, job.sources, job.channels)
+    stains = read_stains(job.cell_channels) if job.cell_channels else {}
+    if not stains:
+        nuclei, cyto = split_planes(image, job.mode)
+        return Planes(nuclei, cyto, name=job.name, files=job.masks)
+    used = [image[job.channels.index(name)] for name in stains]
+    cyto = combine_stains(used, list(stains.values()))
+    return Planes(image[0], cyto, background=0.0, name=job.name, files=job.masks)
 
 
 def _segment(job: SegmentJob, planes: Planes) -> Segmentation:
@@ -290,6 +341,10 @@ def finish(
             summary.counts[f"scale {plate}"] = read_scale(path)
             summary.lines.append(describe_scale(plate, path))
             summary.warnings += warn_of_scale(plate, path)
+    for plate, path in {job.plate: job.cell_channels for job in plan.jobs}.items():
+        if path is not None and path.is_file():
+            summary.outputs.append(path)
+            summary.lines.append(describe_cell_channels(plate, path))
     if first.precision:
         summary.counts["precision"] = first.precision
     summary.outputs += _write_objects(context, plan, records)
@@ -358,14 +413,14 @@ def preview(context: Context, value: int, fields: Sequence[str]) -> ActionResult
     lines = [describe_backend(context.project.segment, jobs[0])]
     plates = {job.plate for job in chosen}
     with context.workers_of(STAGE, chosen):
-        ensure_scales(
-            _to_measure([_aside(job, folder) for job in jobs if job.plate in plates]),
-            context.spread,
-        )
+        _measure(context, [_aside(job, folder) for job in jobs if job.plate in plates])
         entries = {entry.key: entry for entry in context.perform(STAGE, chosen)}
     for plate, path in {job.plate: job.scale for job in chosen}.items():
         if path is not None:
             lines += [describe_scale(plate, path), *warn_of_scale(plate, path)]
+    for plate, path in {job.plate: job.cell_channels for job in chosen}.items():
+        if path is not None:
+            lines.append(describe_cell_channels(plate, path))
     failures: list[str] = []
     for job in chosen:
         entry = entries[job.key]
@@ -381,6 +436,8 @@ def preview(context: Context, value: int, fields: Sequence[str]) -> ActionResult
 
 def _aside(job: SegmentJob, folder: Path) -> SegmentJob:
     """The same job, writing below `folder`; it uses the scale of the run if that one is valid."""
+    if job.cell_channels is not None:
+        job = replace(job, cell_channels=cell_channels_path(folder, job.plate))
     *masks, table = job.outputs
     outputs = (
         *(folder / job.plate / path.parent.name / path.name for path in masks),
@@ -428,5 +485,5 @@ STAGE = Stage(
     ),
     reads_images=True,
     space=space,
-    version=2,
+    version=3,
 )

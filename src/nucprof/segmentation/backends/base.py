@@ -32,12 +32,15 @@ class Planes:
         Plate and field, for messages.
     files : mapping
         Further files of the field that the backend declared (:attr:`Segmenter.files`), by kind.
+    background : float or None
+        Grey level of the cytoplasm plane without cells, if it was measured on the plate.
     """
 
     nuclei: npt.NDArray[np.generic]
     cyto: npt.NDArray[np.generic] | None = None
     name: str = ""
     files: Mapping[str, Path] = field(default_factory=dict)
+    background: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,9 @@ class Segmenter:
         Whether it needs processes of its own (TensorFlow).
     measures_scale : bool
         Whether ``segment.scale = "auto"`` is measured for it, once per plate.
+    chooses_channels : bool
+        Whether the cytoplasm plane consists of the channels that bound cells, chosen once per
+        plate, instead of all of them.
     precision : callable or None
         ``(settings, device) -> name``: number format of the network's multiplications on this
         machine, which affects single pixels of the masks.
@@ -157,6 +163,7 @@ class Segmenter:
     family: str = ""
     isolated: bool = False
     measures_scale: bool = False
+    chooses_channels: bool = False
     precision: Callable[[Any, str], str] | None = None
     files: Callable[[Any, str, str, str], Mapping[str, Path]] | None = None
     judged: bool = True

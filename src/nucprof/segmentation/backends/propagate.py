@@ -59,6 +59,7 @@ class Propagate:
             method=self.settings.method,
             regularisation=self.settings.regularisation,
             reach=self.settings.reach,
+            background=planes.background,
         )
         warnings = []
         if nuclei.any() and not cells.bounded:
@@ -84,6 +85,7 @@ SEGMENTER = Segmenter(
     family="stardist",
     isolated=True,
     measures_scale=True,
+    chooses_channels=True,
     precision=stardist.precision,
     note="without a GPU, cells are grown from their nuclei (with a GPU, cellpose finds them)",
     check=check_percentiles,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -16,6 +18,9 @@ REPOSITORY = Path(__file__).parents[1]
 def pytest_configure(config: pytest.Config) -> None:
     """Keep workers x threads small, and settings of the developer's shell out of the tests."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # how long an example takes depends on what else runs on the machine
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
     for name in [name for name in os.environ if name.startswith("NUCPROF_")]:
         del os.environ[name]
 
@@ -23,14 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _no_file_left_open(request: pytest.FixtureRequest):
     """Fail a test that leaves an image or table open: on Windows nobody could replace it."""
-    before = {file.path for file in psutil.Process().open_files()}
+    before = _open_files()
     yield
-    left = {
-        file.path
-        for file in psutil.Process().open_files()
-        if Path(file.path).suffix in (".tif", ".nd2", ".parquet", ".csv", ".jsonl", ".xlsx")
-    } - before
+    if _open_files() - before:
+        gc.collect()  # when an error that refers to its frames goes is not ours to say
+    left = _open_files() - before
     assert not left, f"left open: {sorted(left)}"
+
+
+def _open_files() -> set[str]:
+    """Images and tables that this process has open."""
+    endings = (".tif", ".nd2", ".parquet", ".csv", ".jsonl", ".xlsx")
+    return {f.path for f in psutil.Process().open_files() if f.path.endswith(endings)}
 
 
 @pytest.fixture(scope="session")

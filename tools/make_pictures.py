@@ -30,7 +30,7 @@ PICTURES = {
     "confusion-network.png": ("train/cnn/default/confusion.png", WHOLE),
     "history.png": ("train/cnn/default/history.png", WHOLE),
     "map.png": ("embed/umap.png", WHOLE),
-    "attention.png": ("gradcam/crops.png", (0, 0, 1, 0.165)),
+    "attention.png": ("gradcam/crops.png", (0, 0, 1, 0.16)),
     "attention-mean.png": ("gradcam/mean.png", WHOLE),
     "mistakes.png": ("gradcam/mistakes.png", WHOLE),
     "composition.png": ("predict/default/composition.png", WHOLE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import util
 
 from nucprof.errors import UserError
 
@@ -42,6 +43,11 @@ def available_memory() -> int:
     import psutil  # slow to import, and `nucprof --help` does not need it
 
     return int(psutil.virtual_memory().available)
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed; without it, torch runs StarDist on the CPU too."""
+    return util.find_spec("tensorflow") is not None
 
 
 def resolve_device(setting: str) -> str:

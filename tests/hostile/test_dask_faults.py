@@ -99,20 +99,31 @@ def cluster(tmp_path, monkeypatch):
 
 
 def test_a_scheduler_without_workers(cluster):
-    with pytest.raises(UserError, match=r"has had no worker for 1 s .*dask worker tcp://"):
-        Pool(1, scheduler=cluster.address, timeout=1).map(abs, [-1])
+    with pytest.raises(UserError, match=r"has had no worker for 5 s .*dask worker tcp://"):
+        Pool(1, scheduler=cluster.address, timeout=5).map(abs, [-1])
 
 
 @pytest.mark.parametrize("victim", ["worker", "scheduler"])
-def test_what_dies_in_the_middle_is_said(cluster, victim):
+def test_what_dies_in_the_middle_is_said(cluster, victim, tmp_path):
+    from dask_parts import begin
+
     worker = cluster.add_worker()
     dask._await_workers(cluster.address, 60)
     process = worker if victim == "worker" else cluster.scheduler
     said = "has lost all its workers" if victim == "worker" else "(went away|no longer answers)"
+    begun = tmp_path / "begun"
+
+    def kill():
+        while not begun.exists():
+            time.sleep(0.05)
+        process.kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
     workers = Pool(1, scheduler=cluster.address, timeout=4)
-    threading.Timer(3, process.kill).start()
     with pytest.raises(MachineError, match=said + ".*Finished fields are kept"):
-        workers.map(time.sleep, [0, 60])
+        workers.map(begin, [str(begun)])
+    killer.join()
 
 
 @pytest.mark.parametrize(

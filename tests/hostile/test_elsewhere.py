@@ -61,14 +61,14 @@ def test_predictions_are_those_of_the_results(copied, beside):
 
 
 @pytest.mark.kind("lost")
-def test_a_second_call_replaces_what_the_first_wrote_and_no_more(copied, beside, capsys):
-    for command in ("predict", "report", "predict --confidence 0.9"):
-        first, *more = command.split()
-        assert nucprof(" ".join([first, str(copied), *more, "--out", str(beside)])) == 0
+def test_a_second_call_replaces_what_the_first_wrote_and_no_more(copied, beside):
+    for more in ("", "--name second", "--confidence 0.9"):
+        assert nucprof(f"predict {copied} --out {beside} --bootstrap 100 {more}") == 0
     record = json.loads((beside / "manifest.json").read_text())["stages"]
-    assert sorted(record) == ["predict", "report"]
+    assert sorted(record) == ["predict", "predict@second"]
     assert record["predict"]["parameters"]["predict.confidence"] == 0.9
-    assert (beside / "report.html").is_file()
+    for name in ("default", "second"):
+        assert (beside / "predict" / name / "composition.csv").is_file()
 
 
 def holds(name: str, text: str = "mine") -> Callable[[Path], None]:

@@ -35,7 +35,7 @@ CASES = [
             command="rename {p}/project.toml",
             prepare=listed({**WELLS, "D04": "Müller"}, separator, encoding),
             plate="raw",
-            says=("A = astro (2 wells), N = neuro (2 wells)", "Müller (1 wells)"),
+            says=("A = astro (2 wells), N = neuro (2 wells)", "Müller (1 well)"),
             status=0,
         )
         for name, separator, encoding in (
@@ -54,7 +54,7 @@ CASES = [
             command="rename {p}/project.toml",
             prepare=culture(name),
             plate="raw",
-            says=(f"{name} (1 wells)",),
+            says=(f"{name} (1 well)",),
             status=0,
         )
         for name, kind in (

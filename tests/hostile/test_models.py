@@ -165,6 +165,14 @@ CASES = (
     ]
     + [
         Case(
+            name="models add: a folder that holds no model is named as the user did",
+            kind="unclear",
+            command="models add x {p}/CP --models-dir {p}/models",
+            says=("{p}/CP is not a StarDist model: it lacks config.json",),
+            silent_on=(".incoming",),
+            plate="raw",
+        ),
+        Case(
             name="forest: other exposure is told",
             kind="silent",
             command="predict {p}/project.toml",

@@ -9,10 +9,13 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nucprof.core.registration import register
+from nucprof.core.verdict import doubt, refusal
 from nucprof.errors import UserError
 from nucprof.io.layouts import read_layout
 from nucprof.io.tables import neutral, original
@@ -123,6 +126,40 @@ def test_any_json_in_the_place_of_the_manifest_is_read_or_told(tmp_path_factory,
         assert "newer version" in refusal
     else:
         assert not (found.fault and found.stages)
+
+
+def nuclei_at(points, levels, shape, shift, noise):
+    """An image of round nuclei of 5 px radius, displaced by a shift."""
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    image = noise.normal(200, 20, shape)
+    for (y, x), level in zip(points, levels, strict=True):
+        away = np.hypot(yy - y - shift[0], xx - x - shift[1])
+        image += level / (1 + np.exp(np.clip(2 * (away - 5), -50, 50)))
+    return image
+
+
+@pytest.mark.kind("silent")
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 2**16),
+    count=st.integers(1, 60),
+    shown=st.floats(0.2, 1),
+    shift=st.tuples(st.floats(-45, 45), st.floats(-45, 45)),
+    shape=st.sampled_from([(128, 128), (120, 160), (150, 110)]),
+)
+def test_a_shift_is_found_or_refused(seed, count, shown, shift, shape):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-50, np.array(shape) + 50, (count, 2))
+    levels = rng.uniform(300, 1500, count)
+    seen = rng.random(count) < shown
+    fixed = nuclei_at(points, levels, shape, (0, 0), rng)
+    moving = nuclei_at(points[seen], levels[seen], shape, shift, rng)
+    # of the shifts that are drawn, some lie beyond the 40 px that are searched
+    found = register(fixed, moving, radius_px=5.0, max_shift_px=40)
+    if refusal(found, "auto", 5.0):
+        return
+    away = np.hypot(found.shift_y - shift[0], found.shift_x - shift[1])
+    assert away < 1.25 or doubt(found, "auto"), found
 
 
 @pytest.mark.kind("silent")

@@ -95,7 +95,11 @@ FULL_DISK = [
         ("results/features/CP.parquet", "features {p}/project.toml --force --fields B02", True),
         ("results/images.csv", "rename {p}/project.toml --force", True),
         ("results/.lock.json", "crop {p}/project.toml", True),
-        ("results/predict/default/composition.csv", "predict {p}/project.toml --force", True),
+        (
+            "results/predict/default/composition.csv",
+            "predict {p}/project.toml --bootstrap 100",
+            True,
+        ),
         ("new.toml", "init --cp {p}/CP --output {p}/new.toml", True),
     )
 ]

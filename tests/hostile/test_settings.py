@@ -188,7 +188,7 @@ CASES = (
         Case(
             name="run-all without a model to predict",
             kind="unclear",
-            command="run-all {p}/project.toml",
+            command="run-all {p}/project.toml --from predict --until predict",
             prepare=swap("project.toml", 'model = "results/train/rf/default"\n', ""),
             says=(
                 "predict: not needed (predict.model names no model, e.g. results/train/rf/default)",

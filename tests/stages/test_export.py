@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from openpyxl import load_workbook
 
 from nucprof.cli.app import build_app
 from nucprof.cli.boundary import run_app
@@ -87,6 +88,14 @@ def test_xlsx(processed, opened, tmp_path):
     }
     assert len(sheets["cells"]) == len(opened.features())
     assert "segment.backend" in set(sheets["settings"]["setting"])
+    book = load_workbook(path)
+    assert {sheet.freeze_panes for sheet in book} == {"A2"}
+    names = sheets["settings"]["setting"]
+    assert book["settings"].column_dimensions["A"].width > names.str.len().max()
+    confidence = list(sheets["cells"]).index("Metadata_confidence") + 1
+    cell = book["cells"].cell(2, confidence)
+    assert (cell.data_type, cell.number_format) == ("n", "0.000")
+    assert cell.value == sheets["cells"]["Metadata_confidence"][0]
 
 
 def test_pycytominer(processed, opened, tmp_path):

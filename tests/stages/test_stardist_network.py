@@ -44,12 +44,27 @@ def window(shape=(96, 128)):
 def test_torch_says_what_tensorflow_says(tensorflow):
     from nucprof.segmentation.stardist_torch import load_predict
 
-    prob, dist = load_predict(FOLDER, read_config(FOLDER), "cpu")(window())
+    prob, dist = load_predict(FOLDER, read_config(FOLDER), "cpu", 1)(window())
     expected = tensorflow(window())
     assert prob.shape == (48, 64)
     assert prob.max() > 0.5
     np.testing.assert_allclose(prob, expected[0], atol=2e-5)
     np.testing.assert_allclose(dist, expected[1], atol=2e-3)
+
+
+def test_without_tensorflow_torch_runs_the_network_on_the_cpu(tensorflow, monkeypatch):
+    from nucprof.segmentation import stardist
+    from nucprof.segmentation.backends.stardist import StarDistSettings, precision
+
+    monkeypatch.setattr("nucprof.machine.util.find_spec", lambda name: None)
+    monkeypatch.setattr(stardist, "_LOADED", {})
+    assert precision(StarDistSettings(), "auto") == "float32"
+    network = stardist.load_network(FOLDER, precision="float32", device="cpu", threads=1)
+    expected = tensorflow(window())
+    for found, true, tolerance in zip(
+        network.predict(window()), expected, (2e-5, 2e-3), strict=True
+    ):
+        np.testing.assert_allclose(found, true, atol=tolerance)
 
 
 def test_bfloat16_is_near_float32(tensorflow):

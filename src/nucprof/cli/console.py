@@ -20,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nucprof.errors import UserError
+from nucprof.io.files import is_there
 from nucprof.plate.names import printable
 from nucprof.refusals import naming
 from nucprof.run.reporter import StageResult
@@ -30,6 +32,7 @@ PROGRESS = logging.getLogger("nucprof.progress")
 PROGRESS.propagate = False
 _PLAIN_EVERY_S = 20.0
 _SHOWN = 10
+_LOG_BEGINS = b'{"event": '
 
 
 class ConsoleReporter:
@@ -54,6 +57,7 @@ class ConsoleReporter:
         self._logs: list[IO[str]] = []
         self._folder = logs
         if json_log is not None:
+            _require_log(json_log)
             self._open_log(json_log)
         self._progress: Progress | None = None
         self._done = self._total = 0
@@ -209,6 +213,14 @@ class ConsoleReporter:
     def _open_log(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._logs.append(path.open("a", encoding="utf-8"))
+
+
+def _require_log(path: Path) -> None:
+    """Refuse to append to a file that is not a log of this kind."""
+    if is_there(path) and path.stat().st_size:
+        with path.open("rb") as file:
+            if not file.readline(len(_LOG_BEGINS)).startswith(_LOG_BEGINS):
+                raise UserError(f"--json-log {path} exists and is no log; choose another name.")
 
 
 class _ProgressHandler(logging.Handler):

@@ -150,7 +150,7 @@ def estimate_shift(
     search = Search.of(fixed, moving, max_shift_px, min_overlap, workers)
     if search is None:
         return NOTHING
-    return _direct(search, search.null(null_samples, np.random.default_rng(seed)))[0]
+    return _direct(search, search.decisive_null(null_samples, np.random.default_rng(seed)))[0]
 
 
 NOTHING = Registration(math.nan, math.nan, 0.0, 1.0, 1.0, False, False, overlap=0.0)
@@ -201,7 +201,7 @@ def register(
     if search is None:
         return NOTHING
     others = [] if pattern is None else pattern.unrelated(search.small_fixed, search.small_moving)
-    null = search.null(null_samples, np.random.default_rng(seed), others)
+    null = search.decisive_null(null_samples, np.random.default_rng(seed), others)
     direct, view = _direct(search, null)
     direct = replace(direct, others=len(others))
     if radius_px is None:
@@ -244,7 +244,7 @@ def _check(
 
 def _direct(search: Search, null: NDArray) -> tuple[Registration, View]:
     """Best shift of the images as they are, and the view from which it was refined."""
-    coarse_y, coarse_x, score, at_limit = search.best()
+    coarse_y, coarse_x, score, at_limit = search.peak
     threshold, p_value = chance(null, score)
     fixed, moving = search.fixed.shape, search.moving.shape
     view = View.of(search, Similarity.of(fixed, (coarse_y, coarse_x)))

@@ -18,6 +18,8 @@ from nucprof.core.similarity import Similarity, centre_of
 
 #: A match must be this improbable among images that do not belong together.
 ALPHA = 0.001
+#: A p-value this many times smaller or larger than `ALPHA` needs no larger null distribution.
+CLEAR = 0.05
 #: Angles tried if the rounds do not match without rotation, degrees. A degree apart, the nearest
 #: turns the corners of a reduced image by at most 3 of its pixels, about a nucleus's radius.
 ANGLES = tuple(float(a) for a in range(-15, 16) if a)
@@ -108,9 +110,14 @@ class Search:
             self.fixed_spectrum, self.fixed_energy, moving, self.lags, self.workers
         )
 
-    def best(self, moving: NDArray | None = None) -> Peak:
-        """Best shift of a reduced image, by default the field's own."""
-        scores = self.scores(self.small_moving if moving is None else moving)
+    @cached_property
+    def peak(self) -> Peak:
+        """Best shift of the field's own round."""
+        return self.best(self.small_moving)
+
+    def best(self, moving: NDArray) -> Peak:
+        """Best shift of a reduced image."""
+        scores = self.scores(moving)
         y, x = np.unravel_index(int(np.where(self.lags.allowed, scores, -2).argmax()), scores.shape)
         around = scores[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
         return Peak(
@@ -165,6 +172,16 @@ class Search:
             best.append(scores[self.lags.allowed].max())
         best += [self.scores(other)[self.lags.allowed].max() for other in others]
         return np.array(best)
+
+    def decisive_null(
+        self, samples: int, rng: np.random.Generator, others: Sequence[NDArray] = ()
+    ) -> NDArray:
+        """Best scores as from `null`; five times as many where the first ones leave it open."""
+        null = self.null(samples, rng, others)
+        _, p_value = chance(null, self.peak.score)
+        if CLEAR * ALPHA < p_value < ALPHA / CLEAR:
+            null = np.concatenate([null, self.null(4 * samples, rng)])
+        return null
 
     def turned(self, shape: tuple[int, ...]) -> tuple[Similarity, float]:
         """Best of `ANGLES` with its shift for a Cell Painting image of `shape`, and its score."""

@@ -87,6 +87,8 @@ def _libraries() -> Iterator[Check]:
         found = _installed(name)
         if found:
             yield Check("ok", found)
+        elif name == "tensorflow":
+            yield Check("note", "tensorflow is not installed: torch runs StarDist")
         else:
             yield Check("FAIL", f"{name} is not installed; run: pip install nucprof")
     for reason in broken_segmenters().values():

@@ -65,10 +65,15 @@ def write_project(
     if target.exists():
         raise UserError(f"{target} exists already; choose another name with --output.")
     require_text(target.resolve(), "The path of the project file,")
+    used: dict[Path, str] = {}
     for plate in plates:
-        for folder in plate.folders.values():
+        for round_name, folder in plate.folders.items():
             if not folder.is_dir():
                 raise UserError(f"There is no folder {folder}.")
+            own = f"plate {plate.name}, round {round_name}"
+            before = used.setdefault(folder.resolve(), own)
+            if before != own:
+                raise UserError(f"{folder} is named for {before} and for {own}.")
     _check_names(name, plates)
     layouts = {plate.name: read_layout(plate.layout) for plate in plates if plate.layout}
     looks = {

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CELLS = 2000
+#: What the first bytes of every review page say (`review.html`).
+_MARK, _HEAD = b'<meta name="generator" content="nucprof review">', 500
 
 
 def write_review(
@@ -55,6 +57,8 @@ def write_review(
     from nucprof.io.files import write_text
     from nucprof.learn.review_queue import queue as served_cells
 
+    if output is not None:
+        _check_output(output)
     if not 1 <= count <= MOST_CELLS:
         raise UserError(f"--n {count}: a page holds 1 to {MOST_CELLS} cells.")
     files = [file for file in opened.project.gate.corrections if file.is_file()]
@@ -81,6 +85,14 @@ def write_review(
         "Open it in a browser; save corrections.csv beside the project file",
         *(() if files else ('Then name it there: [gate] corrections = "corrections.csv"',)),
     ]
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a page that would replace a file that is no page of this kind."""
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--output {output}: name a page for a browser, a file that ends in .html.")
+    if output.is_file() and _MARK not in output.read_bytes()[:_HEAD]:
+        raise UserError(f"--output {output} exists and is no review page; choose another name.")
 
 
 def _without(cells: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from scipy import ndimage as ndi
 from nucprof.core.normalize import percentile_normalize
 from nucprof.core.sharpen import sharpen_outlines
 from nucprof.errors import DataError, ModelError
+from nucprof.machine import has_tensorflow
 from nucprof.segmentation.outlines import fill_outlines
 from nucprof.segmentation.stardist_model import (
     FloatImage,
@@ -87,8 +88,8 @@ class StarDistBackend:
         Whether outlines are moved to the nuclei's edges in the image
         (:func:`nucprof.core.sharpen.sharpen_outlines`).
     device
-        ``cpu``: TensorFlow, which uses a GPU if it finds one; a torch device, e.g. ``cuda`` or
-        ``mps``: torch, without TensorFlow.
+        ``cpu``: TensorFlow if it is installed (it uses a GPU if it finds one), else torch; a torch
+        device, e.g. ``cuda`` or ``mps``: torch.
 
     Raises
     ------
@@ -270,24 +271,24 @@ def load_network(folder: Path, *, precision: Precision, device: str, threads: in
     precision
         Number format of multiplications on the CPU; weights and results are float32.
     device
-        ``cpu``: TensorFlow (which uses a GPU if it finds one); a torch device: torch.
+        ``cpu``: TensorFlow if it is installed (it uses a GPU if it finds one); else torch.
     threads
         CPU threads.
     """
     key = (folder, precision, device)
     if key not in _LOADED:
         config = read_config(folder)
-        if device == "cpu":
+        if device == "cpu" and has_tensorflow():
             from nucprof.segmentation.stardist_tensorflow import load_predict as in_tensorflow
 
             predict = in_tensorflow(folder, precision, threads)
         else:
             from nucprof.segmentation.stardist_torch import load_predict as in_torch
 
-            predict = in_torch(folder, config, device)
+            predict = in_torch(folder, config, device, threads)
         prob, nms = read_thresholds(folder)
         _LOADED[key] = Network(predict, config.grid, config.divisor, config.reach, prob, nms)
-    elif device == "cpu":
+    elif device == "cpu" and has_tensorflow():
         from nucprof.segmentation.stardist_tensorflow import check_threads
 
         check_threads(threads)

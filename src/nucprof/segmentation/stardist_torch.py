@@ -1,4 +1,4 @@
-"""A StarDist network run by torch: for GPUs that TensorFlow cannot use, as on Windows.
+"""A StarDist network run by torch: on GPUs that TensorFlow cannot use, or without TensorFlow.
 
 The U-net is built from ``config.json`` and the weights are read from ``weights_best.h5``, a file of
 Keras; nothing here needs TensorFlow. The outputs equal TensorFlow's to the last digits of float32.
@@ -23,8 +23,9 @@ from nucprof.segmentation.stardist_model import FloatImage, OutOfMemoryError, Pr
 Layer = tuple[Tensor, Tensor]
 
 
-def load_predict(folder: Path, config: UnetConfig, device: str) -> Predict:
+def load_predict(folder: Path, config: UnetConfig, device: str, threads: int) -> Predict:
     """Read a model from its folder and put it on a torch device."""
+    torch.set_num_threads(threads)
     layers = {name: (k.to(device), b.to(device)) for name, (k, b) in read_layers(folder).items()}
     unet = Unet(config, layers)
 

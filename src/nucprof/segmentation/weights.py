@@ -153,7 +153,7 @@ def resolve_model(
         path = Path(name).expanduser()
     if path is None:
         raise ModelError(_missing(name, models_dir, backend))
-    _check_complete(path, backend or (known.backend if known else None))
+    _check_complete(path, backend or (known.backend if known else None), path)
     return path
 
 
@@ -208,7 +208,7 @@ def add(
         placed = staging / name
         with reading(source, ModelError, "Is it a whole model?"):
             _place(source, placed)
-        _check_complete(placed, backend)
+        _check_complete(placed, backend, source)
         _replace(placed, target)
     return target
 
@@ -363,17 +363,18 @@ def _missing(name: str, models_dir: Path | str | None, backend: str | None) -> s
     )
 
 
-def _check_complete(path: Path, backend: str | None) -> None:
+def _check_complete(path: Path, backend: str | None, told: Path) -> None:
+    """Refuse an incomplete model; the message calls it ``told``, the place that the user knows."""
     if path.is_dir():
         absent = [n for n in ("config.json", "weights_best.h5") if not (path / n).is_file()]
         if absent or backend == "cellpose":
             raise ModelError(
-                f"{path} is not a {backend or 'StarDist'} model: "
+                f"{told} is not a {backend or 'StarDist'} model: "
                 + ("a folder" if backend == "cellpose" else f"it lacks {', '.join(absent)}")
             )
     elif backend == "stardist":
         raise ModelError(
-            f"{path} is a file; a StarDist model is a folder with {', '.join(STARDIST_FILES[:3])}"
+            f"{told} is a file; a StarDist model is a folder with {', '.join(STARDIST_FILES[:3])}"
         )
 
 

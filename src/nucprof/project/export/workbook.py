@@ -18,6 +18,8 @@ from nucprof.project.reader import ProjectResults
 from nucprof.stages.base import layouts
 
 _MOST_ROWS = 1_048_575  # of a sheet, below its header
+_SHOWN = "0.000"
+_LOOKED_AT = 500  # rows whose texts decide the width of a column
 
 
 def write(results: ProjectResults, path: Path) -> list[str]:
@@ -49,8 +51,13 @@ def _write_sheet(book: pd.ExcelWriter, name: str, table: pd.DataFrame) -> None:
     neutral_texts(table).to_excel(book, sheet_name=name, index=False, freeze_panes=(1, 0))
     sheet = book.sheets[name]
     for number, column in enumerate(table.columns, start=1):
+        values = table[column]
+        if is_float := pd.api.types.is_float_dtype(values):
+            for (cell,) in sheet.iter_rows(min_row=2, min_col=number, max_col=number):
+                cell.number_format = _SHOWN  # the value keeps all its digits
+        texts = [str(column), *([] if is_float else map(str, values[:_LOOKED_AT].dropna()))]
         letters = sheet.cell(1, number).column_letter
-        sheet.column_dimensions[letters].width = max(10, min(40, len(str(column)) + 2))
+        sheet.column_dimensions[letters].width = max(10, min(40, max(map(len, texts)) + 2))
     sheet.auto_filter.ref = sheet.dimensions
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nucprof.config.setting import setting
 from nucprof.errors import ModelError
-from nucprof.machine import multiplies_bfloat16, resolve_device
+from nucprof.machine import has_tensorflow, multiplies_bfloat16, resolve_device
 from nucprof.segmentation.backends.base import (
     Percentiles,
     Planes,
@@ -88,16 +88,20 @@ def load(request: Request) -> StarDist:
 
 
 def torch_device(device: str) -> str | None:
-    """The torch device that runs the network, if one is named; None: TensorFlow runs it.
+    """The torch device that runs the network; None: TensorFlow runs it.
 
     TensorFlow uses a GPU by itself if it finds one; on Windows and on a Mac it finds none.
     """
-    return None if device in ("auto", "cpu") else resolve_device(device)
+    return None if _in_tensorflow(device) else resolve_device(device)
+
+
+def _in_tensorflow(device: str) -> bool:
+    return device in ("auto", "cpu") and has_tensorflow()
 
 
 def precision(settings: StarDistSettings, device: str) -> Precision:
     """The precision of the network's multiplications on this machine."""
-    if settings.precision == "full" or device not in ("auto", "cpu"):
+    if settings.precision == "full" or not _in_tensorflow(device):
         return "float32"
     return "bfloat16" if multiplies_bfloat16() else "float32"
 

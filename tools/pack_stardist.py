@@ -5,9 +5,9 @@
 RUN is the folder that ``train_stardist.py`` wrote, OUT the folder to make. Both thresholds, and
 the nuclear diameter to which images are brought, are those with the best F1 at an overlap of 0.5
 (a nucleus missed is a cell lost, an outline a pixel off is not), pooled over all nuclei of the
-validation part; the held-out part is not opened. The kept
-weights (``weights_best.h5``, by validation loss) and the last ones (``weights_now.h5``) compete in
-the same way.
+validation part; the held-out part is not opened. The kept weights (``weights_best.h5``, by
+validation loss) and the last ones (``weights_now.h5``) compete in the same way, and with ``--blend
+MODEL`` the mean of the last ones and those of the model from which the run started.
 """
 
 from __future__ import annotations
@@ -60,6 +60,27 @@ def scores(
     return {key: (float(values[0]), float(values.mean())) for key, values in f1.items()}
 
 
+def blend(run: Path, other: Path) -> str:
+    """Write the mean of a run's last weights and those of a model of the same shape.
+
+    Wortsman et al., "Robust fine-tuning of zero-shot models" (2022).
+    """
+    import h5py
+
+    shutil.copyfile(run / "weights_now.h5", run / "weights_blend.h5")
+    with (
+        h5py.File(run / "weights_blend.h5", "r+") as out,
+        h5py.File(other / "weights_best.h5") as old,
+    ):
+
+        def average(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+                item[...] = 0.5 * (item[...] + old[name][...])
+
+        out.visititems(average)
+    return "weights_blend.h5"
+
+
 def lay_out(run: Path, weights: str, out: Path, prob: float, nms: float, canonical: float) -> None:
     """Write a model folder from a run and one of its weight files."""
     out.mkdir(parents=True, exist_ok=True)
@@ -78,6 +99,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", nargs="+", default=["weights_best.h5", "weights_now.h5"])
+    parser.add_argument("--blend", type=Path, help="a model whose weights are averaged in as well")
     parser.add_argument(
         "--canonical",
         type=float,
@@ -87,6 +109,8 @@ def main() -> None:
     )
     parser.add_argument("--precision", default="float32", help="or bfloat16")
     args = parser.parse_args()
+    if args.blend is not None:
+        args.weights = [*args.weights, blend(args.run, args.blend)]
     fields = load_fields(args.data, "validation")
     best = ((0.0, 0.0), "", 0.0, (0.0, 0.0))
     with tempfile.TemporaryDirectory() as scratch:

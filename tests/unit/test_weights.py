@@ -17,9 +17,7 @@ def folder(tmp_path, monkeypatch):
     """An empty models folder, and no other place that could hold a model."""
     monkeypatch.delenv(weights.ENVIRONMENT, raising=False)
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "cellpose"))
-    monkeypatch.setattr(
-        weights.platformdirs, "user_data_path", lambda *a, **k: tmp_path / "platform"
-    )
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: tmp_path / "platform")
     return tmp_path / "models"
 
 

@@ -67,7 +67,7 @@ def test_a_plate_that_is_ready(plate):
     assert plate.found("warn") == plate.found("FAIL") == plate.found("note") == []
     assert "2 fields, 2 files" in one(plate.found("ok"), "round CP")
     assert "2 x 64 x 64 uint16, 0.5 µm" in one(plate.found("ok"), "round CP")
-    assert "A = astro (1 wells)" in one(plate.found("ok"), "layout.csv")
+    assert "A = astro (1 well)" in one(plate.found("ok"), "layout.csv")
 
 
 def test_pixels_of_another_size(plate):
@@ -110,10 +110,10 @@ def test_a_field_without_partner(plate):
 
 def test_spellings_and_wells_of_the_layout(plate):
     plate.layout = "well,culture\nB02,astro\nB04,Astro\nC01,Mixed\n"
-    one(plate.found("warn"), "'Astro' (1 wells): did you mean 'astro' (1 wells)?")
+    one(plate.found("warn"), "'Astro' (1 well): did you mean 'astro' (1 well)?")
     drawn = one(plate.found("ok"), "layout.csv")
     assert "small letter: no images (2 wells)" in drawn
-    assert "?: images, but no culture in the layout (1 wells)" in drawn
+    assert "?: images, but no culture in the layout (1 well)" in drawn
 
 
 def test_no_mixed_culture(plate):

@@ -179,7 +179,7 @@ ARGUMENTS = [
         (
             "--json-log below a file",
             "crop {p}/project.toml --json-log {p}/layout.xlsx/log",
-            ("layout.xlsx", "in the way"),
+            ("layout.xlsx", "a part of this path is a file"),
         ),
         ("--json-log with a name too long", "crop {p}/project.toml --json-log " + "x" * 300,
          ("too long",)),

@@ -43,8 +43,9 @@ def make_context(tmp_path, *, name="default", **sections):
     )  # fmt: skip
     done = {("p1", field): SimpleNamespace(status="done") for field in FIELDS}
     image = [Source(tmp_path / "image.tif")]
+    results = Results(tmp_path / "results")
     return SimpleNamespace(
-        project=project, results=Results(tmp_path / "results"), name=name,
+        project=project, results=results, written=results, name=name,
         entries=lambda stage: done, images=SimpleNamespace(sources=lambda *a: image),
     )  # fmt: skip
 

@@ -44,8 +44,9 @@ def make_context(folder, plates, *, channels=("DNA", "GFP"), **sections):
                   "ground_truth": {"EdU": ["EdU"]}},
         execution={"workers": 1}, **sections,
     )  # fmt: skip
+    results = Results(folder / "results")
     return SimpleNamespace(
-        project=project, results=Results(folder / "results"), name="default",
+        project=project, results=results, written=results, name="default",
         entries=lambda stage: {},
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,12 +96,9 @@ def _median_of_means(values: NDArray, owner: NDArray, count: int) -> float:
 def typical_stains(fields: Sequence[Sequence[Stain]]) -> list[Stain]:
     """The stains of a plate: medians over its fields, channel by channel."""
     return [
-        Stain(*(float(np.median([getattr(s, key) for s in own])) for key in _KEYS))
+        Stain(*np.median([astuple(stain) for stain in own], axis=0).tolist())
         for own in zip(*fields, strict=True)
     ]
-
-
-_KEYS = ("background", "ring", "share")
 
 
 def choose_stains(stains: Mapping[str, Stain]) -> list[str]:

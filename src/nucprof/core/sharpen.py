@@ -118,6 +118,12 @@ def _distances(labels: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[
 
 
 @compiled
+def _beyond(label: int, away: float) -> float:
+    """Distance of a pixel outwards from the outline, negative inside."""
+    return away - 0.5 if label == 0 else 0.5 - away
+
+
+@compiled
 def _zones(
     labels: NDArray[np.int32],
     away: NDArray[np.float32],
@@ -130,7 +136,7 @@ def _zones(
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             k = owner[y, x]
-            beyond = away[y, x] - 0.5 if labels[y, x] == 0 else 0.5 - away[y, x]
+            beyond = _beyond(labels[y, x], away[y, x])
             if beyond < -width[k]:
                 zone[y, x] = _CORE
             elif beyond <= width[k]:
@@ -190,7 +196,7 @@ def _divide(
             k = owner[y, x]
             if zone[y, x] != _BAND or np.isnan(step[k]):
                 continue
-            beyond = away[y, x] - 0.5 if labels[y, x] == 0 else 0.5 - away[y, x]
+            beyond = _beyond(labels[y, x], away[y, x])
             inside = (image[y, x] - level[k]) / step[k] > MARGIN * beyond / width[k]
             out[y, x] = k if inside else 0
     return out

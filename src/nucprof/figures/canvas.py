@@ -27,6 +27,8 @@ NO_CLASS = "#9A9A9A"
 #: Curves, bars and fields, which are no class: pale blues that no class has.
 NEUTRAL = ("#5B7695", "#AAB9CC")
 MARKERS = ("o", "^", "s", "D")
+#: Of a field by how it was registered; others are failures.
+STATUS_COLOURS = {"ok": NEUTRAL[0], "outlier": NEUTRAL[1], "unsure": PALETTE[5]}
 DPI = 150
 # Any: matplotlib types its parameters by the full list of their names.
 STYLE: dict[Any, Any] = {

@@ -11,7 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nucprof.figures.canvas import NEUTRAL, NO_CLASS, PALETTE, STYLE, Target, new_figure, save
+from nucprof.figures.canvas import (
+    NEUTRAL,
+    NO_CLASS,
+    PALETTE,
+    STATUS_COLOURS,
+    STYLE,
+    Target,
+    new_figure,
+    save,
+)
 from nucprof.figures.inline import INK, LINE, SOFT
 
 Well = tuple[str, int]
@@ -19,7 +28,6 @@ Well = tuple[str, int]
 
 _WIDEST = 10.0
 _MOST_WRITTEN = 96
-STATUS_COLOURS = {"ok": NEUTRAL[0], "outlier": NEUTRAL[1], "unsure": PALETTE[5]}
 
 
 def waterfall(target: Target, steps: Sequence[tuple[str, str, int]]) -> None:

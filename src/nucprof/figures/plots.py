@@ -11,10 +11,10 @@ import matplotlib as mpl
 import numpy as np
 
 from nucprof.figures.canvas import (
+    MARKERS,
     MOST_POINTS,
-    NEUTRAL,
     NO_CLASS,
-    PALETTE,
+    STATUS_COLOURS,
     STYLE,
     Target,
     class_colours,
@@ -102,11 +102,10 @@ def registration(
     title
         Words.
     """
-    looks = {"ok": (NEUTRAL[0], "o"), "outlier": (NEUTRAL[1], "^"), "unsure": (PALETTE[5], "s")}
     with mpl.rc_context(STYLE):
         figure = new_figure(5.2, 4.2)
         axes = figure.subplots()
-        for name, (colour, marker) in looks.items():
+        for (name, colour), marker in zip(STATUS_COLOURS.items(), MARKERS, strict=False):
             own = status == name
             label = f"{name} ({own.sum()})"
             axes.scatter(shift_x[own], shift_y[own], c=colour, marker=marker, s=22, label=label)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from nucprof.core.sample import evenly_spaced
 from nucprof.errors import FieldError
 from nucprof.io.files import write_json
 from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
+from nucprof.segmentation.plate_sample import measure_sample
 
 if TYPE_CHECKING:  # scipy would slow `nucprof --help`
     from nucprof.core.cell_stain import Stain
@@ -22,9 +22,6 @@ if TYPE_CHECKING:  # scipy would slow `nucprof --help`
         [Callable[["FieldChannels"], list[Stain] | None], Sequence["FieldChannels"]],
         list[list[Stain] | None],
     ]
-
-#: Fields measured per plate.
-FIELDS = 8
 
 Level = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -98,11 +95,8 @@ def ensure_cell_channels(plates: Sequence[PlateChannels], spread: Spread) -> Non
     from nucprof.core.cell_stain import choose_stains, typical_stains
 
     wanted = [plate for plate in plates if not _is_known(plate)]
-    chosen = [evenly_spaced(sorted(plate.fields), FIELDS) for plate in wanted]
-    items = [p.fields[field] for p, own in zip(wanted, chosen, strict=True) for field in own]
-    found = iter(spread(measure_field, items) if items else [])
-    for plate, fields in zip(wanted, chosen, strict=True):
-        own = {field: next(found) for field in fields}
+    found = measure_sample([plate.fields for plate in wanted], measure_field, spread)
+    for plate, own in zip(wanted, found, strict=True):
         measured = {field: stains for field, stains in own.items() if stains}
         stains = dict(zip(plate.cells, typical_stains(list(measured.values())), strict=False))
         used = list(plate.cells) if plate.given or not stains else choose_stains(stains)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from nucprof.core.sample import evenly_spaced
 from nucprof.io.files import write_json
 from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
+from nucprof.segmentation.plate_sample import measure_sample
 
 if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
     from nucprof.core.scale import FieldSize
@@ -20,9 +20,6 @@ if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
     from nucprof.segmentation.stardist_model import Precision
 
     Spread = Callable[[Callable[[ToMeasure], FieldSize], Sequence[ToMeasure]], list[FieldSize]]
-
-#: Fields measured per plate.
-FIELDS = 8
 
 
 @dataclass(frozen=True)
@@ -108,22 +105,21 @@ def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
     from nucprof.segmentation.plate_scale import ToMeasure, choose_plate_scale, measure_source
 
     wanted = [plate for plate in plates if not scale_is_known(plate.path, plate.measurement)]
-    chosen = [evenly_spaced(sorted(plate.planes), FIELDS) for plate in wanted]
-    items = [
-        ToMeasure(
-            plate.model,
-            plate.planes[field],
-            plate.measurement.pmin,
-            plate.measurement.pmax,
-            plate.precision,
-            plate.device,
-        )
-        for plate, fields in zip(wanted, chosen, strict=True)
-        for field in fields
+    fields = [
+        {
+            field: ToMeasure(
+                plate.model,
+                source,
+                plate.measurement.pmin,
+                plate.measurement.pmax,
+                plate.precision,
+                plate.device,
+            )
+            for field, source in plate.planes.items()
+        }
+        for plate in wanted
     ]
-    sizes = iter(spread(measure_source, items) if items else [])
-    for plate, fields in zip(wanted, chosen, strict=True):
-        own = dict(zip(fields, sizes, strict=False))
+    for plate, own in zip(wanted, measure_sample(fields, measure_source, spread), strict=True):
         choice = choose_plate_scale(plate.model, list(own.values()))
         known = choice.diameter_px == choice.diameter_px  # not NaN
         write_json(

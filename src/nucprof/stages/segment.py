@@ -191,14 +191,18 @@ def _measure(context: Context, jobs: Sequence[SegmentJob]) -> None:
     ensure_cell_channels(_to_choose(context, jobs), context.spread)
 
 
-def _to_choose(context: Context, jobs: Sequence[SegmentJob]) -> list[PlateChannels]:
-    """The plates whose cell channels are chosen, each with its fields that have them all."""
+def _by_plate(jobs: Sequence[SegmentJob]) -> list[list[SegmentJob]]:
     plates: dict[str, list[SegmentJob]] = {}
     for job in jobs:
         plates.setdefault(job.plate, []).append(job)
+    return list(plates.values())
+
+
+def _to_choose(context: Context, jobs: Sequence[SegmentJob]) -> list[PlateChannels]:
+    """The plates whose cell channels are chosen, each with its fields that have them all."""
     given = bool(context.project.segment.channels)
     wanted = []
-    for own in plates.values():
+    for own in _by_plate(jobs):
         nuclei, *cells = own[0].channels
         if own[0].cell_channels is not None:
             fields = {
@@ -213,11 +217,8 @@ def _to_choose(context: Context, jobs: Sequence[SegmentJob]) -> list[PlateChanne
 
 def _to_measure(jobs: Sequence[SegmentJob]) -> list[PlateToMeasure]:
     """The plates whose scale is measured, each with the nuclear channel of all its fields."""
-    plates: dict[str, list[SegmentJob]] = {}
-    for job in jobs:
-        plates.setdefault(job.plate, []).append(job)
     wanted = []
-    for own in plates.values():
+    for own in _by_plate(jobs):
         first = own[0]
         if first.scale is not None and first.model is not None:
             planes = {j.field: j.sources[j.channels[0]] for j in own if j.channels[0] in j.sources}

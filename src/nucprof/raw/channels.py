@@ -81,6 +81,29 @@ def other_pixels(found: RoundFiles, painted_um: float | None) -> list[str]:
     return []
 
 
+def other_types(found: RoundFiles) -> list[str]:
+    """Warn of fields whose pixels are of another type than most: their grey levels may differ."""
+    fields: dict[str, list[str]] = defaultdict(list)
+    for key, files in sorted(found.fields.items()):
+        for kind in sorted({_type(found, file) for file in files}):
+            fields[kind].append(str(key))
+    if len(fields) < 2:
+        return []
+    usual = max(fields, key=lambda kind: len(fields[kind]))
+    others = "; ".join(
+        f"{some(keys)} hold {kind}" for kind, keys in fields.items() if kind != usual
+    )
+    return [
+        f"{found.round.text}: {others}, most fields {usual}: were they exported in another way? "
+        "Their intensities may not be comparable"
+    ]
+
+
+def _type(found: RoundFiles, file: RoundFile) -> str:
+    """Type of a file's pixels, whatever their byte order."""
+    return found.infos[file.path].dtype.lstrip("<>=|")
+
+
 def field_sources(
     found: RoundFiles,
     key: FieldKey,

@@ -61,6 +61,8 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
         shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
         hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
+        if wanted != "auto":
+            hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:
             raise ProjectError(
                 f"{text}: the name of {broken[0].name} (one of {len(broken)} images) is not UTF-8; "

@@ -486,5 +486,5 @@ STAGE = Stage(
     ),
     reads_images=True,
     space=space,
-    version=3,
+    version=4,
 )

@@ -21,7 +21,7 @@ from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclea
 from nucprof.project.plates import PlateInput
 from nucprof.project.project_text import project_text, same_needs
 from nucprof.raw.choice import needed
-from nucprof.raw.rounds import Round
+from nucprof.raw.round_files import Round
 
 MIXED = GateSettings().mixed_culture
 

@@ -17,7 +17,7 @@ from nucprof.plate.patterns import channel_aliases
 from nucprof.plate.sources import Source
 from nucprof.plate.words import some
 from nucprof.raw.choice import Choice, choose
-from nucprof.raw.rounds import Round, RoundFile, RoundFiles
+from nucprof.raw.round_files import Round, RoundFile, RoundFiles
 
 FieldSources = dict[FieldKey, dict[str, Source]]
 

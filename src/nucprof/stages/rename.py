@@ -29,7 +29,7 @@ from nucprof.stages.base import (
 
 if TYPE_CHECKING:  # numpy would slow `nucprof --help`
     from nucprof.raw.illumination import RoundIllumination
-    from nucprof.raw.rounds import Round
+    from nucprof.raw.round_files import Round
 
 
 @dataclass(frozen=True)

@@ -65,17 +65,17 @@ GREY_LEVELS = [
         (
             "8 bits",
             lambda image: (image >> 8).astype("uint8"),
-            ("B-02-01 hold uint8, most fields uint16", "brightness of objects"),
+            ("uint8 (B-02-01)", "brightness of objects"),
         ),
         (
             "signed numbers",
             lambda image: (image.astype("int32") - 3000).astype("int16"),
-            ("B-02-01 hold int16, most fields uint16",),
+            ("int16 (B-02-01)",),
         ),
         (
             "fractions",
             lambda image: (image / 65535).astype("float32"),
-            ("B-02-01 hold float32, most fields uint16", "brightness of objects"),
+            ("float32 (B-02-01)", "brightness of objects"),
         ),
         (
             "12 bits shifted to 16",
@@ -93,7 +93,7 @@ CASES = [
         command="rename {p}/project.toml",
         plate="raw",
         prepare=edit_image("CP", lambda image: image > 1000, only=0),
-        says=("B-02-01 hold bool, most fields uint16",),
+        says=("bool (B-02-01)",),
         silent_on=("is damaged",),
         status=0,
     ),

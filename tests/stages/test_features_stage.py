@@ -298,8 +298,7 @@ def test_pixels_that_are_no_numbers_leave_their_field_out(plate, paint):
     image[1, 3, 3] = np.nan
     plate.add("AA-123-07", image, paint(SHAPE, BOXES))
     _, results = plate.run("features")
-    (left,) = results["features"].excluded
+    (left,) = results["segment"].excluded
     assert "AA-123-07" in left.message
     assert "holds 1 pixel without a finite value" in left.message
     assert table(plate)["Metadata_ROI_img_name"].tolist() == ["B-02-01_0007"]
-    assert set(plate.ledger().values()) == {"", "features: unreadable"}

@@ -10,7 +10,8 @@ from nucprof.io.images import read_labels, write_image
 from nucprof.io.tables import read_table
 from nucprof.run.pipeline import Run
 from nucprof.segmentation.backends.base import Segmentation
-from nucprof.stages import segment, stage
+from nucprof.stages import stage
+from nucprof.stages.segment import field as segment_field
 
 PROJECT = """
 [project]
@@ -56,7 +57,7 @@ def plate(tmp_path, monkeypatch):
         image = ndi.gaussian_filter(image, 0.8) + 200 + rng.normal(0, 6, image.shape)
         write_image(tmp_path / "CP" / f"{field}.tif", image.astype(np.uint16)[None])
     found = Segmentation(nuclei=labels, probability=np.array([0.9, 0.8, 0.7, 0.6], np.float32))
-    monkeypatch.setattr(segment, "_segment", lambda job, planes: found)
+    monkeypatch.setattr(segment_field, "_segment", lambda job, planes: found)
     return tmp_path
 
 

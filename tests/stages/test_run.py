@@ -191,7 +191,7 @@ class TestFailures:
     @pytest.fixture
     def broken(self, monkeypatch):
         """One field whose segmentation fails; undone by ``broken.undo()``."""
-        import nucprof.stages.segment as module
+        import nucprof.stages.segment.field as module
 
         read = module.read_sources
 

@@ -1,4 +1,4 @@
-"""The shape of the code: no circle of imports, one file per stage, short files."""
+"""The shape of the code: no circle of imports, one file or package per stage."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert not left, f"circles among {sorted(left)}"
 
 
-def test_a_stage_is_one_file_of_its_name() -> None:
+def test_a_stage_is_one_file_or_package_of_its_name() -> None:
     names = {stage.name.replace("-", "_") for stage in STAGES}
-    files = {path.stem for path in (SOURCE / "stages").glob("*.py")}
-    assert files == names | {"__init__", "base"}
+    stages = SOURCE / "stages"
+    files = {path.stem for path in stages.glob("*.py")}
+    packages = {path.parent.name for path in stages.glob("*/__init__.py")}
+    assert files | packages == names | {"__init__", "base"}
+    assert not files & packages
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -1,6 +1,7 @@
 """Figures are written as PNGs, say how many cells they show, and touch no global state."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -257,6 +258,24 @@ def test_a_figure_in_a_page_has_its_colours_and_keeps_names_as_text(tmp_path):
     assert "<b>" not in inline.svg
     assert "$1$ and $2$" in inline.svg
     assert "#0072b2" in inline.svg.lower()
+
+
+def test_a_figure_in_a_page_has_the_font_of_the_page():
+    inline = Inline("x")
+    overview.waterfall(inline, [("segment", "segmented", 3), ("", "kept", 3)])
+    assert "<text" in inline.svg
+    assert "DejaVu" not in inline.svg
+    assert "var(--font)" in inline.svg
+
+
+@pytest.mark.parametrize("columns", [2, 8, 12])
+def test_the_name_of_a_plate_lies_inside_the_figure_of_a_page(columns):
+    wells = {(row, column): "a" for row in "BCD" for column in range(1, columns + 1)}
+    inline = Inline("x")
+    overview.layout_map(inline, {"plate 7": wells}, {"a": "#0072B2"})
+    (name,) = re.findall(r"<text ([^>]*)>plate 7<", inline.svg)
+    size, baseline = (float(re.search(p, name)[1]) for p in (r"([\d.]+)px", r' y="([-\d.]+)"'))
+    assert baseline > 0.75 * size  # letters rise this far above their baseline
 
 
 def test_a_composite_keeps_the_hue_of_bright_places():

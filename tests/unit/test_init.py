@@ -86,7 +86,7 @@ class TestInit:
     def test_real_files_per_channel_are_numbered(self, capsys, tmp_path, shared_data):
         project, text, _ = self.init(capsys, tmp_path, "--cp", shared_data / "bbbc013" / "images")
         assert project.channels.cell_painting == ["C1", "C2"]
-        assert project.rename.channel_map == {"1": "C1", "2": "C2"}
+        assert project.rename.channel_map == {}  # named in one place, by their order
         assert (
             project.channels.nuclei == "C2"
         )  # DNA; the other is GFP, in the cytoplasm or the nucleus

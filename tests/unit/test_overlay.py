@@ -8,7 +8,7 @@ from PIL import Image
 
 from nucprof.core.sample import evenly_spaced
 from nucprof.figures import overlay
-from nucprof.figures.overlay import CELLS, NUCLEI, draw_overlay
+from nucprof.figures.overlay import CELLS, NUCLEI, add_scale_bar, draw_overlay
 from nucprof.io.pictures import write_picture
 
 
@@ -91,3 +91,15 @@ def test_sample_is_evenly_spaced(total, count):
 def test_sample_of_one_and_none():
     assert evenly_spaced("abcde", 1) == ["c"]
     assert evenly_spaced("abcde", 0) == []
+
+
+@pytest.mark.parametrize(
+    ("pixel_um", "length_px"),
+    [(None, 2 * 50), (0.5, 2 * 20 / 0.5), (0.16, 2 * 5 / 0.16)],  # 50 px, 20 um, 5 um
+)
+def test_the_scale_bar_has_its_length_in_an_enlarged_picture(pixel_um, length_px):
+    picture = Image.new("L", (2 * 201, 2 * 201))
+    add_scale_bar(picture, pixel_um, enlarged=2)
+    rows = [np.flatnonzero(row) for row in np.asarray(picture) if row.any()]
+    bar = rows[-1]  # the lowest row with anything in it
+    assert bar[-1] - bar[0] == pytest.approx(length_px, abs=1)

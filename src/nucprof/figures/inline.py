@@ -38,6 +38,7 @@ def as_svg(figure: Figure, name: str) -> str:
     name : str
         Keeps the element's internal names apart from those of other figures on the page.
     """
+    figure.draw_without_rendering()  # the first layout does not yet know the size of its texts
     held = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(held, format="svg", transparent=True, metadata={"Date": None}, dpi=150)
@@ -52,6 +53,7 @@ def as_svg(figure: Figure, name: str) -> str:
     body = text[head.end() :].partition("</metadata>")[2] or text[head.end() :]
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', body))
     body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
+    body = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", body)
     body = re.sub(r"font: ([^;\"]*?[\d.]+px) [^;\"]*", r"font: \1 var(--font)", body)
     for colour, variable in _THEMED.items():
         body = body.replace(colour, variable)

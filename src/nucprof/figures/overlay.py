@@ -88,9 +88,18 @@ def draw_two_rounds(painted: NDArray, moved: NDArray, pixel_um: float | None = N
 _NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-def add_scale_bar(picture: Image.Image, pixel_um: float | None) -> None:
-    """Draw a bar of a round length into the lower right corner, in µm or else in pixels."""
-    unit, side = ("µm", pixel_um) if pixel_um else ("px", 1.0)
+def add_scale_bar(picture: Image.Image, pixel_um: float | None, enlarged: int = 1) -> None:
+    """Draw a bar of a round length into the lower right corner, in µm or else in pixels.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+    pixel_um : float or None
+        Side of a pixel of the image.
+    enlarged : int
+        How many pixels of the picture are one pixel of the image.
+    """
+    unit, side = ("µm", pixel_um / enlarged) if pixel_um else ("px", 1 / enlarged)
     width, height = picture.size
     length = max((n for n in _NICE if n / side <= 0.25 * width), default=_NICE[0])
     pixels, thick, edge = round(length / side), max(2, height // 120), height // 30

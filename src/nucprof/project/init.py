@@ -21,7 +21,7 @@ from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclea
 from nucprof.project.plates import PlateInput
 from nucprof.project.project_text import project_text, same_needs
 from nucprof.raw.choice import needed
-from nucprof.raw.rounds import Round
+from nucprof.raw.round_files import Round
 
 MIXED = GateSettings().mixed_culture
 
@@ -136,12 +136,17 @@ def _rounds(looks: Mapping[str, Mapping[str, RoundLook]]) -> dict[str, Channels]
 
 
 def _distinct(channels: Channels, round_name: str, found: Mapping[str, Channels]) -> Channels:
-    """Prefix numbers with the round's name if another ground-truth round uses them already."""
-    taken = {name for other, c in found.items() if other != CP_ROUND for name in c.names}
-    if channels.tokens or round_name == CP_ROUND or not taken & set(channels.names):
+    """Prefix channels with the round's name if another ground-truth round uses them already.
+
+    Numbers in place of names are not those of Cell Painting either: C2 may be another stain there.
+    """
+    others = [c for other, c in found.items() if other != CP_ROUND or not channels.named]
+    taken = {name for c in others for name in c.names}
+    if round_name == CP_ROUND or not taken & set(channels.names):
         return channels
-    names = tuple(f"{round_name}_{n}" if n in taken else n for n in channels.names)
-    return replace(channels, names=names)
+    new = {n: f"{round_name}_{n}" if n in taken else n for n in channels.names}
+    tokens = {token: new[n] for token, n in channels.tokens.items()}
+    return replace(channels, names=tuple(new.values()), tokens=tokens)
 
 
 def _proposed(look: RoundLook) -> list[str]:

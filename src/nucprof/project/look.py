@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from nucprof.project.names import preview, safe_names
 from nucprof.raw.channels import round_sources
 from nucprof.raw.choice import Stacked, stacked
 from nucprof.raw.folder import list_folder
-from nucprof.raw.rounds import Round, RoundFiles, read_round
+from nucprof.raw.round_files import Round, RoundFiles
+from nucprof.raw.rounds import read_round
 
 NUCLEAR_NAME = re.compile(r"dapi|hoechst|dna|nuc|405|h2b|draq", re.IGNORECASE)
 _FIELDS_LOOKED_AT = 4
@@ -30,13 +31,15 @@ _FIELDS_LOOKED_AT = 4
 class Channels:
     """The channels of a round, the source of their names, and their tokens in file names.
 
-    ``separate``: each channel is a file of its own, so that their order has no meaning.
+    ``order``: what the order of the names stands for; empty where it has no meaning, because each
+    file name says its channel. ``named``: whether any file says what the channels are.
     """
 
     names: tuple[str, ...]
     source: str
-    tokens: Mapping[str, str]
-    separate: bool = False
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    order: str = "in the order in which the files store them"
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,27 +132,31 @@ def look_at_channels(files: RoundFiles) -> Channels:
     if len(tokens) > 1:
         return _of_tokens(tokens, files)
     if info.names:
-        return Channels(safe_names(info.names), "from the files", {})
+        return Channels(safe_names(info.names), "from the files")
     words = tuple(tokens[0].split(",")) if tokens else ()
     if len(words) == info.planes and not words[0].isdigit():
-        return Channels(safe_names(words), "from the file names", {})
-    return Channels(
-        tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {}
-    )
+        return Channels(safe_names(words), "from the file names")
+    names = tuple(f"C{i + 1}" for i in range(info.planes))
+    return Channels(names, "not in the files: name them", named=False)
 
 
 def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
+    """Channels that are a file each; those numbered 1, 2, 3 are told apart by their order."""
+    source, named = "from the file names", True
+    words = list(tokens)
     by_number = files.harmony.channels if files.harmony is not None else {}
-    if by_number and all(str(int(t)) in by_number for t in tokens if t.isdigit()):
-        names = safe_names([by_number[str(int(t))] if t.isdigit() else t for t in tokens])
-        return Channels(names, "from Index.idx.xml", dict(zip(tokens, names, strict=True)), True)
-    if not any(token.isdigit() for token in tokens):
-        names = safe_names(tokens)
-        changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
-        return Channels(names, "from the file names", changed, True)
-    named = {token: f"C{int(token)}" if token.isdigit() else token for token in tokens}
-    source = "numbers in the file names: name them"
-    return Channels(tuple(named.values()), source, named, True)
+    numbers = [str(int(token)) for token in tokens if token.isdigit()]
+    if numbers and all(number in by_number for number in numbers):
+        source = "from Index.idx.xml"
+        words = [by_number[str(int(t))] if t.isdigit() else t for t in tokens]
+    elif numbers:
+        source, named = "numbers in the file names: name them", False
+        words = [f"C{int(t)}" if t.isdigit() else t for t in tokens]
+    names = safe_names(words)
+    if numbers == [str(i + 1) for i in range(len(tokens))]:
+        return Channels(names, source, {}, "in the order of the numbers in the file names", named)
+    changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
+    return Channels(names, source, changed, "", named)
 
 
 def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:

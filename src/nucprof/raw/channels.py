@@ -17,7 +17,7 @@ from nucprof.plate.patterns import channel_aliases
 from nucprof.plate.sources import Source
 from nucprof.plate.words import some
 from nucprof.raw.choice import Choice, choose
-from nucprof.raw.rounds import Round, RoundFile, RoundFiles
+from nucprof.raw.round_files import Round, RoundFile, RoundFiles
 
 FieldSources = dict[FieldKey, dict[str, Source]]
 
@@ -38,6 +38,7 @@ def round_sources(
         A choice of focal plane or time is needed, or more than half of the fields do not fit the
         channels that the project lists.
     """
+    settings = settings.for_round(found.round.name)
     choice = choose(found, settings)
     zoom = zoom_to(found, painted_um)
     size = found.pixel_size_um
@@ -54,7 +55,22 @@ def round_sources(
             wrong[key] = error
     if len(wrong) > len(found.fields) / 2:
         raise next(iter(wrong.values()))
+    _refuse_absent(found, sources)
     return sources, [f"field {key} left out: {error}" for key, error in wrong.items()]
+
+
+def _refuse_absent(found: RoundFiles, sources: FieldSources) -> None:
+    """Raise an error if a listed channel is in no field: its name is not that of any file."""
+    r = found.round
+    held = {channel for own in sources.values() for channel in own}
+    absent = [channel for channel in r.channels if channel not in held]
+    if absent:
+        tokens = sorted({file.parsed.channel for file in found.files if file.parsed.channel})
+        raise ProjectError(
+            f"{r.text}: no file is channel {', '.join(absent)}. The channels in the file names are "
+            f"{', '.join(tokens)}; say under [rename.channel_map] which channel each is, by the "
+            "names under [channels]."
+        )
 
 
 def zoom_to(found: RoundFiles, painted_um: float | None) -> float:
@@ -79,29 +95,6 @@ def other_pixels(found: RoundFiles, painted_um: float | None) -> list[str]:
             "the other is assumed to have the same"
         ]
     return []
-
-
-def other_types(found: RoundFiles) -> list[str]:
-    """Warn of fields whose pixels are of another type than most: their grey levels may differ."""
-    fields: dict[str, list[str]] = defaultdict(list)
-    for key, files in sorted(found.fields.items()):
-        for kind in sorted({_type(found, file) for file in files}):
-            fields[kind].append(str(key))
-    if len(fields) < 2:
-        return []
-    usual = max(fields, key=lambda kind: len(fields[kind]))
-    others = "; ".join(
-        f"{some(keys)} hold {kind}" for kind, keys in fields.items() if kind != usual
-    )
-    return [
-        f"{found.round.text}: {others}, most fields {usual}: were they exported in another way? "
-        "Their intensities may not be comparable"
-    ]
-
-
-def _type(found: RoundFiles, file: RoundFile) -> str:
-    """Type of a file's pixels, whatever their byte order."""
-    return found.infos[file.path].dtype.lstrip("<>=|")
 
 
 def field_sources(
@@ -209,15 +202,16 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
     """Name the channel of a file-name token; raises :class:`ProjectError` for an unknown one."""
     r = found.round
     aliases = channel_aliases(token)
+    tokens = settings.for_round(r.name).channel_map
     for alias in aliases:
-        if alias in settings.channel_map:
-            return settings.channel_map[alias]
+        if alias in tokens:
+            return str(tokens[alias])
     listed = {plain(channel): channel for channel in r.channels}
     by_number = found.harmony.channels if found.harmony is not None and token.isdigit() else {}
     for alias in (by_number.get(token.lstrip("0"), ""), *aliases):
         if plain(alias) in listed:
             return listed[plain(alias)]
-    if token.isdigit() and not settings.channel_map and 1 <= int(token) <= len(r.channels):
+    if token.isdigit() and not tokens and 1 <= int(token) <= len(r.channels):
         return r.channels[int(token) - 1]
     raise ProjectError(
         f"{r.text}: rename.channel_map does not say which channel '{token}' in the file names is; "

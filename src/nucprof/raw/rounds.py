@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nucprof.config import Project
@@ -18,77 +18,7 @@ from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pat
 from nucprof.plate.words import several, some
 from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
-
-
-@dataclass(frozen=True)
-class Round:
-    """The images of one round of one plate."""
-
-    plate: str
-    name: str
-    folder: Path
-    channels: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The name of the round in messages."""
-        return f"plate {self.plate}, round {self.name} ({self.folder})"
-
-
-@dataclass(frozen=True)
-class RoundFile:
-    """An image of a field: its file, its position there, and the content of its name."""
-
-    path: Path
-    parsed: ParsedName
-    position: int = 0
-
-
-Fields = Mapping[FieldKey, list[RoundFile]]
-
-
-@dataclass(frozen=True)
-class RoundFiles:
-    """The files found for a round.
-
-    Attributes
-    ----------
-    round : Round
-        The round.
-    pattern : NamePattern
-        The pattern that reads the names.
-    fields : mapping of FieldKey to list of RoundFile
-        The images of every field.
-    infos : dict of Path to ImageInfo
-        Header of every file.
-    warnings : list of str
-        What was left out, and why.
-    excluded : tuple of FieldKey
-        Fields that the project leaves out.
-    harmony : HarmonyIndex or None
-        Names and pixel size from Harmony's index next to the images.
-    """
-
-    round: Round
-    pattern: NamePattern
-    fields: Fields
-    infos: dict[Path, ImageInfo]
-    warnings: list[str]
-    excluded: tuple[FieldKey, ...] = ()
-    harmony: HarmonyIndex | None = field(default=None)
-
-    @property
-    def files(self) -> list[RoundFile]:
-        """The images of all fields."""
-        return [file for files in self.fields.values() for file in files]
-
-    @property
-    def pixel_size_um(self) -> float | None:
-        """Side of a pixel in most files, µm."""
-        if self.harmony is not None and self.harmony.pixel_size_um:
-            return self.harmony.pixel_size_um
-        sizes = Counter(info.pixel_size_um for info in self.infos.values())
-        return sizes.most_common(1)[0][0] if sizes else None
+from nucprof.raw.round_files import Fields, Round, RoundFile, RoundFiles
 
 
 def list_rounds(project: Project) -> list[Round]:
@@ -137,7 +67,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         )
     _refuse_collisions(r, kept, pattern)
     used = {file.path for files in kept.values() for file in files}
-    return RoundFiles(
+    read = RoundFiles(
         r,
         pattern,
         kept,
@@ -145,7 +75,9 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         [*found.warnings(r, pattern), *_ignored(r, listing), *_gaps(r, kept)],
         tuple(excluded),
         _harmony(r),
+        settings.pixel_size_um,  # type: ignore[arg-type]
     )
+    return replace(read, warnings=[*read.warnings, *read.differences()])
 
 
 @dataclass

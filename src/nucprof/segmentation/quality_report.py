@@ -152,7 +152,7 @@ def overlay_path(folder: Path, key: Key) -> Path:
 
 def write_overlay(path: Path, overlay: Overlay) -> None:
     """Draw the masks of a field on its image."""
-    from nucprof.figures.overlay import CELLS, NUCLEI, draw_overlay
+    from nucprof.figures.overlay import CELLS, NUCLEI, add_scale_bar, draw_overlay
     from nucprof.io.images import read_channels, read_labels
     from nucprof.io.pictures import write_picture
     from nucprof.segmentation.planes import split_planes
@@ -162,4 +162,7 @@ def write_overlay(path: Path, overlay: Overlay) -> None:
     # Nuclei last: they must be visible in cells that consist of the nucleus only.
     outlines: Sequence = [*((mask, CELLS) for mask in cells), (nuclei, NUCLEI)]
     nuclear, cyto = split_planes(image, overlay.mode)
-    write_picture(path, draw_overlay(nuclear, outlines, cyto))
+    picture = draw_overlay(nuclear, outlines, cyto)
+    um = next((source.pixel_size_um for source in overlay.sources if source.pixel_size_um), None)
+    add_scale_bar(picture, um, picture.width // nuclear.shape[1])
+    write_picture(path, picture)

@@ -29,7 +29,7 @@ from nucprof.stages.base import (
 
 if TYPE_CHECKING:  # numpy would slow `nucprof --help`
     from nucprof.raw.illumination import RoundIllumination
-    from nucprof.raw.rounds import Round
+    from nucprof.raw.round_files import Round
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def prepare(context: Context, plan: Plan[RenameJob], jobs: Sequence[RenameJob]) 
 def work(job: RenameJob) -> Outcome[RenameRecord]:
     """Read names and headers, estimate illumination and rename where asked, write the index."""
     from nucprof.io.tables import write_table
-    from nucprof.raw.channels import incomplete, other_pixels, other_types, round_sources
+    from nucprof.raw.channels import incomplete, other_pixels, round_sources
     from nucprof.raw.illumination import estimate_round
     from nucprof.raw.index import index_rows, index_table
     from nucprof.raw.renaming import rename_files, rename_targets
@@ -137,7 +137,7 @@ def work(job: RenameJob) -> Outcome[RenameRecord]:
         rows += index_rows(found.round, sources, results.root)
         counts[f"{found.round.plate}/{found.round.name}"] = len(sources)
         warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]
-        warnings += [*other_pixels(found, painted[found.round.plate]), *other_types(found)]
+        warnings += other_pixels(found, painted[found.round.plate])
     if settings.mode != "index":
         targets = rename_targets(read, settings, results)
         moved = rename_files(targets, settings.mode, undo_log(results))

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from nucprof.errors import FieldError
+from nucprof.io.formats.base import square
 from nucprof.io.formats.ome import to_um
 
+_CENTIMETRE = 3  # ResolutionUnit; inches (2) are the dots of a printer
 _FIJI_LABEL = re.compile(r"^(?:[czt]:\d+/\d+ ?)+(?:- )?")
 _METAMORPH = re.compile(r'<prop id="([\w-]+)" type="[\w-]+" value="([^"]*)"')
 
@@ -89,14 +91,16 @@ def pixel_size_um(file: Any) -> float | None:
         unit = metamorph.get("spatial-calibration-units", "")
         return to_um(metamorph.get("spatial-calibration-x"), unit)
     tags = file.pages[0].tags
-    resolution = tags.get("XResolution")
-    if resolution is None or not resolution.value[0]:
-        return None
-    size = resolution.value[1] / resolution.value[0]
+    unit = 0.0
     if file.is_imagej:
-        unit = str((file.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
-        known = to_um(str(size), unit) if unit else None
-        if known:
-            return known
-    per_unit = {3: 1e4}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 0)
-    return float(size * per_unit) or None if per_unit else None
+        named = str((file.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
+        unit = to_um("1", named) or 0.0
+    if not unit and "ResolutionUnit" in tags and int(tags["ResolutionUnit"].value) == _CENTIMETRE:
+        unit = 1e4
+    across, down = (_length(tags.get(name)) for name in ("XResolution", "YResolution"))
+    return square(across * unit, down * unit) or None
+
+
+def _length(tag: Any) -> float:
+    """Units per pixel, from a tag of pixels per unit; 0 if it has none."""
+    return float(tag.value[1] / tag.value[0]) if tag is not None and tag.value[0] else 0.0

@@ -120,7 +120,7 @@ def importance(source: Source) -> Section | None:
         "Left: how much a feature separates the classes within the forest's trees. Right: the "
         "macro-F1 that is lost on unseen wells when the feature is shuffled. Correlated features "
         "share their importance, so a short bar on the right does not mean that a feature is "
-        "useless alone.",
+        "useless alone. Small bars, negative ones too, are noise of the shuffling.",
         partial(
             draw.importance, features=table["feature"].tolist(),
             impurity=table["impurity"].tolist(), permutation=table["permutation"].tolist(),

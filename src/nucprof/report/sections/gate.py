@@ -31,8 +31,9 @@ def section(source: Source) -> Section | None:
     columns = ("class", "marker", "plate", "cutoff", "sensitivity", "specificity", "how")
     blocks: list[Block] = [Table(
         "Cutoffs", columns, rows, numbers=frozenset({3}),
-        caption="Sensitivity: cells of the monocultures that carry the marker and lie above the "
-        "cutoff. Specificity: cells of the others that do not. In brackets 95% intervals.",
+        caption="Sensitivity: the share of the cells in monocultures that carry the marker that "
+        "lies above the cutoff. Specificity: the share of the cells in the other monocultures that "
+        "does not. In brackets: 95% intervals over wells.",
     )]  # fmt: skip
     source.captions["gate/scatter.png"] = (
         "Gate",

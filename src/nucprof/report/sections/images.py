@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 MOST_OVERLAYS = 12
 _OVERLAY_PX = 720
+#: Column of ``qc.csv`` -> heading and format.
 _FIGURES = {
-    "objects": "objects", "median_area_px": "median area (px)", "focus": "focus",
-    "saturated_share": "saturated", "dim_share": "dim objects", "tiny_share": "tiny objects",
-}  # fmt: skip
+    "objects": ("objects", "{:.3g}"),
+    "median_area_px": ("median area (px)", "{:.3g}"),
+    "focus": ("focus", "{:.3g}"),
+    "saturated_share": ("saturated pixels", "{:.2%}"),
+    "dim_share": ("dim objects", "{:.1%}"),
+    "tiny_share": ("tiny objects", "{:.1%}"),
+}
 
 
 def segmentation(source: Source) -> Section | None:
@@ -40,12 +45,12 @@ def segmentation(source: Source) -> Section | None:
     blocks += _outlines(source, table)
     columns = [name for name in _FIGURES if name in table]
     rows = [
-        (plate, len(own), *(f"{own[name].median():.3g}" for name in columns))
+        (plate, len(own), *(_FIGURES[name][1].format(own[name].median()) for name in columns))
         for plate, own in table.groupby("plate")
     ]
     blocks.append(Table(
         "Medians over the fields of each plate",
-        ("plate", "fields", *(_FIGURES[name] for name in columns)), rows,
+        ("plate", "fields", *(_FIGURES[name][0] for name in columns)), rows,
         numbers=frozenset(range(1, len(columns) + 2)), caption="Every field: segment/qc.csv.",
     ))  # fmt: skip
     intro = "No field stands out." if not len(flagged) else ""
@@ -70,7 +75,8 @@ def _outlines(source: Source, table: pd.DataFrame) -> list[Block]:
         found.append(source.picture(
             drawn[name], title,
             "Outlines of the nuclei (yellow) and, in cell mode, of the cells (pink). Every nucleus "
-            "should have one outline, and nothing else any.", width_px=_OVERLAY_PX,
+            "should have one outline, and nothing else should have any. Nuclei that touch the edge "
+            "of the image have none, unless segment.clear_border is false.", width_px=_OVERLAY_PX,
         ))  # fmt: skip
     return [figure for figure in found if figure is not None]
 

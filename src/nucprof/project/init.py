@@ -156,7 +156,7 @@ def _proposed(look: RoundLook) -> list[str]:
     paths = sorted({file.path for file in look.files.files})
     return [
         "  these names are new to nucprof; this is how they are read, check it:",
-        *(f"  {line}" for line in explain(look.proposal, paths)),
+        *(f"  {line}" for line in explain(look.proposal, look.files.round.folder, paths)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from nucprof.io.formats.harmony import HarmonyIndex
@@ -81,6 +82,11 @@ class RoundFiles:
         """The images of all fields."""
         return [file for files in self.fields.values() for file in files]
 
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Numbers of channels in the file names, ascending."""
+        return sorted({int(f.parsed.channel) for f in self.files if _is_number(f.parsed.channel)})
+
     @property
     def pixel_size_um(self) -> float | None:
         """Side of a pixel, µm: as set, else by most files; None if that cannot be true."""
@@ -122,3 +128,7 @@ class RoundFiles:
                 "size is treated as unknown. If you know it, set rename.pixel_size_um"
             )
         return [f"{self.round.text}: {line}" for line in lines]
+
+
+def _is_number(token: str | None) -> bool:
+    return token is not None and token.isdecimal()

@@ -99,6 +99,7 @@ def clean(
             reporter.say("Nothing was deleted; to delete without a question, add --yes.")
             return 0
         with locked(run.results.lock, "nucprof clean"):
+            run.claim()  # not another project's files
             freed = remove(run, items)
         reporter.say(f"Deleted {decimal(freed)}. Next: nucprof run-all {project} makes it again.")
     finally:

@@ -106,6 +106,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
 
 
+_MOST_SHOWN = 200
+"""Characters of a wrong value that a message shows."""
+
 # The names that pydantic gives to the branches of a union, after the key.
 _BRANCH = re.compile(r"(literal|constrained|function|list|dict|tuple)[\[-]|(int|float|str|bool)$")
 
@@ -125,9 +128,14 @@ def _explain(
         return f"{_source(loc, path, values, flags)}: unknown key '{key}'; {hint}", ""
     if error["type"] == "missing":
         return f"{path}: '{key}' is missing; see nucprof.toml.example.", ""
-    shown = error.get("input")
+    shown = _short(repr(error.get("input")))
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}", f"{message}."
+    return f"{_source(loc, path, values, flags)}: '{key}' = {shown}", f"{message}."
+
+
+def _short(text: str) -> str:
+    """The beginning of a long value."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
 
 
 def _dotted(loc: Sequence[str | int]) -> str:

@@ -410,7 +410,10 @@ class TrainSettings(Section):
     )
     split_unit: Literal["well", "plate"] = setting("well", "unit that a split never divides")
     density_strata: int = setting(
-        0, "also report the metrics in this many groups of fields by cell density; 0: do not", ge=0
+        0,
+        "also report the metrics in this many groups of fields by cell density; 0: do not",
+        ge=0,
+        le=100,
     )
     rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
     cnn: CnnSettings = Field(default_factory=CnnSettings, description="the network")
@@ -476,7 +479,7 @@ class PredictSettings(Section):
 class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
-    workers: Annotated[int, Field(ge=1)] | Auto = setting(
+    workers: Annotated[int, Field(ge=1, le=1024)] | Auto = setting(
         "auto", "number of worker processes; auto: from cores and memory", decides=False
     )
     device: str = setting(

@@ -65,6 +65,8 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             if inside and not settings.recursive
             else ""
         )
+        if wanted != "auto":
+            hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:
             raise ProjectError(
                 f"{text}: the name of {broken[0].name} (one of {len(broken)} images) is not UTF-8; "

@@ -12,7 +12,7 @@ from nucprof.io.formats.harmony import HarmonyIndex
 from nucprof.io.images import ImageInfo
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.patterns import NamePattern, ParsedName
-from nucprof.plate.words import several
+from nucprof.plate.words import several, some
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,13 @@ class RoundFiles:
         """What the images of the round do not have in common, and pixel sizes that are not used."""
         infos = self.infos.values()
         sizes = sorted({(info.height, info.width) for info in infos})
-        depths = sorted({info.dtype for info in infos})
         pixels: Counter[str] = Counter()
         for size, count in self._sizes.items():
             pixels["unknown" if size is None else f"{size:.3g} µm"] += count
         lines = []
         if len(sizes) > 1:
             lines.append(f"images of different sizes: {', '.join(f'{h} x {w}' for h, w in sizes)}")
-        if len(depths) > 1:
-            lines.append(f"images of different depths: {', '.join(depths)}")
+        lines += self._depths()
         if self.given_um is None and len(pixels) > 1:
             counted = ", ".join(f"{size} ({several(n, 'file')})" for size, n in pixels.items())
             used = f"{self.pixel_size_um:.3g} µm" if self.pixel_size_um else "none"
@@ -128,6 +126,26 @@ class RoundFiles:
                 "size is treated as unknown. If you know it, set rename.pixel_size_um"
             )
         return [f"{self.round.text}: {line}" for line in lines]
+
+    def _depths(self) -> list[str]:
+        """Name the fields whose pixels are of another type than most."""
+        import numpy as np
+
+        fields: dict[str, list[str]] = {}
+        for key, files in sorted(self.fields.items()):
+            kinds = {np.dtype(self.infos[file.path].dtype).newbyteorder("=").name for file in files}
+            for kind in sorted(kinds):
+                fields.setdefault(kind, []).append(str(key))
+        if len(fields) < 2:
+            return []
+        usual = max(fields, key=lambda kind: len(fields[kind]))
+        named = [
+            kind if kind == usual else f"{kind} ({some(fields[kind])})" for kind in sorted(fields)
+        ]
+        return [
+            f"images of different depths: {', '.join(named)}; their intensities cannot be compared "
+            "if they were exported in different ways"
+        ]
 
 
 def _is_number(token: str | None) -> bool:

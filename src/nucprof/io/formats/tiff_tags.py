@@ -70,9 +70,10 @@ def _refuse_holes(page: Any, size: int, path: Path) -> None:
         )
     if any(n == 0 or at + n > size for at, n in zip(offsets, counts, strict=False)):
         raise FieldError(f"{path} is cut short: a part of a plane is missing. Is it complete?")
-    if page.compression == 1 and sum(counts) < page.nbytes and not page.is_tiled:
+    needed = -(-page.nbytes * page.bitspersample // (8 * page.dtype.itemsize))
+    if page.compression == 1 and sum(counts) < needed and not page.is_tiled:
         raise FieldError(
-            f"{path} is damaged: a plane needs {page.nbytes} bytes, {sum(counts)} are there."
+            f"{path} is damaged: a plane needs {needed} bytes, {sum(counts)} are there."
         )
 
 

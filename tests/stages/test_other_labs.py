@@ -265,7 +265,7 @@ KINDS = {
         "2024-11-02 plate3-Scene-{column:02d}-P{site}-{short}_c{c}_ORG.tif", "12", ("C1", "C2")
     ),
     "umlauts, spaces, decimals": (
-        "Köln Versuch 1,5 µM {well} Feld {site:02d} {name}.tif", ("Grün", "DAPI"), ("Grün", "DAPI")
+        "Köln Versuch 1,5 µM {well} Bild {site:02d} {name}.tif", ("Grün", "DAPI"), ("Grün", "DAPI")
     ),
     "a folder per channel": ("{name}/{well}_{site}.tif", ("DAPI", "GFP"), ("DAPI", "GFP")),
     "a folder per well": ("{well}/pos{site} {name}.tif", ("DAPI", "GFP"), ("DAPI", "GFP")),

@@ -107,7 +107,7 @@ def _told(
     if plate.name in layouts:
         wells = {key.well for key in looks[CP_ROUND].files.fields}
         layout = layouts[plate.name].with_mixed_called(MIXED)
-        lines += [*draw_plate(layout, wells), *layout.spellings()]
+        lines += [*draw_plate(layout, wells), *layout.strangers(wells), *layout.spellings()]
     return lines
 
 

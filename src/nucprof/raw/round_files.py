@@ -85,7 +85,8 @@ class RoundFiles:
     @cached_property
     def numbers(self) -> list[int]:
         """Numbers of channels in the file names, ascending."""
-        return sorted({int(f.parsed.channel) for f in self.files if _is_number(f.parsed.channel)})
+        tokens = (file.parsed.channel or "" for file in self.files)
+        return sorted({int(token) for token in tokens if token.isdecimal()})
 
     @property
     def pixel_size_um(self) -> float | None:
@@ -146,7 +147,3 @@ class RoundFiles:
             f"images of different depths: {', '.join(named)}; their intensities cannot be compared "
             "if they were exported in different ways"
         ]
-
-
-def _is_number(token: str | None) -> bool:
-    return token is not None and token.isdecimal()

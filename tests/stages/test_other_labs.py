@@ -245,3 +245,102 @@ class TestPixelSizes:
         write(lab.folder / "CP" / "B03.tif", 7, dtype=np.uint8)
         for told in (lab.init(), lab.doctor(), lab.call("rename", lab.project)):
             assert "images of different depths: uint16, uint8" in told
+
+
+KINDS = {
+    "Columbus": ("{number:03d}{column:03d}-{site}-001001{c:03d}.tif", "12", ("C1", "C2")),
+    "Opera with its rotating camera": (
+        "r{number:02d}c{column:02d}f{site:02d}p01rc{c}-ch{c}t01.tif", "12", ("C1", "C2"),
+    ),
+    "IN Cell, one excitation": (
+        "{row} - {column:02d}(fld {site} wv {name}).tif",
+        ("UV - DAPI", "FITC - FITC", "UV - Cy5"),
+        ("UV - DAPI", "FITC", "UV - Cy5"),
+    ),
+    "Incucyte": (
+        "{name}_{short}_{site}_2024y01m02d_03h04m.tif", ("P1_Red", "P1_NIR"), ("P1_Red", "P1_NIR")
+    ),
+    "Cytation": ("{short}_01_1_{site}_{name}_001.tif", ("DAPI", "GFP"), ("DAPI", "GFP")),
+    "Zeiss scenes": (
+        "2024-11-02 plate3-Scene-{column:02d}-P{site}-{short}_c{c}_ORG.tif", "12", ("C1", "C2")
+    ),
+    "umlauts, spaces, decimals": (
+        "Köln Versuch 1,5 µM {well} Bild {site:02d} {name}.tif", ("Grün", "DAPI"), ("Grün", "DAPI")
+    ),
+    "a folder per channel": ("{name}/{well}_{site}.tif", ("DAPI", "GFP"), ("DAPI", "GFP")),
+    "a folder per well": ("{well}/pos{site} {name}.tif", ("DAPI", "GFP"), ("DAPI", "GFP")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_names_of_a_microscope(lab, name):
+    form, written, channels = KINDS[name]
+    lab.fill("CP", names_of(form, written))
+    lab.init(*(["--recursive"] if "/" in form else []))
+    assert set(load_project(lab.project).channels.cell_painting) == set(channels)
+    assert lab.values() == every({c: 10 * i + 1 for i, c in enumerate(channels, start=1)})
+
+
+def test_leica_counts_from_zero(lab):
+    form = (
+        "image--L0000--S00--U{column0:02d}--V{row0:02d}--J08--E00--O00--X{x:02d}--Y{y:02d}"
+        "--T0000--Z00--C{name}.ome.tif"
+    )
+    lab.fill("CP", names_of(form, ("00", "01"), sites=(1, 3)))  # X00 Y00 and X00 Y01
+    lab.init()
+    assert lab.values() == every({"C0": 11, "C1": 21})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "TimePoint_{t}/exp_{well}_s{site}_w{c}8A5BDEA0-25B9-4E4D-8A5D-4B1F3A6A5C0B.tif",
+        "2024-05-12/83/TimePoint_{t}/ZStep_1/exp_{well}_s{site}_w{c}.tif",
+        "VID7_{c}_{short}_{site}_00d{t:02d}h00m.tif",
+    ],
+)
+def test_time_points_in_folders_and_names(lab, form):
+    lab.fill("CP", names_of(form, "12", times=(2, 4)))
+    told = lab.init("--recursive", "--time", "2")
+    assert "2 time points (T)" in told
+    channels = load_project(lab.project).channels.cell_painting
+    assert lab.values() == every({channels[0]: 14, channels[1]: 24})
+
+
+class TestNamesThatMislead:
+    """An end with a reason, not wells and fields that are none."""
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            "_T0001F{site:03d}L01A01Z01C{c:02d}.tif",  # C01 is a channel, L01 a time line
+            "Experiment-42_s{column}{site}c{c}_ORG.tif",  # s1 is a scene
+            "Cells_{column}{site}{c}.tif",
+        ],
+    )
+    def test_no_well(self, lab, form):
+        lab.fill("CP", names_of(form, "12"))
+        assert "nothing in them looks like a well" in lab.init(status=2)
+
+    @pytest.mark.parametrize(
+        "form", ["{p}_{well}_s{site}_w{c}.tif", "{p} {row}-{column:02d} pos{site} ch{c}.tif"]
+    )
+    @pytest.mark.parametrize("plates", [("Plate1", "Plate2"), ("astro", "neuro")])
+    def test_two_plates_in_a_folder(self, lab, form, plates):
+        for plate in plates:
+            lab.fill("CP", names_of(form.replace("{p}", plate), "12"))
+        told = lab.init(status=2)
+        assert "would all be the same image of field B-02-01" in told
+        assert "put each plate into a folder of its own" in told
+
+    def test_doses_of_one_and_of_two_words(self, lab):
+        names = names_of("drug {column}uM {well} {site} {name}.tif", ("DAPI", "GFP"))
+        lab.fill("CP", {n.replace("drug 3", "drug 0.3"): v for n, v in names.items()})
+        lab.init()
+        assert lab.values() == every({"DAPI": 11, "GFP": 21})
+
+    def test_names_that_differ_in_case(self, lab):
+        names = names_of("{well}-{site}-{name}.tif", ("dapi", "gfp"))
+        lab.fill("CP", {n.upper() if "-2-" in n else n: v for n, v in names.items()})
+        lab.init()
+        assert lab.values() == every({"dapi": 11, "gfp": 21})

@@ -157,8 +157,10 @@ def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
         except NucprofError as error:
             yield Check("FAIL", str(error))
             continue
-        drawn = draw_plate(layout, wells.get(plate.name, set()))
+        imaged = wells.get(plate.name, set())
+        drawn = draw_plate(layout, imaged)
         yield Check("ok", "\n      ".join([f"plate {plate.name}: {plate.layout}", *drawn]))
+        yield from (Check("FAIL", f"{plate.layout}: {text}") for text in layout.strangers(imaged))
         yield from (Check("warn", f"{plate.layout}: {text}") for text in layout.spellings())
         if project.has_ground_truth and mixed not in layout.cultures.values():
             yield Check(

@@ -107,7 +107,7 @@ def _told(
     if plate.name in layouts:
         wells = {key.well for key in looks[CP_ROUND].files.fields}
         layout = layouts[plate.name].with_mixed_called(MIXED)
-        lines += [*draw_plate(layout, wells), *layout.spellings()]
+        lines += [*draw_plate(layout, wells), *layout.strangers(wells), *layout.spellings()]
     return lines
 
 
@@ -156,7 +156,7 @@ def _proposed(look: RoundLook) -> list[str]:
     paths = sorted({file.path for file in look.files.files})
     return [
         "  these names are new to nucprof; this is how they are read, check it:",
-        *(f"  {line}" for line in explain(look.proposal, paths)),
+        *(f"  {line}" for line in explain(look.proposal, look.files.round.folder, paths)),
     ]
 
 

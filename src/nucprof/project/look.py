@@ -21,7 +21,7 @@ from nucprof.raw.channels import round_sources
 from nucprof.raw.choice import Stacked, stacked
 from nucprof.raw.folder import list_folder
 from nucprof.raw.round_files import Round, RoundFiles
-from nucprof.raw.rounds import read_round
+from nucprof.raw.rounds import name_below, read_round
 
 NUCLEAR_NAME = re.compile(r"dapi|hoechst|dna|nuc|405|h2b|draq", re.IGNORECASE)
 _FIELDS_LOOKED_AT = 4
@@ -59,7 +59,7 @@ class RoundLook:
         more = (f"{size:.3g} µm per pixel" if size else "pixel size unknown", self.stacked.text)
         return (
             f"{r.plate}, {r.name}: {len(self.files.fields)} fields of {info.height} x {info.width} "
-            f"{info.dtype}, names like '{self.files.pattern.example}', "
+            f"{info.dtype}, names like '{self.files.files[0].path.name}', "
             + ", ".join(text for text in more if text)
         )
 
@@ -84,27 +84,52 @@ def look_at_round(r: Round, settings: RenameSettings, ask: Ask | None = None) ->
         files = read_round(r, settings)
     except ProjectError:
         paths = list_folder(r.folder, r.text, settings).images
-        stems = [stem_of(path) for path in paths]
-        if settings.pattern != "auto" or _is_read(stems):
+        proposal = _propose(r, paths, settings)
+        if proposal is None:
             raise
-        proposal = propose_pattern(stems)
         if ask is not None:
-            proposal = _settle(proposal, paths, ask)
-        files = read_round(r, settings.model_copy(update={"pattern": proposal.pattern}))
+            proposal = _settle(proposal, r.folder, paths, ask)
+        try:
+            files = read_round(r, settings.model_copy(update={"pattern": proposal.pattern}))
+        except ProjectError as error:
+            shown = "\n".join(f"  {line}" for line in explain(proposal, r.folder, paths))
+            raise ProjectError(f"{error}\nThe names were read like this:\n{shown}") from None
     return RoundLook(files, look_at_channels(files), stacked(files), proposal)
 
 
-def explain(proposal: Proposal, paths: Sequence[Path]) -> list[str]:
+def _propose(r: Round, paths: Sequence[Path], settings: RenameSettings) -> Proposal | None:
+    """A pattern for names that no built-in one reads or tells apart; with folders if needed.
+
+    None if the user gave a pattern, or the names are read and something else is wrong. Raises
+    :class:`ProjectError` if nothing in the names looks like a well.
+    """
+    if settings.pattern != "auto":
+        return None
+    stems = [stem_of(path) for path in paths]
+    below = [name_below(path, r.folder) for path in paths]
+    if len(set(stems)) < len(stems) and below != stems:
+        return propose_pattern(below)
+    if _is_read(stems):
+        return None
+    try:
+        return propose_pattern(stems)
+    except ProjectError:
+        if below == stems:
+            raise
+    return propose_pattern(below)
+
+
+def explain(proposal: Proposal, folder: Path, paths: Sequence[Path]) -> list[str]:
     """The varying parts of the names, the pattern, and the values that it reads."""
     return [
         *proposal.varying(),
         f"pattern = '{proposal.pattern}'",
-        *preview(paths, user_pattern(proposal.pattern)),
+        *preview(folder, paths, user_pattern(proposal.pattern)),
     ]
 
 
-def _settle(proposal: Proposal, paths: Sequence[Path], ask: Ask) -> Proposal:
-    lines = explain(proposal, paths)
+def _settle(proposal: Proposal, folder: Path, paths: Sequence[Path], ask: Ask) -> Proposal:
+    lines = explain(proposal, folder, paths)
     while own := ask(lines):
         try:
             user_pattern(own)
@@ -112,7 +137,7 @@ def _settle(proposal: Proposal, paths: Sequence[Path], ask: Ask) -> Proposal:
             lines = [str(error)]
         else:
             proposal = Proposal(own, ())
-            lines = explain(proposal, paths)
+            lines = explain(proposal, folder, paths)
     return proposal
 
 
@@ -153,7 +178,8 @@ def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
         source, named = "numbers in the file names: name them", False
         words = [f"C{int(t)}" if t.isdigit() else t for t in tokens]
     names = safe_names(words)
-    if numbers == [str(i + 1) for i in range(len(tokens))]:
+    first = 0 if 0 in files.numbers else 1
+    if [int(n) for n in numbers] == list(range(first, first + len(tokens))):
         return Channels(names, source, {}, "in the order of the numbers in the file names", named)
     changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
     return Channels(names, source, changed, "", named)

@@ -211,8 +211,10 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
     for alias in (by_number.get(token.lstrip("0"), ""), *aliases):
         if plain(alias) in listed:
             return listed[plain(alias)]
-    if token.isdigit() and not tokens and 1 <= int(token) <= len(r.channels):
-        return r.channels[int(token) - 1]
+    if token.isdecimal() and not tokens:
+        place = int(token) - (0 if 0 in found.numbers else 1)
+        if 0 <= place < len(r.channels):
+            return r.channels[place]
     raise ProjectError(
         f"{r.text}: rename.channel_map does not say which channel '{token}' in the file names is; "
         f'add e.g. "{token}" = "{r.channels[0]}" under [rename.channel_map].'

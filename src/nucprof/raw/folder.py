@@ -60,7 +60,11 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
     if not images:
         shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
-        hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
+        hint = (
+            " Are they in subfolders? Look there too: init --recursive (rename.recursive = true)."
+            if inside and not settings.recursive
+            else ""
+        )
         if wanted != "auto":
             hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:

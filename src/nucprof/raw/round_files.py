@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from nucprof.io.formats.harmony import HarmonyIndex
@@ -80,6 +81,12 @@ class RoundFiles:
     def files(self) -> list[RoundFile]:
         """The images of all fields."""
         return [file for files in self.fields.values() for file in files]
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Numbers of channels in the file names, ascending."""
+        tokens = (file.parsed.channel or "" for file in self.files)
+        return sorted({int(token) for token in tokens if token.isdecimal()})
 
     @property
     def pixel_size_um(self) -> float | None:

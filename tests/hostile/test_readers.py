@@ -12,7 +12,20 @@ from hostile import Case, fingerprints, ids, nucprof
 
 CP = "results/features/CP.parquet"
 CLASSES = "results/gate/GT_data.csv"
+STACK = "results/crops/nucleocentric_24/demo/B-02-01.tif"
 CORRECTIONS = "plate,ROI_img_name,true_condition,{}\ndemo,B-02-01_0001,astro,Anna,x\n"
+
+
+def reversed_crops(name: str):
+    """Give every cell of a field the crop of another."""
+
+    def edit(folder: Path) -> None:
+        import tifffile
+
+        crops = tifffile.imread(folder / name)[::-1].copy()
+        tifffile.imwrite(folder / name, crops, photometric="minisblack")
+
+    return edit
 
 
 def cut(name: str):
@@ -39,6 +52,8 @@ CASES = [
             ("export --to csv", CLASSES, "gate", "cut", cut),
             ("export --to csv", "results/registration.csv", "align", "cut", cut),
             ("export --to csv", "results/embed/embeddings.parquet", "embed", "cut", cut),
+            ("export --to crops", STACK, "crop", "reversed", reversed_crops),
+            ("review --queue B-02-01_0004", STACK, "crop", "reversed", reversed_crops),
             ("review --n 3", CP, "features", "cut", cut),
             ("review --n 3", CLASSES, "gate", "cut", cut),
         )
@@ -67,6 +82,48 @@ CASES = [
         says=("plate demo, round CP: no listed image lies in the folder",),
         keeps=("project.toml",),
     ),
+]
+
+#: Small tables and records that `status`, `report` and the end of a run read.
+SMALL = {
+    "segment/qc.csv": "segment",
+    "segment/nuclear_size.json": "segment",
+    "registration.csv": "align",
+    "gate/counts.csv": "gate",
+    "gate/cutoffs.json": "gate",
+    "train/rf/default/metrics.json": "train-rf",
+    "train/cnn/default/metrics.json": "train-cnn",
+    "train/cnn/default/split.csv": "train-cnn",
+    "predict/default/composition.csv": "predict",
+}
+CASES += [
+    Case(
+        name=f"{command}: another {name}",
+        kind="traceback",
+        command=f"{command} {{p}}/project.toml",
+        prepare=put(f"results/{name}", "[1]" if name.endswith("json") else "plate,well\nx,y\n"),
+        says=told,
+        status=status,
+    )
+    for name, stage in SMALL.items()
+    for command, status, told in (
+        ("status", 0, ("output missing or changed", "cells: 112 segmented")),
+        ("report", 2, (f"{{p}}/results/{name} is not as '{stage}' wrote it",)),
+    )
+]
+CASES += [
+    Case(
+        name=f"gate: colours.json holds {what}",
+        kind=kind,
+        command="gate {p}/project.toml --force",
+        prepare=put("results/colours.json", text),
+        says=("{p}/results/colours.json: ", "is no colour like", "move the file away"),
+    )
+    for what, kind, text in (
+        ("a number", "traceback", '{"astro": 5}'),
+        ("a list", "traceback", "[1]"),
+        ("markup", "unsafe", '{"astro": "red}</style><script>x()</script>"}'),
+    )
 ]
 
 

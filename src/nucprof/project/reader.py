@@ -187,7 +187,8 @@ class ProjectResults:
         if not len(own):
             size = kind.patch_size
             return np.empty((0, len(kind.channels), size, size)), []
-        return read_stack(folder / plate / f"{name}.tif"), own["Metadata_ROI_img_name"].tolist()
+        stack = self.require(folder / plate / f"{name}.tif", "crop")
+        return read_stack(stack), own["Metadata_ROI_img_name"].tolist()
 
     def metrics(self, method: str, name: str = "default") -> dict[str, Any]:
         """Metrics of a classifier: ``method`` is ``rf`` or ``cnn``."""

@@ -168,10 +168,14 @@ def _page(
     who: str,
 ) -> str:
     from nucprof.figures.colours import project_colours
+    from nucprof.plate.columns import CELL, PLATE
     from nucprof.report.cell_pictures import CellFiles
     from nucprof.report.review import ReviewPage, render_review, shown_cells
 
     files = CellFiles.of(opened.project)
+    fields = shown[CELL].str.rpartition("_")[0]
+    for plate, name in dict.fromkeys(zip(shown[PLATE], fields, strict=True)):
+        opened.require(files.stack(plate, name), "crop")
     return render_review(
         ReviewPage(
             name=opened.project.project.name,

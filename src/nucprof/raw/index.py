@@ -81,7 +81,8 @@ class ImageIndex:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path} is damaged ({error!r}); delete it and run: nucprof rename PROJECT"
+                f"{path} is damaged ({type(error).__name__}: {error}); delete it and run: nucprof "
+                "rename PROJECT"
             ) from None
         return cls(channels)
 

@@ -137,14 +137,17 @@ class RunState:
 
     def refuse_altered(self, stage: str, paths: Iterable[Path]) -> None:
         """Refuse files that are not as a stage wrote them: half a table is no table."""
+        for path in self.altered(stage, paths):
+            raise UserError(
+                f"{path} is not as '{stage}' wrote it: missing, damaged or edited. Make it "
+                f"again: nucprof {find_stage(stage).command} PROJECT (or nucprof run-all "
+                "PROJECT)."
+            )
+
+    def altered(self, stage: str, paths: Iterable[Path]) -> list[Path]:
+        """Those of the files that a stage wrote and that are not as it wrote them."""
         made = self._made_by(stage)
-        for path in paths:
-            if path in made and not Fingerprint(*made[path]).matches(path):
-                raise UserError(
-                    f"{path} is not as '{stage}' wrote it: missing, damaged or edited. Make it "
-                    f"again: nucprof {find_stage(stage).command} PROJECT (or nucprof run-all "
-                    "PROJECT)."
-                )
+        return [p for p in paths if p in made and not Fingerprint(*made[p]).matches(p)]
 
     def _made_by(self, stage: str) -> dict[Path, Sequence[Any]]:
         """Every file that a stage wrote, under all names, with its fingerprint."""
@@ -161,5 +164,5 @@ class RunState:
     def require_unaltered(self, stage: Stage, jobs: Sequence[Job]) -> None:
         """Refuse inputs of jobs that are not as an earlier stage wrote them."""
         inputs = {path for job in jobs for path in job.inputs}
-        for earlier in stage.needs(self.project):
+        for earlier in (*stage.needs(self.project), *stage.uses):
             self.refuse_altered(earlier, inputs)

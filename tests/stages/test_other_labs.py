@@ -344,3 +344,27 @@ class TestNamesThatMislead:
         lab.fill("CP", {n.upper() if "-2-" in n else n: v for n, v in names.items()})
         lab.init()
         assert lab.values() == every({"dapi": 11, "gfp": 21})
+
+
+def test_the_first_file_is_the_odd_one(lab):
+    for column, planes in ((2, 2), (3, 3), (4, 3)):
+        path = lab.folder / "CP" / f"B{column:02d}.tif"
+        path.parent.mkdir(exist_ok=True)
+        image = np.full((planes, 16, 16), 7, np.uint16)
+        tifffile.imwrite(path, image, photometric="minisblack", metadata=None)
+    lab.init()
+    assert load_project(lab.project).channels.cell_painting == ["C1", "C2", "C3"]
+    told = lab.doctor()
+    assert "2 fields, 3 files" in told
+    assert "3 x 16 x 16 uint16" in told
+    assert "field B-02-01 left out: plate" in told
+
+
+def test_fields_with_the_same_fault_are_one_line(lab):
+    lab.fill("CP", names_of("{well}_s{site}_w{c}.tif", "12"))
+    for site in (1, 2):
+        (lab.folder / "CP" / f"C10_s{site}_w2.tif").rename(
+            lab.folder / "CP" / f"C10_s{site}_w3.tif"
+        )
+    lab.init()
+    assert lab.doctor().count("fields C-10-01, C-10-02 left out: ") == 2  # found, and to do

@@ -55,7 +55,7 @@ def examine_images(project: Project) -> Images:
         paths = {file.path for file in found.files}
         stored = sum(path.stat().st_size for path in paths)
         images.raw_bytes += stored
-        info = next(iter(found.infos.values()))
+        info = found.usual
         if r.name == CP_ROUND:
             images.painted_pixels += len(sources) * info.height * info.width
         size = found.pixel_size_um
@@ -129,7 +129,7 @@ def _compare_two(found: RoundFiles, other: RoundFiles) -> Iterator[Check]:
         )
     if found.round.name != other.round.name:
         return
-    one, two = next(iter(found.infos.values())), next(iter(other.infos.values()))
+    one, two = found.usual, other.usual
     if one.dtype != two.dtype:
         yield Check(
             "warn",

@@ -24,6 +24,10 @@ from nucprof.raw.choice import needed
 from nucprof.raw.round_files import Round
 
 MIXED = GateSettings().mixed_culture
+_EXPECTED = {
+    "projection": "max, mean, best_focus or the number of a focal plane, counted from 1",
+    "time": "the number of a time point, counted from 1",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def write_project(
     for plate in plates:
         for round_name, folder in plate.folders.items():
             if not folder.is_dir():
-                raise UserError(f"There is no folder {folder}.")
+                hint = " It is a file; name the folder that it is in." if folder.is_file() else ""
+                raise UserError(f"There is no folder {folder}.{hint}")
             own = f"plate {plate.name}, round {round_name}"
             before = used.setdefault(folder.resolve(), own)
             if before != own:
@@ -116,8 +121,9 @@ def rename_settings(**given: Any) -> RenameSettings:
     try:
         return RenameSettings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        errors = "; ".join(f"--{e['loc'][0]} {e['input']}: {e['msg']}" for e in error.errors())
-        raise UserError(errors) from None
+        wrong = {e["loc"][0]: given[str(e["loc"][0])] for e in error.errors()}
+        errors = "; ".join(f"--{k} {v}: expected {_EXPECTED[str(k)]}" for k, v in wrong.items())
+        raise UserError(f"{errors}.") from None
 
 
 def _check_names(name: str, plates: Sequence[PlateInput]) -> None:

@@ -54,7 +54,7 @@ class RoundLook:
     @property
     def line(self) -> str:
         """One line for the user."""
-        r, info = self.files.round, next(iter(self.files.infos.values()))
+        r, info = self.files.round, self.files.usual
         size = self.files.pixel_size_um
         more = (f"{size:.3g} µm per pixel" if size else "pixel size unknown", self.stacked.text)
         return (
@@ -153,7 +153,7 @@ def look_at_channels(files: RoundFiles) -> Channels:
     """Name a round's channels: by the planes in its files, by words only where they agree."""
     first = max(files.fields.values(), key=lambda held: len({f.parsed.channel for f in held}))
     tokens = sorted({file.parsed.channel for file in first if file.parsed.channel})
-    info = files.infos[first[0].path]
+    info = files.usual
     if len(tokens) > 1:
         return _of_tokens(tokens, files)
     if info.names:

@@ -56,7 +56,18 @@ def round_sources(
     if len(wrong) > len(found.fields) / 2:
         raise next(iter(wrong.values()))
     _refuse_absent(found, sources)
-    return sources, [f"field {key} left out: {error}" for key, error in wrong.items()]
+    return sources, _left_out(wrong)
+
+
+def _left_out(wrong: Mapping[FieldKey, ProjectError]) -> list[str]:
+    """One line for all fields that have the same fault."""
+    by_fault: dict[str, list[str]] = defaultdict(list)
+    for key, error in wrong.items():
+        by_fault[str(error)].append(str(key))
+    return [
+        f"field{'s' if len(keys) > 1 else ''} {some(keys)} left out: {fault}"
+        for fault, keys in by_fault.items()
+    ]
 
 
 def _refuse_absent(found: RoundFiles, sources: FieldSources) -> None:
@@ -134,7 +145,8 @@ def field_sources(
         if planes_held != 1:
             raise ProjectError(
                 f"{r.text}: {images[0].path.name} holds {planes_held} planes, but its name "
-                f"says that it is channel {channel} alone. Save it as a single plane."
+                f"says that it is channel {channel} alone. Export every channel as a grey image, "
+                "not in colours."
             )
         assigned[channel] = _source(images, 0, infos, choice)
     return assigned

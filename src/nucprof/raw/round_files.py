@@ -82,6 +82,14 @@ class RoundFiles:
         """The images of all fields."""
         return [file for files in self.fields.values() for file in files]
 
+    @property
+    def usual(self) -> ImageInfo:
+        """The header that most fields' first files share in planes, size and type."""
+        infos = [self.infos[files[0].path] for files in self.fields.values()]
+        kinds = Counter((i.planes, i.height, i.width, i.dtype) for i in infos)
+        kind = kinds.most_common(1)[0][0]
+        return next(i for i in infos if (i.planes, i.height, i.width, i.dtype) == kind)
+
     @cached_property
     def numbers(self) -> list[int]:
         """Numbers of channels in the file names, ascending."""

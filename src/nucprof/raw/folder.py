@@ -11,6 +11,8 @@ from nucprof.io.formats import foreign
 from nucprof.io.images import IMAGE_SUFFIXES
 from nucprof.plate.names import is_text
 
+_LOSSY = {".jpg", ".jpeg", ".gif", ".webp"}
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -65,6 +67,7 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             if inside and not settings.recursive
             else ""
         )
+        hint = _others(folder) + hint
         if wanted != "auto":
             hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:
@@ -79,3 +82,15 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             f"run: {foreign.INSTALL}"
         )
     return Listing(images, hidden, broken)
+
+
+def _others(folder: Path) -> str:
+    """A sentence on pictures of kinds that are not read."""
+    kinds = {path.suffix.lower() for path in folder.iterdir() if path.is_file()}
+    lossy = sorted(kinds & _LOSSY)
+    if not lossy:
+        return ""
+    return (
+        f" {', '.join(lossy)} files are not read: their compression changes the grey values. "
+        "Export the images as TIFF."
+    )

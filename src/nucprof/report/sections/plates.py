@@ -9,7 +9,6 @@ from nucprof.io.tables import count_rows
 from nucprof.report.records import Figure, Section
 from nucprof.report.source import Source, place
 
-
 Plates = dict[str, dict[tuple[str, int], float]]
 """Plate -> well -> a number."""
 

@@ -70,9 +70,9 @@ def outdated(facts: Facts) -> Found:
     """Results that are not up to date."""
     if facts.outdated:
         yield (
-            f"{some(facts.outdated, MOST_NAMED)}: not up to date when this page was written, so it "
-            "shows old results",
-            "Run nucprof run-all, which does again what has changed and writes the page anew",
+            f"results of {some(facts.outdated, MOST_NAMED)} were not up to date when this page was "
+            "written",
+            "Run nucprof run-all: it does again what has changed, and writes the page anew",
         )
 
 

@@ -19,6 +19,10 @@ class UserError(NucprofError):
     exit_status = 2
 
 
+class ResultMissing(UserError):
+    """A result that was asked for is not there: its stage has not run."""
+
+
 class ProjectError(UserError):
     """The project file is wrong: an unknown key, a missing folder, an unknown channel."""
 

@@ -101,3 +101,18 @@ def edit_table(name: str, change: Callable[[Any], Any]) -> Edit:
         table.to_csv(path, index=False) if csv else table.to_parquet(path, index=False)
 
     return edit
+
+
+def edit_image(name: str, change: Callable[[Any], Any], only: int | None = None) -> Edit:
+    """Change the pixels of the images of a folder: all of them, or the one of this number."""
+
+    def edit(folder: Path) -> None:
+        import numpy as np
+        import tifffile
+
+        for number, path in enumerate(sorted((folder / name).glob("*.tif"))):
+            if only in (None, number):
+                image = np.ascontiguousarray(change(tifffile.imread(path)))
+                tifffile.imwrite(path, image, photometric="minisblack")
+
+    return edit

@@ -66,7 +66,7 @@ CASES = [
         command=UNTIL_ALIGN,
         prepare=shifted_names,
         plate="raw",
-        says=("does not match the Cell Painting image better than chance", "0 fields aligned"),
+        says=("does not match the Cell Painting image better than chance", "no field aligned"),
         status=0,
     ),
     Case(
@@ -75,7 +75,7 @@ CASES = [
         command=UNTIL_ALIGN,
         prepare=rewrite(lambda _, image: np.zeros_like(image)),
         plate="raw",
-        says=("0 fields aligned", "0 kept"),
+        says=("no field aligned", "0 kept"),
         status=0,
     ),
 ]

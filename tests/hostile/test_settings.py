@@ -31,6 +31,33 @@ PROJECTS = [
     ("round in the folder of CP", "silent", toml('"GT"', '"CP"'), "is used twice"),
     ("output is the images", "lost", toml('"results"\n\n', '"CP"\n\n'), "overlap"),
     ("output above the images", "lost", toml('"results"\n\n', '"."\n\n'), "overlap"),
+    (
+        "pattern of no round",
+        "silent",
+        toml("[segment]", '[rename.pattern]\nEdU = "auto"\n[segment]'),
+        "rename.pattern: unknown round 'EdU'",
+        "did you mean 'EdU_BrdU'",
+    ),
+    (
+        "plane of no round",
+        "silent",
+        toml("[segment]", "[rename]\nprojection = {GT = 1}\n[segment]"),
+        "rename.projection: unknown round 'GT'",
+    ),
+    (
+        "seed is true",
+        "silent",
+        toml("[[plates]]", "seed = true\n[[plates]]"),
+        "'project.seed' = True",
+        "true and false are no value of this key",
+    ),
+    (
+        "a long value",
+        "unclear",
+        toml('"results"\n\n', '"results"\nseed = "' + "x" * 5000 + '"\n'),
+        "'project.seed' = 'xxx",
+        "xxx ...",
+    ),
     ("a misspelt table", "unclear", toml("[[plates]]", "[[plate]]"), "did you mean 'plates'?"),
     ("not TOML", "unclear", put("project.toml", "[project\n"), "not valid TOML"),
     ("empty", "unclear", put("project.toml", ""), "'project' is missing"),
@@ -219,6 +246,13 @@ CASES = (
                 ("other/B02", "no such well or field here"),
                 ("B-02-77", "no such well or field here"),
             )
+        ),
+        Case(
+            name="--fields of a stage that has none",
+            kind="silent",
+            command="gate {p}/project.toml --force --fields Z99",
+            says=("gate works on the whole project; --fields does not limit it",),
+            status=0,
         ),
         Case(
             name="the project file is missing",

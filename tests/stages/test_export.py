@@ -305,7 +305,7 @@ class TestRefusals:
 
     def test_nothing_is_overwritten(self, processed, tmp_path):
         (tmp_path / "mine.h5").write_text("mine")
-        with pytest.raises(UserError, match="exists; delete it, or choose another name"):
+        with pytest.raises(UserError, match="exists; choose another name"):
             export(processed, "crops", tmp_path / "mine.h5")
 
     @pytest.mark.parametrize(

@@ -293,12 +293,12 @@ def test_fault_13_any_depth(masked_plate, paint, dtype):
     check(table(masked_plate), image, paint(SHAPE, BOXES))
 
 
-def test_pixels_that_are_no_numbers_fail_their_field_only(plate, paint):
+def test_pixels_that_are_no_numbers_leave_their_field_out(plate, paint):
     image = pixels(dtype=np.float32)
     image[1, 3, 3] = np.nan
     plate.add("AA-123-07", image, paint(SHAPE, BOXES))
-    _, results = plate.run("features", keep_going=True)
-    (failed,) = results["features"].failed
-    assert "channel GFP holds values that are not numbers" in failed.message
+    _, results = plate.run("features")
+    (left,) = results["segment"].excluded
+    assert "AA-123-07" in left.message
+    assert "holds 1 pixel without a finite value" in left.message
     assert table(plate)["Metadata_ROI_img_name"].tolist() == ["B-02-01_0007"]
-    assert set(plate.ledger().values()) == {"", "features: field_failed"}

@@ -319,7 +319,9 @@ class TestErrors:
 
     def test_two_files_for_a_field(self, plate, refused):
         write(plate.cp, {jobs("B02", sequence=1): (1, 2), jobs("B02", sequence=2): (3, 4)})
-        err = refused("2 files would all be field B-02-01 (pattern 'nis-jobs')", "--mode", "move")
+        err = refused(
+            "would all be the same image of field B-02-01 (pattern 'nis-jobs')", "--mode", "move"
+        )
         assert jobs("B02", sequence=1) in err
         assert jobs("B02", sequence=2) in err
 

@@ -319,7 +319,7 @@ class TestFolders:
 
     def test_images_in_subfolders_only(self, plate):
         (plate.cp / "B02").mkdir()
-        with pytest.raises(ProjectError, match=r"Are they in subfolders\? Set rename\.recursive"):
+        with pytest.raises(ProjectError, match=r"Are they in subfolders\? .*init --recursive"):
             plate.run()
 
     def test_a_format_that_needs_bioio(self, plate, monkeypatch):

@@ -86,9 +86,16 @@ class TestFacts:
 
     @pytest.fixture
     def doubts(self, copied: Path):
-        from nucprof.project.doubts import current_doubts
+        from nucprof.report.doubts import find_doubts
+        from nucprof.report.facts import read_facts
+        from nucprof.stages.report import about
 
-        return lambda: {d.kind: d.line for d in current_doubts(Run(load_project(copied)))}
+        def found() -> dict[str, str]:
+            run = Run(load_project(copied))
+            facts = read_facts(run.results, about(run.project), run.runs)
+            return {doubt.kind: doubt.line for doubt in find_doubts(facts)}
+
+        return found
 
     def edit(self, copied: Path, name: str, old: str, new: str) -> None:
         path = copied.parent / "results" / name

@@ -82,8 +82,8 @@ def test_fields_that_stand_out_are_flagged_and_drawn(plate):
     table = pd.read_csv(plate / "results" / "segment" / "qc.csv", keep_default_na=False)
     assert table.columns.tolist() == [
         "plate", "well", "site", "focus", "saturated_share", "illumination", "objects",
-        "median_area_px", "border_share", "tiny_share", "dim_share", "odd_size_share", "flag",
-        "reason",
+        "median_area_px", "brightness", "border_share", "tiny_share", "dim_share",
+        "odd_size_share", "flag", "reason",
     ]  # fmt: skip
     assert table["well"].tolist() == sorted(WELLS)
     assert table["plate"].unique().tolist() == ["rep1"]

@@ -48,6 +48,7 @@ ANSWERS: dict[str, tuple[Any, set[str] | frozenset[str]]] = {
     "rename.extension": ("tif", {"rename"}),
     "rename.projection": ("max", {"rename"}),
     "rename.time": (2, {"rename"}),
+    "rename.pixel_size_um": (0.5, {"rename"}),
     "rename.recursive": (True, {"rename"}),
     "rename.mode": ("link", {"rename"}),
     "rename.channel_map": ({"1": "DAPI"}, {"rename"}),

@@ -25,7 +25,7 @@ from nucprof.learn.split import select_culture
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.sources import Source
 from nucprof.raw.index import ImageIndex, index_rows, index_table
-from nucprof.raw.rounds import Round
+from nucprof.raw.round_files import Round
 
 HEAD = "plate,ROI_img_name,true_condition,was,who,when\n"
 CELLS = pd.DataFrame(

@@ -121,6 +121,11 @@ def test_no_mixed_culture(plate):
     one(plate.found("note"), "no culture is called 'co-culture'")
 
 
+def test_the_layout_of_another_plate(plate):
+    plate.layout = "well,culture\nE01,astro\nF04,co-culture\n"
+    one(plate.found("FAIL"), "layout.csv: no well with images (B02, B03) has a culture")
+
+
 def test_a_wrong_layout(plate):
     plate.layout = "hello,world\n"
     one(plate.found("FAIL"), "layout.csv", "A layout is a map of the plate")

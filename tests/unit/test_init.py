@@ -86,7 +86,7 @@ class TestInit:
     def test_real_files_per_channel_are_numbered(self, capsys, tmp_path, shared_data):
         project, text, _ = self.init(capsys, tmp_path, "--cp", shared_data / "bbbc013" / "images")
         assert project.channels.cell_painting == ["C1", "C2"]
-        assert project.rename.channel_map == {"1": "C1", "2": "C2"}
+        assert project.rename.channel_map == {}  # named in one place, by their order
         assert (
             project.channels.nuclei == "C2"
         )  # DNA; the other is GFP, in the cytoplasm or the nucleus
@@ -266,6 +266,17 @@ class TestGuess:
         _, out, _ = call(capsys, "init", "--cp", folder, "--output", tmp_path / "p.toml")
         assert "rename.pattern is not a regular expression" in out
         assert load_project(tmp_path / "p.toml").rename.pattern.startswith("Zelle (?P<well>")
+
+    def test_the_end_of_the_input_is_no_answer(self, capsys, tmp_path, monkeypatch):
+        def ended(prompt: str) -> str:
+            raise EOFError
+
+        folder = self.plate(tmp_path / "CP")
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr("builtins.input", ended)
+        status, _, err = call(capsys, "init", "--cp", folder, "--output", tmp_path / "p.toml")
+        assert (status, "Interrupted" in err) == (130, True)
+        assert not (tmp_path / "p.toml").exists()
 
     def test_only_one_round_needs_a_pattern(self, capsys, tmp_path):
         painted = self.plate(tmp_path / "CP", "B-02-0{s}_{c}", planes={"DAPI": blobs})

@@ -260,7 +260,8 @@ def test_plates_of_6_to_1536_wells(tmp_path, rows, columns, last):
         (",1,10000\nA,x,y\n", "column '10000' is not a well"),
         (",1,0\nA,x,y\n", "column '0' is not a well"),
         ("well,culture\nA1,astro\nA1,neuro\n", "A01 is named twice, 'astro' and 'neuro'"),
-        ("well,culture\nfirst,astro\n", "row 'first'"),
+        ("well,culture\nfirst,astro\n", "'first' is not a well"),
+        ("well,culture\nB2-B4,astro\n", "'B2-B4' is not a well"),
         ("well,culture\n", "names no well"),
     ],
 )
@@ -272,6 +273,34 @@ def test_what_is_refused_shows_the_forms(tmp_path, content, told):
     assert str(path) in str(caught.value)
     if "twice" not in told:
         assert FORMS in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Vertiefung;Zelllinie\nB2;astro\nC10;neuro\n",
+        "Napf;Linie\nB2;astro\nC10;neuro\nD1;\n",  # titles that nothing knows
+        "b2;astro\nc10;neuro\n",  # no titles
+        ";Col 2;Col 10\nRow B;astro;\nRow C;;neuro\n",
+        ";2;3;10;;legend\nB;astro;;;;astro = U-87\nC;;;neuro\n",  # notes beside the map
+        "well;culture\nB2;astro\nB3;-\nB4;n/a\nB5;empty\nC10;neuro\n",
+    ],
+)
+def test_layouts_of_other_laboratories(tmp_path, text):
+    (tmp_path / "l.csv").write_text(text)
+    cultures = read_layout(tmp_path / "l.csv").cultures
+    assert {str(w): c for w, c in cultures.items()} == {"B02": "astro", "C10": "neuro"}
+
+
+def test_which_of_two_columns_has_the_cultures(tmp_path):
+    (tmp_path / "l.csv").write_text("well,line 1,line 2\nB2,astro,\nB3,,neuro\n")
+    with pytest.raises(UserError, match="which column has the cultures, line 1, line 2"):
+        read_layout(tmp_path / "l.csv")
+
+
+def test_a_text_file_called_xlsx(tmp_path):
+    (tmp_path / "l.xlsx").write_text("well,culture\nB2,astro\n")
+    assert read_layout(tmp_path / "l.xlsx").cultures == {WellKey("B", 2): "astro"}
 
 
 @pytest.mark.parametrize(

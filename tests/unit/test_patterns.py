@@ -86,7 +86,7 @@ def test_a_name_belongs_to_one_pattern(stem, pattern):
         ("A01_F3_Z2_CH1_T3", "tagged", "1", 2, 3),
         ("r01c01f03p07-ch1sk2fk1fl1", "harmony", "1", 7, 2),
         ("plate_A01_T0002F003L01A01Z05C04", "cellvoyager", "04", 5, 2),
-        ("A - 01(fld 3 wv FITC - Cy3 z 4 time 2 - 300 ms)", "incell", "FITC", 4, 2),
+        ("A - 01(fld 3 wv FITC - Cy3 z 4 time 2 - 300 ms)", "incell", "FITC - Cy3", 4, 2),
     ],
 )
 def test_focal_planes_and_times(stem, pattern, channel, z, t):

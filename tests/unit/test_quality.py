@@ -116,6 +116,7 @@ def plate(count=12, **changed):
         "illumination": (0.2 * wobble).tolist(),
         "objects": np.round(100 * wobble).tolist(),
         "median_area_px": (300 * wobble).tolist(),
+        "brightness": (900 * wobble).tolist(),
         "border_share": (0.1 * wobble).tolist(),
         "tiny_share": [0.01] * count,
         "dim_share": [0.01] * count,
@@ -138,6 +139,8 @@ def test_like_fields_are_not_flagged():
         ({"objects": 20}, "objects 20 (plate: "),
         ({"objects": 600}, "objects 600 (plate: "),
         ({"median_area_px": 90}, "median area 90 (plate: "),
+        ({"brightness": 900 * 16}, "brightness of objects 1.44e+04 (plate: "),
+        ({"brightness": 900 / 256}, "brightness of objects 3.52 (plate: "),
         ({"border_share": 0.5}, "objects at the border 0.5 (plate: 0.1)"),
         ({"tiny_share": 0.4}, "tiny objects 0.4 (plate: 0.01)"),
         ({"illumination": 0.9}, "uneven background 0.9 (plate: 0."),
@@ -170,7 +173,9 @@ def test_a_plate_whose_fields_are_all_bad_is_flagged(changed, words):
     assert "--" in flags[0][0].advice or "expose" in flags[0][0].advice
 
 
-@pytest.mark.parametrize("changed", [{"focus": 0.1}, {"border_share": 0.0}, {"objects": 70}])
+@pytest.mark.parametrize(
+    "changed", [{"focus": 0.1}, {"border_share": 0.0}, {"objects": 70}, {"brightness": 2700}]
+)
 def test_what_is_fine_is_not(changed):
     assert flag_fields(plate(**changed)) == [[]] * 12
 

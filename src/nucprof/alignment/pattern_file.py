@@ -94,7 +94,7 @@ def describe_pattern(path: Path, where: tuple[str, str]) -> tuple[list[str], lis
         )
     if held.copies:
         warnings.append(
-            f"{name}: {', '.join(held.copies)} show the same scene as another field; if this is "
+            f"{name}: another field shows the same scene as {', '.join(held.copies)}; if this is "
             "not intended, check whether files were copied under several names"
         )
     return lines, warnings

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucprof.plate.keys import FieldKey
+from nucprof.plate.words import several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,8 @@ COLUMNS = [
     "cells_kept",
 ]
 
+#: Where more than this share of a round's fields match nothing, a match may be chance.
+MOST_REFUSED = 0.5
 #: A field or plate that lost more than this share of cells is named, up to this many fields.
 MOST_LOST, MOST_NAMED = 0.05, 10
 
@@ -87,10 +90,35 @@ def registration_table(
     table = pd.DataFrame(rows, columns=[*COLUMNS, "outside", "lost", "unsure"])
     numbers = ["shift_y", "shift_x", "angle", "scale", "residual"]
     table[numbers] = table[numbers].astype(np.float64)
+    for _, group in table.groupby(["plate", "round"]):
+        if _refused(group) > MOST_REFUSED * len(group):
+            usable = group.index[group["status"] != "failed"]
+            table.loc[usable, "unsure"] = _with_most_refused(table.loc[usable, "unsure"])
+            table.loc[usable, "status"] = "unsure"
     for _, group in table[table["status"] != "failed"].groupby(["plate", "round"]):
         strange = flag_outliers(group[["shift_y", "shift_x"]].to_numpy(dtype=np.float64))
         table.loc[group.index[strange], "status"] = "outlier"
     return table.sort_values(["plate", "round", "well", "site"], ignore_index=True)
+
+
+def _refused(rows: pd.DataFrame) -> int:
+    return int((rows["status"] == "failed").sum())
+
+
+def _with_most_refused(reasons: pd.Series) -> pd.Series:
+    most = "most fields of this round match nothing, so this match may be chance"
+    return reasons.map(lambda reason: f"{reason}; {most}" if reason else most)
+
+
+def mismatched(table: pd.DataFrame) -> list[str]:
+    """Warn of every plate and round of which most fields match nothing."""
+    return [
+        f"plate {plate}, round {name}: {_refused(rows)} of {len(rows)} fields do not match Cell "
+        "Painting. Is it the round of another plate, are its wells named in another order, or is "
+        "it mirrored, or turned by 90 or 180 degrees?"
+        for (plate, name), rows in table.groupby(["plate", "round"], sort=False)
+        if _refused(rows) > MOST_REFUSED * len(rows)
+    ]
 
 
 def chosen_fields(rows: pd.DataFrame) -> dict[str, Any]:
@@ -124,8 +152,10 @@ def overlay_path(folder: Path, plate: str, round_name: str, field: str) -> Path:
 def describe_round(name: str, rows: pd.DataFrame) -> str:
     """Sum up the rows of a round in one line."""
     good = rows[rows["status"] != "failed"]
+    if good.empty:
+        return f"{name}: no field aligned"
     line = (
-        f"{name}: {len(good)} fields aligned, median shift "
+        f"{name}: {several(len(good), 'field')} aligned, median shift "
         f"({good['shift_y'].median():.1f}, {good['shift_x'].median():.1f}) px"
     )
     turned = good[(good["angle"] != 0) | (good["scale"] != 1)]

@@ -122,12 +122,13 @@ def given(
 
 
 def _mapping(flag: str, items: Sequence[str]) -> dict[str, str]:
-    mapping = {}
+    mapping: dict[str, str] = {}
     for item in items:
         key, equals, value = item.partition("=")
         if not (key and equals):
             raise UserError(f"{flag} {item}: expected KEY=VALUE, e.g. {flag} EdU=600.")
-        mapping[key] = value
+        if mapping.setdefault(key, value) != value:
+            raise UserError(f"{flag} {item}: {key} has another value before; give it once.")
     return mapping
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 
-from nucprof.cli.call import PROJECT_ARGUMENT, say
+from nucprof.cli.call import PROJECT_ARGUMENT, can_ask, say
 from nucprof.duration import duration
 
 
@@ -95,10 +94,11 @@ def clean(
                 else "There is nothing to delete."
             )
             return 0
-        if not yes and not (sys.stdin.isatty() and typer.confirm("Delete these files?")):
+        if not yes and not (can_ask() and typer.confirm("Delete these files?")):
             reporter.say("Nothing was deleted; to delete without a question, add --yes.")
             return 0
         with locked(run.results.lock, "nucprof clean"):
+            run.claim()  # not another project's files
             freed = remove(run, items)
         reporter.say(f"Deleted {decimal(freed)}. Next: nucprof run-all {project} makes it again.")
     finally:

@@ -105,6 +105,14 @@ def _check_mentions(project: Project, path: Path) -> None:
     ):
         for name in wanted:
             _member(name, known, "channel", path, key)
+    rounds = [CP_ROUND, *project.channels.ground_truth]
+    for key in ("pattern", "projection", "pixel_size_um"):
+        by_round = getattr(project.rename, key)
+        for name in by_round if isinstance(by_round, dict) else ():
+            _member(name, rounds, "round", path, f"rename.{key}")
+    for name, tokens in project.rename.channel_map.items():
+        if isinstance(tokens, dict):
+            _member(name, rounds, "round", path, "rename.channel_map")
     plates = [plate.name for plate in project.plates]
     for name in project.gate.cutoffs:
         plate, slash, _ = name.rpartition("/")

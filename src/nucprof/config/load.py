@@ -91,7 +91,11 @@ def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; raises :class:`ProjectError` for a missing or broken one."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ProjectError(f"{path} is no file but a device or a pipe; name a project file.")
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ProjectError(f"{path} is larger than any project file; name another.")
         # editors of Windows begin a file with a mark
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -105,6 +109,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
 
+
+_LARGEST = 10_000_000  # bytes
+_MOST_SHOWN = 200
+"""Characters of a wrong value that a message shows."""
 
 # The names that pydantic gives to the branches of a union, after the key.
 _BRANCH = re.compile(r"(literal|constrained|function|list|dict|tuple)[\[-]|(int|float|str|bool)$")
@@ -125,9 +133,14 @@ def _explain(
         return f"{_source(loc, path, values, flags)}: unknown key '{key}'; {hint}", ""
     if error["type"] == "missing":
         return f"{path}: '{key}' is missing; see nucprof.toml.example.", ""
-    shown = error.get("input")
+    shown = _short(repr(error.get("input")))
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{_source(loc, path, values, flags)}: '{key}' = {shown!r}", f"{message}."
+    return f"{_source(loc, path, values, flags)}: '{key}' = {shown}", f"{message}."
+
+
+def _short(text: str) -> str:
+    """The beginning of a long value."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
 
 
 def _dotted(loc: Sequence[str | int]) -> str:

@@ -54,6 +54,7 @@ class ChannelsSection(Section):
 
 Precision = Literal["auto", "full"]
 Projection = Literal["max", "mean", "best_focus"] | Annotated[int, Field(ge=1)]
+PixelSize = Annotated[float, Field(ge=0.01, le=20, allow_inf_nan=False)]
 
 
 class RenameSettings(Section):
@@ -77,20 +78,35 @@ class RenameSettings(Section):
     time: int | None = setting(
         None, "which time point to use where there are several, counted from 1", ge=1
     )
+    pixel_size_um: PixelSize | dict[str, PixelSize] | None = setting(
+        None,
+        "side of a pixel, if the files do not give it or give a wrong one; or a table that gives "
+        "each round its own",
+        unit="µm",
+    )
     recursive: bool = setting(False, "also look for images in subfolders")
-    channel_map: dict[str, str] = setting(
+    channel_map: dict[str, str | dict[str, str]] = setting(
         {},
-        "channel token in the file name -> channel name, where each channel is a file of its own",
+        "channel token in the file name -> channel name, where each channel is a file of its own; "
+        "or a table for each round that has such tokens of its own",
         flag="channel",
     )
 
     def for_round(self, name: str) -> RenameSettings:
-        """The settings of one round; a table by round is replaced by the value of this round."""
+        """The settings of one round; a table by round is replaced by the value of this round.
+
+        ``channel_map`` has the tokens of all rounds and those of this round.
+        """
         own: dict[str, Any] = {}
         if isinstance(self.pattern, dict):
             own["pattern"] = self.pattern.get(name, "auto")
         if isinstance(self.projection, dict):
             own["projection"] = self.projection.get(name)
+        if isinstance(self.pixel_size_um, dict):
+            own["pixel_size_um"] = self.pixel_size_um.get(name)
+        tokens = {token: to for token, to in self.channel_map.items() if isinstance(to, str)}
+        of_round = self.channel_map.get(name)
+        own["channel_map"] = tokens | (of_round if isinstance(of_round, dict) else {})
         return self.model_copy(update=own)
 
 
@@ -394,7 +410,10 @@ class TrainSettings(Section):
     )
     split_unit: Literal["well", "plate"] = setting("well", "unit that a split never divides")
     density_strata: int = setting(
-        0, "also report the metrics in this many groups of fields by cell density; 0: do not", ge=0
+        0,
+        "also report the metrics in this many groups of fields by cell density; 0: do not",
+        ge=0,
+        le=100,
     )
     rf: ForestSettings = Field(default_factory=ForestSettings, description="the random forest")
     cnn: CnnSettings = Field(default_factory=CnnSettings, description="the network")
@@ -460,7 +479,7 @@ class PredictSettings(Section):
 class ExecutionSettings(Section):
     """Where the work runs; none of these changes a result."""
 
-    workers: Annotated[int, Field(ge=1)] | Auto = setting(
+    workers: Annotated[int, Field(ge=1, le=1024)] | Auto = setting(
         "auto", "number of worker processes; auto: from cores and memory", decides=False
     )
     device: str = setting(

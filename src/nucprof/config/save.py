@@ -29,7 +29,7 @@ def save_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """
     document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     _put(document, settings, path.resolve().parent)
-    write_text(path, tomlkit.dumps(document))
+    write_text(path.resolve(), tomlkit.dumps(document))
 
 
 def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
@@ -48,7 +48,7 @@ def save_folders(path: Path, folders: Mapping[tuple[str, str], Path]) -> None:
                 plate["cell_painting"] = text
             else:
                 plate["ground_truth"][round_name] = text
-    write_text(path, tomlkit.dumps(document))
+    write_text(path.resolve(), tomlkit.dumps(document))
 
 
 def _from(root: Path, path: Path) -> str:

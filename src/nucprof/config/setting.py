@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from nucprof.plate.names import fault_of_class, fault_of_name
 
@@ -80,3 +80,12 @@ class Section(BaseModel):
         defer_build=True,
         allow_inf_nan=False,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` and ``false``, which pydantic would read as 1 and 0."""
+        kinds = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kinds is not bool and bool not in get_args(kinds):
+            raise ValueError("true and false are no value of this key")
+        return value

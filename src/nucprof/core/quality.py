@@ -92,6 +92,12 @@ RULES = (
         advice="nuclei are merged or broken up, or the culture differs: give --scale",
     ),
     Rule(
+        "brightness", "brightness of objects", low=True, high=True, ratio=True, floor=0.4,
+        advice="the grey levels of these fields are not those of the plate (another exposure, bit "
+        "depth or conversion), so their intensities cannot be compared: export them again, or "
+        "leave them out (project.exclude)",
+    ),
+    Rule(
         "border_share", "objects at the border", low=False, high=True, ratio=False, floor=0.05,
         advice="something bright lies along the border",
     ),
@@ -157,7 +163,8 @@ def measure_quality(
     -------
     dict
         ``focus`` (see :func:`focus`), ``saturated_share`` (of all pixels), ``illumination`` (see
-        :func:`unevenness`), ``objects`` (their number), ``median_area_px``, and of all objects the
+        :func:`unevenness`), ``objects`` (their number), ``median_area_px``,
+        ``brightness`` (median of how far they stand out, grey levels), and of all objects the
         ``border_share``, ``tiny_share`` (below :data:`TINY` of the median area), ``dim_share``
         (:attr:`~nucprof.core.evidence.Evidence.dim`) and ``odd_size_share`` (:data:`ODD` times
         smaller or larger than the median). All are 0 where there is nothing.
@@ -173,6 +180,7 @@ def measure_quality(
         "illumination": unevenness(plane, labels, step),
         "objects": count,
         "median_area_px": median,
+        "brightness": step,
         "border_share": len(touches_border(labels)) / count if count else 0.0,
         "tiny_share": float(np.mean(areas < TINY * median)) if count else 0.0,
         "dim_share": float(np.mean(found.dim)) if count else 0.0,

@@ -65,6 +65,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise UserError(f"gate.corrections: there is no file {path}. {_HOW}")
     grid = read_grid(path, "corrections", what="table of corrections", most_rows=_MOST_ROWS)
     titles = {grid[place]: place[1] for place in grid if place[0] == 0}
+    first = [text for (line, _), text in grid.items() if line == 0]
+    twice = [name for name in COLUMNS if first.count(name) > 1]
+    if twice:
+        raise UserError(f"{path} has two columns '{twice[0]}'; delete one.")
     missing = [name for name in _NEEDED if name not in titles]
     if missing:
         raise UserError(f"{path} lacks the column '{missing[0]}' in its first line. {_HOW}")

@@ -69,7 +69,7 @@ def _is_zip(path: Path) -> bool:
         )
     if head == _OLE or path.suffix.lower() == ".xls":
         raise UserError(f"{path} is in Excel's old format; save it as .xlsx or .csv.")
-    return head == b"PK\x03\x04" or path.suffix.lower() in (".xlsx", ".xlsm")
+    return head == b"PK\x03\x04"  # the name does not count: a .csv may be called .xlsx
 
 
 def _workbook(path: Path, name: str, what: str, most_rows: int) -> Grid:

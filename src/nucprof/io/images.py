@@ -28,6 +28,7 @@ from nucprof.io.formats.png import PngReader
 from nucprof.io.formats.tiff import TiffReader
 from nucprof.io.illumination import read_illumination
 from nucprof.plate.sources import Projection, Source
+from nucprof.plate.words import several
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -54,6 +55,9 @@ _MAGIC: tuple[tuple[bytes, Reader], ...] = (
     (b"\0\0\0\x0cjP", _ND2),
     (b"\x89PNG", PngReader()),
 )
+
+_LARGEST = float(np.finfo(np.float32).max)
+"""Most computations are done in this type."""
 
 _COMPLETE = "Is the file complete?"
 
@@ -97,8 +101,8 @@ def read_image(
     Raises
     ------
     FieldError
-        The file cannot be read, lacks the requested image, or has several times or focal planes of
-        which none was chosen.
+        The file cannot be read, lacks the requested image, has several times or focal planes of
+        which none was chosen, or holds values that are not finite.
     """
     info, reader = describe(path), _reader(path)
     _check_choice(path, info, position, time, projection)
@@ -108,9 +112,21 @@ def read_image(
         image = next(planes) if len(z) == 1 else project(planes, str(projection))
     if image.dtype.kind not in "uif":
         raise FieldError(f"{path} holds pixels of type {image.dtype}; expected grey values.")
+    if image.dtype.kind == "f":
+        _refuse_infinite(path, image)
     if image.dtype.byteorder == ">":
         image = image.astype(image.dtype.newbyteorder("="))
     return image
+
+
+def _refuse_infinite(path: Path, image: np.ndarray) -> None:
+    usable = np.abs(image) <= _LARGEST  # False for NaN
+    if not usable.all():
+        raise FieldError(
+            f"{path} holds {several(int((~usable).sum()), 'pixel')} without a finite value (NaN, "
+            f"infinite or above {_LARGEST:.0e}). Replace them in the image, or leave the field out "
+            "(project.exclude)."
+        )
 
 
 def _check_choice(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from nucprof.errors import UserError
@@ -17,13 +18,17 @@ FORMS = (
     "'A,astro,neuro') or a list ('well,culture' over 'A01,astro'), as .xlsx or .csv."
 )
 
-_ROW = re.compile("[A-Za-z]{1,2}")
-_MOST_COLUMNS = 9999  # more than any plate has; a larger number is not a column
-_WELL_TITLES = ("well", "wells", "wellid", "wellname", "position", "metadatawell", "kavität")
+_ROW = re.compile(r"(?:(?:row|zeile|reihe)[ ._-]+)?([A-Za-z]{1,2})", re.IGNORECASE)
+_COLUMN = re.compile(r"(?:(?:column|col|spalte)[ ._-]*)?(\d{1,4})(?:\.0)?", re.IGNORECASE)
+_WELL = re.compile(r"([A-Za-z]{1,2})[ _-]?(\d{1,4})")
+_NOTHING = ("-", "–", "—", "n/a", "#n/a", "empty", "leer", "blank")
+_WELL_TITLES = (
+    "well", "wells", "wellid", "wellname", "position", "metadatawell", "kavität", "vertiefung",
+)  # fmt: skip
 _ROW_TITLES, _COLUMN_TITLES = ("row", "zeile", "reihe"), ("column", "col", "spalte")
 _CULTURE_TITLES = (
     "culture", "target", "celltype", "celltypes", "cellline", "cells", "class", "condition",
-    "content", "sample", "metadatatarget", "kultur", "zelltyp",
+    "content", "sample", "metadatatarget", "kultur", "zelltyp", "zelllinie",
 )  # fmt: skip
 
 
@@ -39,7 +44,8 @@ def read_layout(path: Path) -> Layout:
     path : Path
         ``.xlsx`` (its only sheet, or the one called "Culture") or text (``.csv``, ``.tsv``): a map
         with row letters down and column numbers across, with or without titles above, or a list
-        with a column of wells (or of rows and columns) and one of cultures.
+        with a column of wells (or of rows and columns) and one of cultures. Empty cells, ``-``,
+        ``n/a``, ``empty``, ``leer`` and ``blank`` are no culture.
 
     Raises
     ------
@@ -49,9 +55,11 @@ def read_layout(path: Path) -> Layout:
     grid = read_grid(path, SHEET)
     if not grid:
         raise UserError(f"{path} names no well with a culture. {FORMS}")
-    cells = _read_list(grid) or _read_map(grid)
+    cells = _read_list(grid) or _read_untitled_list(path, grid) or _read_map(grid)
     cultures: dict[WellKey, str] = {}
     for row, column, culture in cells:
+        if culture.casefold() in _NOTHING:
+            continue
         well = _well(path, row, column)
         fault = fault_of_class(culture)
         if fault:
@@ -59,7 +67,7 @@ def read_layout(path: Path) -> Layout:
         if cultures.setdefault(well, culture) != culture:
             raise UserError(
                 f"{path}: well {well} is named twice, '{cultures[well]}' and '{culture}'; keep one "
-                "layout in the sheet."
+                "layout in the sheet, and one file for each plate."
             )
     if not cultures:
         raise UserError(f"{path} names no well with a culture. {FORMS}")
@@ -98,20 +106,47 @@ def _place(
     return letters, grid.get((i, column), "")
 
 
+def _read_untitled_list(path: Path, grid: Grid) -> Cells | None:
+    """Read a list whose titles are unknown or missing: a column of wells, and one beside it.
+
+    None if the grid is a map, or no column has wells.
+    """
+    if _corner(grid)[1]:
+        return None
+    wells = Counter(column for (_, column), text in grid.items() if _WELL.fullmatch(text))
+    if not wells or max(wells.values()) < 2:
+        return None
+    own = max(wells, key=lambda column: wells[column])
+    lines = [row for (row, column), text in grid.items() if column == own and _WELL.fullmatch(text)]
+    others = sorted({column for row, column in grid if row in lines and column != own})
+    if len(others) != 1:
+        titles = [grid.get((min(lines) - 1, column), f"column {column + 1}") for column in others]
+        raise UserError(
+            f"{path}: which column has the cultures, {', '.join(titles)}? Give it the title "
+            "'culture', and the one with the wells the title 'well'."
+        )
+    first = min(lines)
+    named = sorted(row for row, column in grid if column == own and row >= first)
+    return [(*_place(grid, i, own, None, None), grid.get((i, others[0]), "-")) for i in named]
+
+
 def _first(titles: dict[str, int], known: tuple[str, ...]) -> int | None:
     return next((titles[title] for title in known if title in titles), None)
 
 
 def _read_map(grid: Grid) -> Cells:
     """Read a map of the plate, from the corner with most row letters and column numbers."""
-    top, left = _corner(grid)
+    (top, left), _ = _corner(grid)
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
+    filled = {c for r, c in grid if r >= top}
+    # notes may follow after an empty column, and after an empty row
+    width = next((c for c in range(left + 1, width) if c not in filled), width)
     found: Cells = []
     inside = False
     for i in range(top + 1, height):
         label = grid.get((i, left), "")
         if inside and not any((i, c) in grid for c in range(left, width)):
-            inside = False  # notes may follow after an empty row
+            inside = False
             continue
         if _ROW.fullmatch(label):
             inside = True
@@ -125,8 +160,11 @@ def _read_map(grid: Grid) -> Cells:
     return found
 
 
-def _corner(grid: Grid) -> tuple[int, int]:
-    """The cell above the row letters and left of the column numbers; (0, 0) if there is none."""
+def _corner(grid: Grid) -> tuple[tuple[int, int], int]:
+    """The cell above the row letters and left of the column numbers, and the wells below it.
+
+    (0, 0) and 0 if there is none.
+    """
     letters: dict[int, list[int]] = {}
     for (row, column), text in grid.items():
         if _ROW.fullmatch(text):
@@ -134,25 +172,28 @@ def _corner(grid: Grid) -> tuple[int, int]:
     best, most = (0, 0), 0
     for top in sorted({row for row, _ in grid}):
         titles = sorted((c, text) for (r, c), text in grid.items() if r == top)
-        numbers = [(c, int(float(text))) for c, text in titles if _number(text)]
+        numbers = [(c, n) for c, text in titles if (n := _column_number(text))]
         for left, rows in letters.items():
             across = [n for c, n in numbers if c > left]
             below = sum(row > top for row in rows)
             if across != sorted(set(across)) or len(across) * below <= most:
                 continue
             best, most = (top, left), len(across) * below
-    return best
+    return best, most
 
 
-def _number(text: str) -> bool:
-    return text.removesuffix(".0").isdecimal() and 1 <= int(float(text)) <= _MOST_COLUMNS
+def _column_number(text: str) -> int:
+    """A column's number, 0 if the text is none."""
+    match = _COLUMN.fullmatch(text)
+    return int(match[1]) if match else 0
 
 
 def _well(path: Path, row: str, column: str) -> WellKey:
-    number = column.removesuffix(".0")
-    if _ROW.fullmatch(row) and number.isdecimal() and 1 <= int(number) <= _MOST_COLUMNS:
-        return WellKey(row.upper(), int(number))
+    letters, number = _ROW.fullmatch(row), _column_number(column)
+    if letters and number:
+        return WellKey(letters[1].upper(), number)
+    named = f"row '{row}', column '{column}'" if column else f"'{row}'"
     raise UserError(
-        f"{path}: row '{row}', column '{column}' is not a well; rows are letters (A, B, "
+        f"{path}: {named} is not a well; rows are letters (A, B, "
         f"... AF), columns are numbers (1, 2, ... 48). {FORMS}"
     )

@@ -20,6 +20,11 @@ _TAGS = {
     "t": ("t", "time", "tp", "timepoint"),
     "channel": ("c", "ch", "d", "channel", "chan", "w", "wv", "wave"),
 }
+_GROUPS_OF_WELLS = (
+    "plate", "plt", "barcode", "rep", "replicate", "exp", "experiment", "run", "batch", "donor",
+)  # fmt: skip
+"""Words before the number of a plate or of a repeat, which is never the number of a field."""
+
 _ROWS = {row_letters(n) for n in range(1, 33)}
 _STAINS = re.compile(
     r"dapi|hoechst|dna|draq|gfp|fitc|rfp|yfp|cfp|mcherry|tritc|texas|cy\d|alexa|af\d{3}|edu|brdu|"
@@ -106,27 +111,34 @@ def propose_pattern(stems: Sequence[str]) -> Proposal:
     most = groups.most_common(1)[0][0]
     found = _propose([stem for stem in stems if len(_WORD.findall(stem)) == most], most)
     if len(groups) > 1 and min(groups):
-        # channels such as TRITC and "Alexa 488": what follows the common words is one word
-        with contextlib.suppress(ProjectError):
-            found = max(found, _propose(stems, min(groups)), key=lambda p: p.reads(stems))
+        # channels such as TRITC and "Alexa 488", doses such as 0.5 and 10: what follows the common
+        # words, or what is before them, is one word
+        for rest_first in (False, True):
+            with contextlib.suppress(ProjectError):
+                other = _propose(stems, min(groups), rest_first)
+                found = max(found, other, key=lambda p: p.reads(stems))
     return found
 
 
-def _propose(stems: Sequence[str], count: int) -> Proposal:
-    """Propose a pattern for names of at least `count` words; the last word is the rest."""
-    parts = _parts(stems, count)
+def _propose(stems: Sequence[str], count: int, rest_first: bool = False) -> Proposal:
+    """Propose a pattern for names of at least `count` words; the last, or first, is the rest."""
+    parts = _parts(stems, count, rest_first)
     parts = _name_well(parts, stems)
-    parts = _name_tagged(parts)
+    parts = _name_tagged(parts, varying=True)
     parts = _name_rest(parts)
+    parts = _name_tagged(parts, varying=False)
     pattern = "^" + "".join(part.regex for part in parts) + "$"
     user_pattern(pattern)  # checks that the proposal is valid
     return Proposal(pattern, tuple(parts))
 
 
-def _parts(stems: Sequence[str], count: int) -> list[Part]:
+def _parts(stems: Sequence[str], count: int, rest_first: bool) -> list[Part]:
     """Cut names into columns of words; split these further if all names allow."""
     spans = [[match.span() for match in _WORD.finditer(stem)] for stem in stems]
-    spans = [[*own[: count - 1], (own[count - 1][0], own[-1][1])] for own in spans]
+    if rest_first:
+        spans = [[(own[0][0], own[-count][1]), *own[len(own) - count + 1 :]] for own in spans]
+    else:
+        spans = [[*own[: count - 1], (own[count - 1][0], own[-1][1])] for own in spans]
     columns: list[Part] = []
     for i in range(count + 1):
         gaps = tuple(
@@ -162,6 +174,8 @@ def _name_well(parts: list[Part], stems: Sequence[str]) -> list[Part]:
             continue
         if not letters.letters or any(not 1 <= int(text) <= 48 for text in parts[j].texts):
             continue
+        if _is_tag(parts, i):
+            continue
         score = (
             1
             + 8 * letters.varies
@@ -181,12 +195,33 @@ def _name_well(parts: list[Part], stems: Sequence[str]) -> list[Part]:
     return [replace(part, role=best[1].get(i, "")) for i, part in enumerate(parts)]
 
 
-def _after_tags(parts: Sequence[Part], tags: dict[str, tuple[str, ...]]) -> dict[int, str]:
+def _is_tag(parts: Sequence[Part], i: int) -> bool:
+    """Whether a letter is a tag in a chain of them, as L or C in ``T0001F001L01A01Z01C01``."""
+    if parts[i].varies:
+        return False
+    text = parts[i].texts[0]
+    chained = [
+        k
+        for k in (i - 2, i + 2)
+        if 0 <= k < len(parts) - 1
+        and parts[min(k, i) + 1].numbers
+        and parts[k].letters
+        and parts[k].texts[0].isupper() == text.isupper()
+    ]
+    known = any(text.casefold() in words for words in _TAGS.values())
+    return len(chained) + known > 1
+
+
+def _after_tags(
+    parts: Sequence[Part], tags: dict[str, tuple[str, ...]], varying: bool = False
+) -> dict[int, str]:
     """Numbers that follow a tag, by their place; each role is assigned once."""
     found: dict[int, str] = {}
     for i, part in enumerate(parts):
         j = i + 1 + (i + 1 < len(parts) and parts[i + 1].separates)
         if part.varies or part.role or j >= len(parts) or parts[j].role:
+            continue
+        if varying and not parts[j].varies:
             continue
         for role, words in tags.items():
             fits = parts[j].numbers or (role == "row" and parts[j].letters)
@@ -196,8 +231,10 @@ def _after_tags(parts: Sequence[Part], tags: dict[str, tuple[str, ...]]) -> dict
     return found
 
 
-def _name_tagged(parts: list[Part]) -> list[Part]:
-    roles = _after_tags(parts, _TAGS)
+def _name_tagged(parts: list[Part], *, varying: bool) -> list[Part]:
+    """Assign roles to the numbers after tags, to those that vary before those that do not."""
+    missing = {r: words for r, words in _TAGS.items() if all(part.role != r for part in parts)}
+    roles = _after_tags(parts, missing, varying)
     return [replace(part, role=part.role or roles.get(i, "")) for i, part in enumerate(parts)]
 
 
@@ -209,7 +246,11 @@ def _name_rest(parts: list[Part]) -> list[Part]:
         return [
             i
             for i, part in enumerate(named)
-            if part.varies and not part.role and not part.separates and part.numbers == numbers
+            if part.varies
+            and not part.role
+            and not part.separates
+            and part.numbers == numbers
+            and not (numbers and _after_group_of_wells(named, i))
         ]
 
     def missing(role: str) -> bool:
@@ -235,9 +276,16 @@ def _name_rest(parts: list[Part]) -> list[Part]:
     return named
 
 
+def _after_group_of_wells(parts: Sequence[Part], i: int) -> bool:
+    """Whether a number follows the word for a plate or a repeat, directly or after a separator."""
+    before = [part for part in parts[max(0, i - 2) : i] if not part.separates]
+    return bool(before) and before[-1].texts[0].casefold() in _GROUPS_OF_WELLS
+
+
 def _doubles(parts: Sequence[Part]) -> int:
     """Number of names that no part with a role distinguishes from another name."""
-    rows = list(zip(*(part.texts for part in parts if part.role), strict=True))
+    folded = ([text.casefold() for text in part.texts] for part in parts if part.role)
+    rows = list(zip(*folded, strict=True))
     return len(rows) - len(set(rows))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from nucprof.plate.keys import WellKey, row_letters
-from nucprof.plate.words import several
+from nucprof.plate.words import several, some
 
 _MIXED_WORDS = ("coculture", "cocultures", "mixedculture", "mixed", "mix", "kokultur")
 _EMPTY, _NO_CULTURE = ".", "?"
@@ -34,6 +34,16 @@ class Layout:
         own = {plain(culture): culture for culture in self.cultures.values()}
         found = next((own[word] for word in (plain(name), *_MIXED_WORDS) if word in own), None)
         return Layout({well: name if c == found else c for well, c in self.cultures.items()})
+
+    def strangers(self, imaged: Collection[WellKey]) -> list[str]:
+        """One line if no well with images has a culture: it is the layout of another plate."""
+        if not imaged or any(well in self.cultures for well in imaged):
+            return []
+        wells = some([str(well) for well in sorted(imaged)])
+        return [
+            f"no well with images ({wells}) has a culture; is it the layout of another plate, or "
+            "are the file names read wrongly?"
+        ]
 
     def spellings(self) -> list[str]:
         """Cultures whose names differ in case, hyphens or spaces only, a line each."""

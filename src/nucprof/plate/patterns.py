@@ -15,6 +15,7 @@ from nucprof.plate.keys import FieldKey, WellKey, row_letters
 
 _ROW = r"(?P<row>[A-Z]{1,2})"
 GROUPS = ("row", "column", "well", "site", "channel", "z", "t")
+_WELL_OF_IMAGEXPRESS = r"(?P<well>[A-Z]{1,2}\d{2,3})"
 
 
 def _tags(**tags: str) -> str:
@@ -29,11 +30,20 @@ def _tags(**tags: str) -> str:
 
 @dataclass(frozen=True)
 class NamePattern:
-    """A named pattern of file names, with a name that it reads as an example."""
+    """A named pattern of file names, with a name that it reads as an example.
+
+    ``first``: the number of the first row, column and place in a well.
+    """
 
     name: str
     regex: re.Pattern[str]
     example: str
+    first: int = 1
+
+    @property
+    def with_folders(self) -> bool:
+        """Whether it reads the folders above a file, too."""
+        return "/" in self.regex.pattern
 
     def parse(self, stem: str) -> ParsedName | None:
         """Read a file's stem; None if it does not match, or has no well or site."""
@@ -41,19 +51,30 @@ class NamePattern:
         if match is None:
             return None
         groups = {name: text or "" for name, text in match.groupdict().items()}
-        row = groups.get("row", "")
+        row, column = groups.get("row", ""), groups.get("column", "")
         if row.isdecimal():
-            row = row_letters(int(row))
+            row = row_letters(int(row) + 1 - self.first)
+        if self.first != 1:
+            column = str(int(column) + 1 - self.first)
         site = groups.get("site") or "1"
-        numbers = [site, groups.get("z") or "1", groups.get("t") or "1"]
+        if "x" in groups:  # places in a well, counted across and down
+            site = str(int(groups["x"] + groups["y"]) + 1 - self.first)
+        time = re.sub(r"[a-z_]", "", groups.get("t") or "1")  # 00d04h00m
+        numbers = [site, groups.get("z") or "1", time]
         try:
-            well = WellKey.parse(groups.get("well") or row + groups.get("column", ""))
+            well = WellKey.parse(groups.get("well") or row + column)
         except UserError:
             return None
         if not all(text.isdecimal() for text in numbers):
             return None
         key = FieldKey(well.row, well.column, int(site))
-        return ParsedName(key, groups.get("channel") or None, *map(int, numbers[1:]))
+        return ParsedName(key, _once(groups.get("channel", "")) or None, *map(int, numbers[1:]))
+
+
+def _once(channel: str) -> str:
+    """A channel whose excitation and emission have one name, ``DAPI - DAPI``, by that name."""
+    excitation, _, emission = channel.partition(" - ")
+    return excitation if excitation == emission else channel
 
 
 @dataclass(frozen=True)
@@ -90,11 +111,21 @@ BUILT_IN = (
     NamePattern(
         "imagexpress",
         re.compile(
-            r"(?:^|_)(?P<well>[A-Z]{1,2}\d{2,3})(?=(?:_[szt]\d+)*_w\d)"
+            rf"(?:^|_){_WELL_OF_IMAGEXPRESS}(?=(?:_[szt]\d+)*_w\d)"
             rf"{_tags(site='s', channel='w', z='z', t='t')}(?:[0-9A-F-]{{36}})?$",
             re.IGNORECASE,
         ),
         "plate_A01_s1_w1",
+    ),
+    NamePattern(
+        "imagexpress-folders",
+        re.compile(
+            r"^(?:.*/)?TimePoint_(?P<t>\d+)/(?:ZStep_(?P<z>\d+)/)?(?:[^/]*_)?"
+            rf"{_WELL_OF_IMAGEXPRESS}(?=(?:_s\d+)?_w\d)"
+            rf"{_tags(site='s', channel='w')}(?:[0-9A-F-]{{36}})?$",
+            re.IGNORECASE,
+        ),
+        "TimePoint_1/plate_A01_s1_w1",
     ),
     NamePattern(
         "imagexpress-merged",
@@ -117,10 +148,35 @@ BUILT_IN = (
     NamePattern(
         "harmony",
         re.compile(
-            r"^r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d{2,4})p(?P<z>\d{2,3})-ch(?P<channel>\d+)"
-            r"(?:sk(?P<t>\d+))?(?:fk\d+)?(?:fl\d+)?$"
+            r"^r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d{2,4})p(?P<z>\d{2,3})(?:rc\d+)?"
+            r"-ch(?P<channel>\d+)(?:(?:sk|t)(?P<t>\d+))?(?:fk\d+)?(?:fl\d+)?$"
         ),
         "r01c02f03p01-ch1sk1fk1fl1",
+    ),
+    NamePattern(
+        "columbus",
+        re.compile(
+            r"^(?P<row>\d{3})(?P<column>\d{3})-(?P<site>\d{1,4})"
+            r"-(?P<t>\d{3})(?P<z>\d{3})(?P<channel>\d{3})$"
+        ),
+        "001002-3-001001001",
+    ),
+    NamePattern(
+        "matrix-screener",
+        re.compile(
+            r"--U(?P<column>\d+)--V(?P<row>\d+)(?:--[JEO]\d+)*--X(?P<x>\d+)--Y(?P<y>\d+)"
+            r"(?:--T(?P<t>\d+))?(?:--Z(?P<z>\d+))?(?:--C(?P<channel>\d+))?$"
+        ),
+        "image--L0000--S00--U00--V00--J08--E00--O00--X00--Y00--T0000--Z00--C00",
+        first=0,
+    ),
+    NamePattern(
+        "incucyte",
+        re.compile(
+            r"^(?:(?P<channel>.+)_)?(?P<well>[A-P]\d{1,2})_(?P<site>\d{1,3})"
+            r"_(?P<t>\d\dd\d\dh\d\dm|\d{4}y\d\dm\d\dd_\d\dh\d\dm)$"
+        ),
+        "VID12_Phase_A1_1_00d04h00m",
     ),
     NamePattern(
         "cellvoyager",
@@ -134,7 +190,7 @@ BUILT_IN = (
         "incell",
         re.compile(
             r"^(?P<row>[A-Z]{1,2}) - (?P<column>\d{1,2})\(fld (?P<site>\d+)"
-            r"(?: wv (?P<channel>[^()]+?)(?: - [^()]+?)?)?"
+            r"(?: wv (?P<channel>[^()]+?))?"
             r"(?: z (?P<z>\d+))?(?: time (?P<t>\d+)[^()]*)?\)$"
         ),
         "A - 01(fld 1 wv DAPI - DAPI)",
@@ -174,8 +230,19 @@ def user_pattern(text: str) -> NamePattern:
     return NamePattern("user", regex, text)
 
 
-def choose_pattern(stems: Sequence[str], pattern: str = "auto") -> NamePattern:
+def choose_pattern(
+    stems: Sequence[str], pattern: str = "auto", below: Sequence[str] = ()
+) -> NamePattern:
     """Choose the pattern for a folder: the user's, a named one, or the one that reads most names.
+
+    Parameters
+    ----------
+    stems : sequence of str
+        Names of the files.
+    pattern : str
+        The user's pattern, the name of one, or ``auto``.
+    below : sequence of str
+        The same names with the folders above them, for patterns that read these.
 
     Raises
     ------
@@ -187,8 +254,9 @@ def choose_pattern(stems: Sequence[str], pattern: str = "auto") -> NamePattern:
         return named[pattern]
     if pattern != "auto":
         return user_pattern(pattern)
-    counts = {p: sum(p.parse(stem) is not None for stem in stems) for p in BUILT_IN}
-    best = max(BUILT_IN, key=lambda p: counts[p])
+    names = {True: below, False: stems}
+    counts = {p: sum(p.parse(n) is not None for n in names[p.with_folders]) for p in BUILT_IN}
+    best = max(BUILT_IN, key=lambda p: (counts[p], p.with_folders))
     if counts[best] == 0:
         example = f", e.g. '{stems[0]}'" if stems else ""
         known = ", ".join(p.example for p in BUILT_IN)

@@ -16,7 +16,8 @@ from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import draw_plate
 from nucprof.plate.sources import Source
 from nucprof.raw.channels import incomplete, round_sources
-from nucprof.raw.rounds import Round, RoundFiles, list_rounds, read_round, unpaired
+from nucprof.raw.round_files import Round, RoundFiles
+from nucprof.raw.rounds import list_rounds, read_round, unpaired
 
 _SATURATED = 0.001  # share of pixels at the highest value that is reported
 _SAME_PIXEL = 0.01  # pixel sizes that differ by less are equal
@@ -52,17 +53,18 @@ def examine_images(project: Project) -> Images:
             continue
         read.append(found)
         paths = {file.path for file in found.files}
-        size = sum(path.stat().st_size for path in paths)
-        images.raw_bytes += size
-        info = next(iter(found.infos.values()))
+        stored = sum(path.stat().st_size for path in paths)
+        images.raw_bytes += stored
+        info = found.usual
         if r.name == CP_ROUND:
             images.painted_pixels += len(sources) * info.height * info.width
-        um = f", {found.pixel_size_um:.4g} µm" if found.pixel_size_um else ""
+        size = found.pixel_size_um
+        um = f"{size:.4g} µm per pixel" if size else "pixel size unknown"
         images.checks.append(
             Check(
                 "ok",
-                f"{r.text}: {len(sources)} fields, {len(paths)} files, {size / 1e9:.2f} GB, "
-                f"{info.planes} x {info.height} x {info.width} {info.dtype}{um}",
+                f"{r.text}: {len(sources)} fields, {len(paths)} files, {stored / 1e9:.2f} GB, "
+                f"{info.planes} x {info.height} x {info.width} {info.dtype}, {um}",
             )
         )
         warnings = [*found.warnings, *left_out, *incomplete(r, sources)]
@@ -112,15 +114,6 @@ def _compare(read: list[RoundFiles]) -> Iterator[Check]:
     painted = {f.round.plate: f for f in read if f.round.name == CP_ROUND}
     for found in read:
         own = found.round
-        sizes = {(info.height, info.width) for info in found.infos.values()}
-        kinds = {info.dtype for info in found.infos.values()}
-        if len(sizes) > 1:
-            shapes = ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
-            yield Check("warn", f"{own.text}: images of different sizes: {shapes}")
-        if len(kinds) > 1:
-            yield Check(
-                "warn", f"{own.text}: images of different depths: {', '.join(sorted(kinds))}"
-            )
         for other in (painted.get(own.plate), first[own.name]):
             if other is not None and other is not found:
                 yield from _compare_two(found, other)
@@ -136,7 +129,7 @@ def _compare_two(found: RoundFiles, other: RoundFiles) -> Iterator[Check]:
         )
     if found.round.name != other.round.name:
         return
-    one, two = next(iter(found.infos.values())), next(iter(other.infos.values()))
+    one, two = found.usual, other.usual
     if one.dtype != two.dtype:
         yield Check(
             "warn",
@@ -164,8 +157,10 @@ def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
         except NucprofError as error:
             yield Check("FAIL", str(error))
             continue
-        drawn = draw_plate(layout, wells.get(plate.name, set()))
+        imaged = wells.get(plate.name, set())
+        drawn = draw_plate(layout, imaged)
         yield Check("ok", "\n      ".join([f"plate {plate.name}: {plate.layout}", *drawn]))
+        yield from (Check("FAIL", f"{plate.layout}: {text}") for text in layout.strangers(imaged))
         yield from (Check("warn", f"{plate.layout}: {text}") for text in layout.spellings())
         if project.has_ground_truth and mixed not in layout.cultures.values():
             yield Check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nucprof.report.doubts import Doubt, find_doubts
-from nucprof.report.facts import read_facts
+from nucprof.report.facts import files_of, read_facts
 from nucprof.run.state import RunState
 from nucprof.stages.report import about
 
@@ -11,6 +11,9 @@ from nucprof.stages.report import about
 def current_doubts(state: RunState) -> list[Doubt]:
     """The doubts that a report written now would open with.
 
-    Raises :class:`~nucprof.errors.UserError` for a damaged layout or table.
+    A stage whose tables are not as it wrote them is left out; its own state says so. Raises
+    :class:`~nucprof.errors.UserError` for a damaged layout.
     """
-    return find_doubts(read_facts(state.results, about(state.project), state.runs))
+    read = files_of(state.results)
+    runs = [run for run in state.runs if not state.altered(run.name, read.get(run.name, ()))]
+    return find_doubts(read_facts(state.results, about(state.project), runs))

@@ -21,9 +21,13 @@ from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclea
 from nucprof.project.plates import PlateInput
 from nucprof.project.project_text import project_text, same_needs
 from nucprof.raw.choice import needed
-from nucprof.raw.rounds import Round
+from nucprof.raw.round_files import Round
 
 MIXED = GateSettings().mixed_culture
+_EXPECTED = {
+    "projection": "max, mean, best_focus or the number of a focal plane, counted from 1",
+    "time": "the number of a time point, counted from 1",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def write_project(
     for plate in plates:
         for round_name, folder in plate.folders.items():
             if not folder.is_dir():
-                raise UserError(f"There is no folder {folder}.")
+                hint = " It is a file; name the folder that it is in." if folder.is_file() else ""
+                raise UserError(f"There is no folder {folder}.{hint}")
             own = f"plate {plate.name}, round {round_name}"
             before = used.setdefault(folder.resolve(), own)
             if before != own:
@@ -107,7 +112,7 @@ def _told(
     if plate.name in layouts:
         wells = {key.well for key in looks[CP_ROUND].files.fields}
         layout = layouts[plate.name].with_mixed_called(MIXED)
-        lines += [*draw_plate(layout, wells), *layout.spellings()]
+        lines += [*draw_plate(layout, wells), *layout.strangers(wells), *layout.spellings()]
     return lines
 
 
@@ -116,8 +121,9 @@ def rename_settings(**given: Any) -> RenameSettings:
     try:
         return RenameSettings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        errors = "; ".join(f"--{e['loc'][0]} {e['input']}: {e['msg']}" for e in error.errors())
-        raise UserError(errors) from None
+        wrong = {e["loc"][0]: given[str(e["loc"][0])] for e in error.errors()}
+        errors = "; ".join(f"--{k} {v}: expected {_EXPECTED[str(k)]}" for k, v in wrong.items())
+        raise UserError(f"{errors}.") from None
 
 
 def _check_names(name: str, plates: Sequence[PlateInput]) -> None:
@@ -136,12 +142,17 @@ def _rounds(looks: Mapping[str, Mapping[str, RoundLook]]) -> dict[str, Channels]
 
 
 def _distinct(channels: Channels, round_name: str, found: Mapping[str, Channels]) -> Channels:
-    """Prefix numbers with the round's name if another ground-truth round uses them already."""
-    taken = {name for other, c in found.items() if other != CP_ROUND for name in c.names}
-    if channels.tokens or round_name == CP_ROUND or not taken & set(channels.names):
+    """Prefix channels with the round's name if another ground-truth round uses them already.
+
+    Numbers in place of names are not those of Cell Painting either: C2 may be another stain there.
+    """
+    others = [c for other, c in found.items() if other != CP_ROUND or not channels.named]
+    taken = {name for c in others for name in c.names}
+    if round_name == CP_ROUND or not taken & set(channels.names):
         return channels
-    names = tuple(f"{round_name}_{n}" if n in taken else n for n in channels.names)
-    return replace(channels, names=names)
+    new = {n: f"{round_name}_{n}" if n in taken else n for n in channels.names}
+    tokens = {token: new[n] for token, n in channels.tokens.items()}
+    return replace(channels, names=tuple(new.values()), tokens=tokens)
 
 
 def _proposed(look: RoundLook) -> list[str]:
@@ -151,7 +162,7 @@ def _proposed(look: RoundLook) -> list[str]:
     paths = sorted({file.path for file in look.files.files})
     return [
         "  these names are new to nucprof; this is how they are read, check it:",
-        *(f"  {line}" for line in explain(look.proposal, paths)),
+        *(f"  {line}" for line in explain(look.proposal, look.files.round.folder, paths)),
     ]
 
 

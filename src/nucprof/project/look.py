@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from nucprof.project.names import preview, safe_names
 from nucprof.raw.channels import round_sources
 from nucprof.raw.choice import Stacked, stacked
 from nucprof.raw.folder import list_folder
-from nucprof.raw.rounds import Round, RoundFiles, read_round
+from nucprof.raw.round_files import Round, RoundFiles
+from nucprof.raw.rounds import name_below, read_round
 
 NUCLEAR_NAME = re.compile(r"dapi|hoechst|dna|nuc|405|h2b|draq", re.IGNORECASE)
 _FIELDS_LOOKED_AT = 4
@@ -30,13 +31,15 @@ _FIELDS_LOOKED_AT = 4
 class Channels:
     """The channels of a round, the source of their names, and their tokens in file names.
 
-    ``separate``: each channel is a file of its own, so that their order has no meaning.
+    ``order``: what the order of the names stands for; empty where it has no meaning, because each
+    file name says its channel. ``named``: whether any file says what the channels are.
     """
 
     names: tuple[str, ...]
     source: str
-    tokens: Mapping[str, str]
-    separate: bool = False
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    order: str = "in the order in which the files store them"
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class RoundLook:
     @property
     def line(self) -> str:
         """One line for the user."""
-        r, info = self.files.round, next(iter(self.files.infos.values()))
+        r, info = self.files.round, self.files.usual
         size = self.files.pixel_size_um
         more = (f"{size:.3g} µm per pixel" if size else "pixel size unknown", self.stacked.text)
         return (
             f"{r.plate}, {r.name}: {len(self.files.fields)} fields of {info.height} x {info.width} "
-            f"{info.dtype}, names like '{self.files.pattern.example}', "
+            f"{info.dtype}, names like '{self.files.files[0].path.name}', "
             + ", ".join(text for text in more if text)
         )
 
@@ -81,27 +84,52 @@ def look_at_round(r: Round, settings: RenameSettings, ask: Ask | None = None) ->
         files = read_round(r, settings)
     except ProjectError:
         paths = list_folder(r.folder, r.text, settings).images
-        stems = [stem_of(path) for path in paths]
-        if settings.pattern != "auto" or _is_read(stems):
+        proposal = _propose(r, paths, settings)
+        if proposal is None:
             raise
-        proposal = propose_pattern(stems)
         if ask is not None:
-            proposal = _settle(proposal, paths, ask)
-        files = read_round(r, settings.model_copy(update={"pattern": proposal.pattern}))
+            proposal = _settle(proposal, r.folder, paths, ask)
+        try:
+            files = read_round(r, settings.model_copy(update={"pattern": proposal.pattern}))
+        except ProjectError as error:
+            shown = "\n".join(f"  {line}" for line in explain(proposal, r.folder, paths))
+            raise ProjectError(f"{error}\nThe names were read like this:\n{shown}") from None
     return RoundLook(files, look_at_channels(files), stacked(files), proposal)
 
 
-def explain(proposal: Proposal, paths: Sequence[Path]) -> list[str]:
+def _propose(r: Round, paths: Sequence[Path], settings: RenameSettings) -> Proposal | None:
+    """A pattern for names that no built-in one reads or tells apart; with folders if needed.
+
+    None if the user gave a pattern, or the names are read and something else is wrong. Raises
+    :class:`ProjectError` if nothing in the names looks like a well.
+    """
+    if settings.pattern != "auto":
+        return None
+    stems = [stem_of(path) for path in paths]
+    below = [name_below(path, r.folder) for path in paths]
+    if len(set(stems)) < len(stems) and below != stems:
+        return propose_pattern(below)
+    if _is_read(stems):
+        return None
+    try:
+        return propose_pattern(stems)
+    except ProjectError:
+        if below == stems:
+            raise
+    return propose_pattern(below)
+
+
+def explain(proposal: Proposal, folder: Path, paths: Sequence[Path]) -> list[str]:
     """The varying parts of the names, the pattern, and the values that it reads."""
     return [
         *proposal.varying(),
         f"pattern = '{proposal.pattern}'",
-        *preview(paths, user_pattern(proposal.pattern)),
+        *preview(folder, paths, user_pattern(proposal.pattern)),
     ]
 
 
-def _settle(proposal: Proposal, paths: Sequence[Path], ask: Ask) -> Proposal:
-    lines = explain(proposal, paths)
+def _settle(proposal: Proposal, folder: Path, paths: Sequence[Path], ask: Ask) -> Proposal:
+    lines = explain(proposal, folder, paths)
     while own := ask(lines):
         try:
             user_pattern(own)
@@ -109,7 +137,7 @@ def _settle(proposal: Proposal, paths: Sequence[Path], ask: Ask) -> Proposal:
             lines = [str(error)]
         else:
             proposal = Proposal(own, ())
-            lines = explain(proposal, paths)
+            lines = explain(proposal, folder, paths)
     return proposal
 
 
@@ -125,31 +153,36 @@ def look_at_channels(files: RoundFiles) -> Channels:
     """Name a round's channels: by the planes in its files, by words only where they agree."""
     first = max(files.fields.values(), key=lambda held: len({f.parsed.channel for f in held}))
     tokens = sorted({file.parsed.channel for file in first if file.parsed.channel})
-    info = files.infos[first[0].path]
+    info = files.usual
     if len(tokens) > 1:
         return _of_tokens(tokens, files)
     if info.names:
-        return Channels(safe_names(info.names), "from the files", {})
+        return Channels(safe_names(info.names), "from the files")
     words = tuple(tokens[0].split(",")) if tokens else ()
     if len(words) == info.planes and not words[0].isdigit():
-        return Channels(safe_names(words), "from the file names", {})
-    return Channels(
-        tuple(f"C{i + 1}" for i in range(info.planes)), "not in the files: name them", {}
-    )
+        return Channels(safe_names(words), "from the file names")
+    names = tuple(f"C{i + 1}" for i in range(info.planes))
+    return Channels(names, "not in the files: name them", named=False)
 
 
 def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
+    """Channels that are a file each; those numbered 1, 2, 3 are told apart by their order."""
+    source, named = "from the file names", True
+    words = list(tokens)
     by_number = files.harmony.channels if files.harmony is not None else {}
-    if by_number and all(str(int(t)) in by_number for t in tokens if t.isdigit()):
-        names = safe_names([by_number[str(int(t))] if t.isdigit() else t for t in tokens])
-        return Channels(names, "from Index.idx.xml", dict(zip(tokens, names, strict=True)), True)
-    if not any(token.isdigit() for token in tokens):
-        names = safe_names(tokens)
-        changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
-        return Channels(names, "from the file names", changed, True)
-    named = {token: f"C{int(token)}" if token.isdigit() else token for token in tokens}
-    source = "numbers in the file names: name them"
-    return Channels(tuple(named.values()), source, named, True)
+    numbers = [str(int(token)) for token in tokens if token.isdigit()]
+    if numbers and all(number in by_number for number in numbers):
+        source = "from Index.idx.xml"
+        words = [by_number[str(int(t))] if t.isdigit() else t for t in tokens]
+    elif numbers:
+        source, named = "numbers in the file names: name them", False
+        words = [f"C{int(t)}" if t.isdigit() else t for t in tokens]
+    names = safe_names(words)
+    first = 0 if 0 in files.numbers else 1
+    if [int(n) for n in numbers] == list(range(first, first + len(tokens))):
+        return Channels(names, source, {}, "in the order of the numbers in the file names", named)
+    changed = {t: n for t, n in zip(tokens, names, strict=True) if t != n}
+    return Channels(names, source, changed, "", named)
 
 
 def guess_nuclear(look: RoundLook, settings: RenameSettings) -> tuple[str, str]:

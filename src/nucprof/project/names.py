@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nucprof.io.images import stem_of
 from nucprof.plate.patterns import NamePattern
-from nucprof.plate.words import some
+from nucprof.plate.words import several, some
+from nucprof.raw.rounds import name_below
 
 _SHOWN = 5
 
@@ -20,26 +21,30 @@ def safe_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(n if safe.count(n) == 1 else f"{n}_{i + 1}" for i, n in enumerate(safe))
 
 
-def preview(paths: Sequence[Path], pattern: NamePattern) -> list[str]:
+def preview(folder: Path, paths: Sequence[Path], pattern: NamePattern) -> list[str]:
     """A table of what a pattern reads from file names, with fields, gaps and duplicates.
 
     Parameters
     ----------
+    folder : Path
+        The folder of the round.
     paths : sequence of Path
-        The files; a few, evenly spaced, are shown.
+        The files in it or below it; a few, evenly spaced, are shown.
     pattern : NamePattern
         The pattern.
     """
-    read = {path: pattern.parse(stem_of(path)) for path in paths}
+    deep = pattern.with_folders
+    read = {p: pattern.parse(name_below(p, folder) if deep else stem_of(p)) for p in paths}
     step = max(1, len(paths) // _SHOWN)
     rows = [("file", "well", "site", "channel", "z", "t")]
     for path in list(paths)[::step][:_SHOWN]:
         parsed = read[path]
+        name = path.relative_to(folder).as_posix() if deep else path.name
         rows.append(
-            (path.name, "not read", "", "", "", "")
+            (name, "not read", "", "", "", "")
             if parsed is None
             else (
-                path.name,
+                name,
                 str(parsed.key.well),
                 str(parsed.key.site),
                 parsed.channel or "-",
@@ -56,7 +61,8 @@ def preview(paths: Sequence[Path], pattern: NamePattern) -> list[str]:
     sites = Counter(key.well for key in fields)
     most = max(sites.values(), default=0)
     channels = ", ".join(sorted({p.channel for p in found if p.channel})) or "in the files"
-    lines.append(f"{len(fields)} fields in {len(sites)} wells, channels: {channels}")
+    where = f"{several(len(fields), 'field')} in {several(len(sites), 'well')}"
+    lines.append(f"{where}, channels: {channels}")
     gaps = [f"{well} ({n} of {most})" for well, n in sorted(sites.items()) if n < most]
     doubles = [f"{key} ({n} files)" for (key, *_), n in images.items() if n > 1]
     unread = [path.name for path, parsed in read.items() if parsed is None]

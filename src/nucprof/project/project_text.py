@@ -59,12 +59,14 @@ def project_text(
     ]
     if truth:
         lines.append("[channels.ground_truth]")
-        lines += [f"{_key(r)} = {_list(c.names)}   # {_source(c)}" for r, c in truth.items()]
+        for r, c in truth.items():
+            stain = "" if c.named else f"; call the nuclear stain, if it is here, {nuclei[0]}"
+            lines.append(f"{_key(r)} = {_list(c.names)}   # {_source(c)}{stain}")
     lines += _rename(settings, needed)
-    tokens = {token: n for channels in rounds.values() for token, n in channels.tokens.items()}
-    if tokens:
-        lines += ["", "[rename.channel_map]   # what the channels in the file names mean"]
-        lines += [f"{quoted(token)} = {quoted(n)}" for token, n in tokens.items()]
+    for name_of_round, channels in rounds.items():
+        if channels.tokens:
+            lines += ["", f"[rename.channel_map.{_key(name_of_round)}]   # in the file names"]
+            lines += [f"{quoted(token)} = {quoted(n)}" for token, n in channels.tokens.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -116,8 +118,7 @@ def _rename(settings: RenameSettings, needed: Mapping[str, Sequence[str]]) -> li
 
 
 def _source(channels: Channels) -> str:
-    order = "" if channels.separate else "; in the order in which the files store them"
-    return f"{channels.source}{order}"
+    return "; ".join(text for text in (channels.source, channels.order) if text)
 
 
 def same_needs(needed: Mapping[str, Sequence[str]]) -> list[tuple[str, Sequence[str]]]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nucprof.config import Project, load_project
 from nucprof.config.by_mode import CropKind, crop_kind
-from nucprof.errors import UserError
+from nucprof.errors import ResultMissing, UserError
 from nucprof.io.files import read_json
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.project.notebook import project_html
+from nucprof.run.owner import refuse_another
 from nucprof.run.state import RunState
 
 if TYPE_CHECKING:
@@ -44,16 +45,20 @@ def open_project(path: str | Path) -> ProjectResults:
     ------
     ProjectError
         The project file is missing or wrong.
+    UserError
+        The results in its output folder are those of another project.
     """
-    return ProjectResults(load_project(Path(path), check_folders=False))
+    opened = ProjectResults(load_project(Path(path), check_folders=False))
+    refuse_another(opened.project, opened.files)
+    return opened
 
 
 @dataclass(frozen=True)
 class ProjectResults:
     """The results of a project.
 
-    Every method raises :class:`~nucprof.errors.UserError` if its result does not exist yet; the
-    message names the command that makes it.
+    Every method raises :class:`~nucprof.errors.UserError` if its result does not exist yet, or is
+    not as its stage wrote it; the message names the command that makes it.
 
     Attributes
     ----------
@@ -182,7 +187,8 @@ class ProjectResults:
         if not len(own):
             size = kind.patch_size
             return np.empty((0, len(kind.channels), size, size)), []
-        return read_stack(folder / plate / f"{name}.tif"), own["Metadata_ROI_img_name"].tolist()
+        stack = self.require(folder / plate / f"{name}.tif", "crop")
+        return read_stack(stack), own["Metadata_ROI_img_name"].tolist()
 
     def metrics(self, method: str, name: str = "default") -> dict[str, Any]:
         """Metrics of a classifier: ``method`` is ``rf`` or ``cnn``."""
@@ -233,9 +239,18 @@ class ProjectResults:
         return RunState(self.project)
 
     def require(self, path: Path, command: str) -> Path:
-        """A result's path; raises :class:`UserError` naming its command if it does not exist."""
+        """A result's path.
+
+        Raises
+        ------
+        ResultMissing
+            It does not exist; the message names its command.
+        UserError
+            It is not as its stage wrote it.
+        """
         if not path.is_file():
-            raise UserError(f"There is no {path}; run: nucprof {command} PROJECT")
+            raise ResultMissing(f"There is no {path}; run: nucprof {command} PROJECT")
+        self._state.refuse_altered(command.replace(" ", "-"), [path])
         return path
 
     def _table(self, path: Path, command: str) -> pd.DataFrame:

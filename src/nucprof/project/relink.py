@@ -54,6 +54,12 @@ def relink(path: Path, painted: Sequence[str], rounds: Sequence[str]) -> list[st
     lines = []
     for (plate, name), new in folders.items():
         files = _listed(project, run, (plate, name))
+        if not files:
+            raise UserError(
+                f"plate {plate}, round {name}: no listed image lies in the folder that the project "
+                "file names, so nothing can be compared. Was that folder edited already? Then run: "
+                "nucprof rename PROJECT"
+            )
         _refuse_others(files, new, known)
         lines.append(f"plate {plate}, round {name}: {len(files)} files found in {new}")
     save_folders(path, folders)

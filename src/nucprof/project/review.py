@@ -140,6 +140,7 @@ def _with_markers(opened: ProjectResults, cells: pd.DataFrame) -> pd.DataFrame:
         path = opened.files.features(of)
         column = mean_intensity(compartment, marker)
         if path.is_file() and column in read_columns(path):
+            opened.require(path, "features")
             found = read_table(path, [*KEY, column]).rename(columns={column: MARKER + marker})
             cells = cells.merge(found, on=KEY, how="left")
     return cells
@@ -167,10 +168,14 @@ def _page(
     who: str,
 ) -> str:
     from nucprof.figures.colours import project_colours
+    from nucprof.plate.columns import CELL, PLATE
     from nucprof.report.cell_pictures import CellFiles
     from nucprof.report.review import ReviewPage, render_review, shown_cells
 
     files = CellFiles.of(opened.project)
+    fields = shown[CELL].str.rpartition("_")[0]
+    for plate, name in dict.fromkeys(zip(shown[PLATE], fields, strict=True)):
+        opened.require(files.stack(plate, name), "crop")
     return render_review(
         ReviewPage(
             name=opened.project.project.name,
@@ -194,5 +199,6 @@ def _classes(opened: ProjectResults) -> list[str]:
     from nucprof.io.tables import read_table
     from nucprof.plate.columns import LAYOUT
 
-    cultures = read_table(opened.files.features(CP_ROUND), [LAYOUT])[LAYOUT].dropna()
+    features = opened.require(opened.files.features(CP_ROUND), "features")
+    cultures = read_table(features, [LAYOUT])[LAYOUT].dropna()
     return sorted({*cultures} - {opened.project.gate.mixed_culture})

@@ -17,7 +17,7 @@ from nucprof.plate.patterns import channel_aliases
 from nucprof.plate.sources import Source
 from nucprof.plate.words import some
 from nucprof.raw.choice import Choice, choose
-from nucprof.raw.rounds import Round, RoundFile, RoundFiles
+from nucprof.raw.round_files import Round, RoundFile, RoundFiles
 
 FieldSources = dict[FieldKey, dict[str, Source]]
 
@@ -38,6 +38,7 @@ def round_sources(
         A choice of focal plane or time is needed, or more than half of the fields do not fit the
         channels that the project lists.
     """
+    settings = settings.for_round(found.round.name)
     choice = choose(found, settings)
     zoom = zoom_to(found, painted_um)
     size = found.pixel_size_um
@@ -54,7 +55,33 @@ def round_sources(
             wrong[key] = error
     if len(wrong) > len(found.fields) / 2:
         raise next(iter(wrong.values()))
-    return sources, [f"field {key} left out: {error}" for key, error in wrong.items()]
+    _refuse_absent(found, sources)
+    return sources, _left_out(wrong)
+
+
+def _left_out(wrong: Mapping[FieldKey, ProjectError]) -> list[str]:
+    """One line for all fields that have the same fault."""
+    by_fault: dict[str, list[str]] = defaultdict(list)
+    for key, error in wrong.items():
+        by_fault[str(error)].append(str(key))
+    return [
+        f"field{'s' if len(keys) > 1 else ''} {some(keys)} left out: {fault}"
+        for fault, keys in by_fault.items()
+    ]
+
+
+def _refuse_absent(found: RoundFiles, sources: FieldSources) -> None:
+    """Raise an error if a listed channel is in no field: its name is not that of any file."""
+    r = found.round
+    held = {channel for own in sources.values() for channel in own}
+    absent = [channel for channel in r.channels if channel not in held]
+    if absent:
+        tokens = sorted({file.parsed.channel for file in found.files if file.parsed.channel})
+        raise ProjectError(
+            f"{r.text}: no file is channel {', '.join(absent)}. The channels in the file names are "
+            f"{', '.join(tokens)}; say under [rename.channel_map] which channel each is, by the "
+            "names under [channels]."
+        )
 
 
 def zoom_to(found: RoundFiles, painted_um: float | None) -> float:
@@ -118,7 +145,8 @@ def field_sources(
         if planes_held != 1:
             raise ProjectError(
                 f"{r.text}: {images[0].path.name} holds {planes_held} planes, but its name "
-                f"says that it is channel {channel} alone. Save it as a single plane."
+                f"says that it is channel {channel} alone. Export every channel as a grey image, "
+                "not in colours."
             )
         assigned[channel] = _source(images, 0, infos, choice)
     return assigned
@@ -186,16 +214,19 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
     """Name the channel of a file-name token; raises :class:`ProjectError` for an unknown one."""
     r = found.round
     aliases = channel_aliases(token)
+    tokens = settings.for_round(r.name).channel_map
     for alias in aliases:
-        if alias in settings.channel_map:
-            return settings.channel_map[alias]
+        if alias in tokens:
+            return str(tokens[alias])
     listed = {plain(channel): channel for channel in r.channels}
     by_number = found.harmony.channels if found.harmony is not None and token.isdigit() else {}
     for alias in (by_number.get(token.lstrip("0"), ""), *aliases):
         if plain(alias) in listed:
             return listed[plain(alias)]
-    if token.isdigit() and not settings.channel_map and 1 <= int(token) <= len(r.channels):
-        return r.channels[int(token) - 1]
+    if token.isdecimal() and not tokens:
+        place = int(token) - (0 if 0 in found.numbers else 1)
+        if 0 <= place < len(r.channels):
+            return r.channels[place]
     raise ProjectError(
         f"{r.text}: rename.channel_map does not say which channel '{token}' in the file names is; "
         f'add e.g. "{token}" = "{r.channels[0]}" under [rename.channel_map].'

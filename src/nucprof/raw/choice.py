@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nucprof.config.models import RenameSettings
 from nucprof.errors import ProjectError
 from nucprof.plate.sources import Projection
-from nucprof.raw.rounds import RoundFile, RoundFiles
+from nucprof.raw.round_files import RoundFile, RoundFiles
 
 
 @dataclass(frozen=True)

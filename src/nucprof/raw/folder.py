@@ -16,12 +16,14 @@ from nucprof.plate.names import is_text
 class Listing:
     """Image files by name, and files with the ending of images that are left out.
 
-    ``hidden``: their names begin with a dot. ``broken``: their names are not UTF-8.
+    ``hidden``: their names begin with a dot. ``broken``: their names are not UTF-8. ``others``: no
+    files (a link to nothing, a folder, a pipe).
     """
 
     images: list[Path]
     hidden: list[Path]
     broken: list[Path]
+    others: list[Path]
 
 
 def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
@@ -51,16 +53,25 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
     images: list[Path] = []
     hidden: list[Path] = []
     broken: list[Path] = []
+    others: list[Path] = []
     for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
-        if path.suffix.lower() in suffixes and path.is_file():
-            if path.name.startswith("."):
+        if path.suffix.lower() in suffixes:
+            if not path.is_file():
+                others.append(path)
+            elif path.name.startswith("."):
                 hidden.append(path)
             else:
                 (images if is_text(path.relative_to(folder)) else broken).append(path)
     if not images:
         shown = ", ".join(s for s in suffixes if s not in foreign.SUFFIXES or len(suffixes) == 1)
         inside = any(path.is_dir() for path in folder.iterdir())
-        hint = " Are they in subfolders? Set rename.recursive = true." if inside else ""
+        hint = (
+            " Are they in subfolders? Look there too: init --recursive (rename.recursive = true)."
+            if inside and not settings.recursive
+            else ""
+        )
+        if wanted != "auto":
+            hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:
             raise ProjectError(
                 f"{text}: the name of {broken[0].name} (one of {len(broken)} images) is not UTF-8; "
@@ -72,4 +83,4 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "
             f"run: {foreign.INSTALL}"
         )
-    return Listing(images, hidden, broken)
+    return Listing(images, hidden, broken, others)

@@ -16,7 +16,7 @@ from nucprof.io.images import read_channels
 from nucprof.io.results import Results
 from nucprof.plate.sources import Source
 from nucprof.raw.channels import FieldSources
-from nucprof.raw.rounds import Round
+from nucprof.raw.round_files import Round
 
 MOST_FIELDS = 128  # more hardly change the estimate, and all are held in memory, reduced
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nucprof.raw.channels import FieldSources
-    from nucprof.raw.rounds import Round
+    from nucprof.raw.round_files import Round
 
 COLUMNS = [
     "plate",
@@ -81,7 +81,8 @@ class ImageIndex:
             raise UserError("'rename' has not run yet; run: nucprof rename PROJECT") from None
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path} is damaged ({error!r}); delete it and run: nucprof rename PROJECT"
+                f"{path} is damaged ({type(error).__name__}: {error}); delete it and run: nucprof "
+                "rename PROJECT"
             ) from None
         return cls(channels)
 
@@ -129,8 +130,8 @@ class ImageIndex:
 
 def pixel_size_of(images: pd.DataFrame) -> float | None:
     """Side of a Cell Painting pixel in µm, from ``images.csv``; None unless all files give one."""
-    sizes = images.loc[images["round"] == CP_ROUND, "pixel_size_um"].dropna().unique()
-    return float(sizes[0]) if len(sizes) == 1 else None
+    sizes = images.loc[images["round"] == CP_ROUND, "pixel_size_um"].unique()
+    return float(sizes[0]) if len(sizes) == 1 and sizes[0] > 0 else None
 
 
 def _where_now(path: Path, moved: tuple[Path, Path] | None) -> Path:

@@ -12,7 +12,7 @@ from nucprof.errors import ProjectError
 from nucprof.io.files import read_json, write_json
 from nucprof.io.results import Results
 from nucprof.raw.channels import channel_of_token
-from nucprof.raw.rounds import RoundFiles
+from nucprof.raw.round_files import RoundFiles
 
 BESIDE = "nucprof-moved.json"
 """The file next to the images that lists their old names."""

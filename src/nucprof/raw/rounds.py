@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nucprof.config import Project
@@ -18,77 +18,7 @@ from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pat
 from nucprof.plate.words import several, some
 from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
-
-
-@dataclass(frozen=True)
-class Round:
-    """The images of one round of one plate."""
-
-    plate: str
-    name: str
-    folder: Path
-    channels: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The name of the round in messages."""
-        return f"plate {self.plate}, round {self.name} ({self.folder})"
-
-
-@dataclass(frozen=True)
-class RoundFile:
-    """An image of a field: its file, its position there, and the content of its name."""
-
-    path: Path
-    parsed: ParsedName
-    position: int = 0
-
-
-Fields = Mapping[FieldKey, list[RoundFile]]
-
-
-@dataclass(frozen=True)
-class RoundFiles:
-    """The files found for a round.
-
-    Attributes
-    ----------
-    round : Round
-        The round.
-    pattern : NamePattern
-        The pattern that reads the names.
-    fields : mapping of FieldKey to list of RoundFile
-        The images of every field.
-    infos : dict of Path to ImageInfo
-        Header of every file.
-    warnings : list of str
-        What was left out, and why.
-    excluded : tuple of FieldKey
-        Fields that the project leaves out.
-    harmony : HarmonyIndex or None
-        Names and pixel size from Harmony's index next to the images.
-    """
-
-    round: Round
-    pattern: NamePattern
-    fields: Fields
-    infos: dict[Path, ImageInfo]
-    warnings: list[str]
-    excluded: tuple[FieldKey, ...] = ()
-    harmony: HarmonyIndex | None = field(default=None)
-
-    @property
-    def files(self) -> list[RoundFile]:
-        """The images of all fields."""
-        return [file for files in self.fields.values() for file in files]
-
-    @property
-    def pixel_size_um(self) -> float | None:
-        """Side of a pixel in most files, µm."""
-        if self.harmony is not None and self.harmony.pixel_size_um:
-            return self.harmony.pixel_size_um
-        sizes = Counter(info.pixel_size_um for info in self.infos.values())
-        return sizes.most_common(1)[0][0] if sizes else None
+from nucprof.raw.round_files import Fields, Round, RoundFile, RoundFiles
 
 
 def list_rounds(project: Project) -> list[Round]:
@@ -119,12 +49,12 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
     infos, broken = _headers(listing.images)
     if not infos:
         raise ProjectError(f"{r.text}: no file can be read. {next(iter(broken.values()))}")
+    paths = [path for path in listing.images if path in broken or not infos[path].part_of]
+    pattern = _choose(paths, r.folder, infos, str(settings.pattern))
     names = {
-        path: _name(path, r, settings)
-        for path in listing.images
-        if path in broken or not infos[path].part_of
+        path: name_below(path, r.folder) if pattern.with_folders else stem_of(path)
+        for path in paths
     }
-    pattern = _choose(list(names.values()), [infos.get(path) for path in names], settings)
     found = _sort(names, pattern, infos, broken)
     excluded = found.leave_out(r, FieldSelector(tuple(exclude)))
     kept = {key: files for key, files in found.fields.items() if key not in found.lost}
@@ -137,7 +67,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         )
     _refuse_collisions(r, kept, pattern)
     used = {file.path for files in kept.values() for file in files}
-    return RoundFiles(
+    read = RoundFiles(
         r,
         pattern,
         kept,
@@ -145,7 +75,9 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         [*found.warnings(r, pattern), *_ignored(r, listing), *_gaps(r, kept)],
         tuple(excluded),
         _harmony(r),
+        settings.pixel_size_um,  # type: ignore[arg-type]
     )
+    return replace(read, warnings=[*read.warnings, *read.differences()])
 
 
 @dataclass
@@ -184,7 +116,7 @@ def _sort(
     """Sort files into fields by their names and the positions in them."""
     found = _Sorted(defaultdict(list), {}, [])
     for path, name in names.items():
-        parsed = pattern.parse(name) or _parse_renamed(name)
+        parsed = pattern.parse(name) or _parse_renamed(stem_of(path))
         if path in broken and parsed is not None:
             found.lost[parsed.key] = broken[path]
             continue
@@ -202,7 +134,11 @@ def _sort(
 
 def _ignored(r: Round, listing: Listing) -> list[str]:
     """Name the files that are left out for their names."""
-    kinds = (("hidden file", "", listing.hidden), ("image", " not named in UTF-8", listing.broken))
+    kinds = (
+        ("hidden file", "", listing.hidden),
+        ("image", " not named in UTF-8", listing.broken),
+        ("image", " that cannot be opened (a link to nothing, a folder or a pipe)", listing.others),
+    )
     return [
         f"{r.text}: {several(len(paths), kind)}{why} ignored: {some([p.name for p in paths])}"
         for kind, why, paths in kinds
@@ -210,28 +146,28 @@ def _ignored(r: Round, listing: Listing) -> list[str]:
     ]
 
 
-def _name(path: Path, r: Round, settings: RenameSettings) -> str:
-    """The text that a pattern reads: the stem; with folders if the user's pattern has a ``/``."""
-    if settings.recursive and "/" in str(settings.pattern):
-        return path.relative_to(r.folder).with_name(stem_of(path)).as_posix()
-    return stem_of(path)
+def name_below(path: Path, folder: Path) -> str:
+    """The name of a file without its suffix, with the folders between `folder` and it."""
+    return path.relative_to(folder).with_name(stem_of(path)).as_posix()
 
 
 def _choose(
-    names: Sequence[str], infos: Sequence[ImageInfo | None], settings: RenameSettings
+    paths: Sequence[Path], folder: Path, infos: Mapping[Path, ImageInfo], pattern: str
 ) -> NamePattern:
     """The pattern for a folder; that of the positions if all files name their wells inside."""
     # Files moved earlier must not outnumber files that were added later.
-    raw = [name for name in names if _parse_renamed(name) is None]
-    pattern = str(settings.pattern)
+    raw = [path for path in paths if _parse_renamed(stem_of(path)) is None]
+    named = raw or paths
     try:
-        return choose_pattern(raw or list(names), pattern)
+        return choose_pattern(
+            [stem_of(path) for path in named], pattern, [name_below(path, folder) for path in named]
+        )
     except ProjectError:
         if pattern != "auto":
             raise
-        if len(raw) < len(names):
+        if len(raw) < len(paths):
             return BUILT_IN[0]  # the other files are not images of the plate
-        if any(info is not None and name_positions(info, None, IN_FILE) for info in infos):
+        if any(path in infos and name_positions(infos[path], None, IN_FILE) for path in paths):
             return IN_FILE
         raise
 
@@ -247,13 +183,17 @@ def _parse_renamed(stem: str) -> ParsedName | None:
 
 def _refuse_collisions(r: Round, fields: Fields, pattern: NamePattern) -> None:
     for key, files in fields.items():
-        claims = Counter((f.parsed.channel, f.parsed.z, f.parsed.t) for f in files)
-        if claims.total() > len(claims):
-            names = some([file.path.name for file in files])
+        claims: dict[tuple[object, ...], list[str]] = defaultdict(list)
+        for f in files:
+            place = (f.parsed.channel, f.parsed.z, f.parsed.t)
+            claims[place].append(f.path.relative_to(r.folder).as_posix())
+        same = next((names for names in claims.values() if len(names) > 1), None)
+        if same is not None:
             raise ProjectError(
-                f"{r.text}: {len(files)} files would all be field {key} (pattern "
-                f"'{pattern.name}'): {names}. Separate them, or give rename.pattern the groups "
-                "'site', 'channel', 'z' or 't' that distinguish them."
+                f"{r.text}: {some(same)} would all be the same image of field {key} (pattern "
+                f"'{pattern.name}'). If they are of several plates, put each plate into a folder "
+                "of its own; if they are copies, move them away; else give a pattern whose groups "
+                "'site', 'channel', 'z' or 't' tell them apart (rename.pattern; init --pattern)."
             )
 
 

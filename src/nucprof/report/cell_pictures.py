@@ -119,7 +119,8 @@ class CellFiles:
     def _folder(self) -> Path:
         return self.results.crops(self.crops.region, self.crops.patch_size)
 
-    def _stack(self, plate: str, name: str) -> Path:
+    def stack(self, plate: str, name: str) -> Path:
+        """The crops of a field."""
         return self._folder / plate / f"{name}.tif"
 
     def _mask(self, plate: str, name: str) -> Path:
@@ -175,7 +176,7 @@ def _read_field(
     files: CellFiles, plate: str, name: str, keys: list[str], rows: pd.Series
 ) -> Iterator[Pixels]:
     size = files.crops.patch_size
-    stack = map_stack(files._stack(plate, name))
+    stack = map_stack(files.stack(plate, name))
     planes = [np.array(stack[rows.to_numpy()])]
     del stack
     labels = read_labels(files._mask(plate, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nucprof.io.files import read_json
@@ -11,6 +12,9 @@ from nucprof.io.results import Results
 from nucprof.io.tables import count_rows, read_rows
 from nucprof.plate.keys import FieldKey, WellKey
 from nucprof.report.records import About, StageRun
+
+#: Stages that train, the name of what they train, and their folder.
+METHODS = {"train-rf": ("forest", "rf"), "train-cnn": ("network", "cnn")}
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,19 @@ class Facts:
     cells_of_wells: Mapping[str, int] = field(default_factory=dict)
 
 
+def files_of(results: Results) -> dict[str, tuple[Path, ...]]:
+    """The files that :func:`read_facts` reads, by the stage that writes them."""
+    rf, cnn = (results.folder("train", method, "default") for _, method in METHODS.values())
+    return {
+        "segment": (results.folder("segment", "qc.csv"), results.nuclear_size),
+        "align": (results.registration, results.cells),
+        "gate": (results.folder("gate", "counts.csv"), results.folder("gate", "cutoffs.json")),
+        "train-rf": (rf / "metrics.json",),
+        "train-cnn": (cnn / "metrics.json", cnn / "split.csv"),
+        "predict": (results.folder("predict", "default", "composition.csv"),),
+    }
+
+
 def read_facts(
     results: Results, about: About, runs: Iterable[StageRun], outdated: Sequence[str] = ()
 ) -> Facts:
@@ -110,7 +127,7 @@ def read_facts(
         },
         dim=_dim(quality),
         crop_px=about.crop_px if "crop" in done else None,
-        diameter_px=_diameters(results) if "crop" in done else {},
+        diameter_px=_diameters(results) if {"crop", "segment"} <= set(done) else {},
         strange=_strange(results) if "align" in done else {},
         lost=_lost(results) if "align" in done else {},
         uneven=_uneven(results) if "gate" in done else (),
@@ -190,9 +207,6 @@ def _classes(results: Results, counts: Iterable[Mapping[str, str]]) -> dict[str,
         if row["true_condition"] in found:
             found[row["true_condition"]] += int(row["cells"])
     return found
-
-
-METHODS = {"train-rf": ("forest", "rf"), "train-cnn": ("network", "cnn")}
 
 
 def _scores(results: Results, about: About, done: Mapping[str, StageRun]) -> Iterable[Score]:

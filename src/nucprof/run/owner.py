@@ -45,19 +45,11 @@ def claim(project: Project, results: Results) -> None:
     UserError
         The results are those of another project; both are named.
     """
-    path = results.owner
+    held = refuse_another(project, results)
     if project.file is None:  # a project that was not read from a file
         return
-    held = find_state(path, Owner)  # None also for results of an earlier version
-    beside = held is not None and _same(results.root / held.beside, project.file)
-    if held is not None and beside and _same(held.file, project.file):
+    if held is not None and _is_beside(held, project, results) and _same(held.file, project.file):
         return
-    if held is not None and not beside and _is_another(held, project):
-        raise UserError(
-            f"{results.root} holds the results of project '{held.project}' ({held.file}), which "
-            f"'{project.project.name}' ({project.file}) would overwrite. Choose another "
-            f"project.output; or, if that project is gone for good, delete {path}."
-        )
     if is_read_only(results.root):  # a run with nothing to do is served all the same
         return
     owner = Owner(
@@ -69,7 +61,25 @@ def claim(project: Project, results: Results) -> None:
         else project.file.as_posix(),
         images=_first_images(project),
     )
-    write_json(path, owner.model_dump(mode="json", by_alias=True))
+    write_json(results.owner, owner.model_dump(mode="json", by_alias=True))
+
+
+def refuse_another(project: Project, results: Results) -> Owner | None:
+    """Return the recorded owner of a results folder; refuse another project's, as in `claim`."""
+    if project.file is None:
+        return None
+    held = find_state(results.owner, Owner)  # None also for results of an earlier version
+    if held is None or _is_beside(held, project, results) or not _is_another(held, project):
+        return held
+    raise UserError(
+        f"{results.root} holds the results of project '{held.project}' ({held.file}), not of "
+        f"'{project.project.name}' ({project.file}), which would overwrite or misread them. Choose "
+        f"another project.output; or, if that project is gone for good, delete {results.owner}."
+    )
+
+
+def _is_beside(held: Owner, project: Project, results: Results) -> bool:
+    return project.file is not None and _same(results.root / held.beside, project.file)
 
 
 def _is_another(held: Owner, project: Project) -> bool:

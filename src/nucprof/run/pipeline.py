@@ -16,7 +16,9 @@ from nucprof.io.digest import sha256
 from nucprof.io.files import Fingerprint
 from nucprof.machine import one_order_of_sums
 from nucprof.plate.keys import FieldKey, FieldSelector
+from nucprof.plate.words import several
 from nucprof.run import journal
+from nucprof.run.copies import copied_images
 from nucprof.run.current import current_jobs
 from nucprof.run.definition import parameters, table_definition
 from nucprof.run.executor import run_jobs
@@ -133,10 +135,12 @@ class Run(RunState):
                 self._record(stage, StageRecord("not needed", warnings=[reason]))
             return self._ended(StageResult(stage, "not needed", reason))
         assessment = self.assess(stage, force=self.options.force)
+        self._refuse_without_fields(stage, assessment)
         chosen = self._chosen(assessment)
         if assessment.up_to_date:
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
+        self.tell_of_fields(stage, assessment.plan.jobs)
         self._refuse_read_only(stage)
         jobs = [job for job, _ in chosen]
         self.require_unaltered(stage, jobs)
@@ -176,6 +180,11 @@ class Run(RunState):
                 break
         return results
 
+    def tell_of_fields(self, stage: Stage, jobs: Sequence[Job]) -> None:
+        """Say that chosen fields do not limit a stage that works on the whole project."""
+        if self.options.fields and not any(job.field for job in jobs):
+            self.note(f"{stage.name} works on the whole project; --fields does not limit it")
+
     def claim(self) -> None:
         """Make the results folder the project's own; raises :class:`UserError` for another's."""
         if not self._claimed:
@@ -206,6 +215,19 @@ class Run(RunState):
             for job, definition, _ in assessment.stale
             if not job.field or selector.matches(job.plate, FieldKey.parse(job.field))
         ]
+
+    def _refuse_without_fields(self, stage: Stage, assessment: Assessment) -> None:
+        if assessment.plan.jobs:
+            return
+        gone = {s.name: len(e) for s in STAGES if (e := self._left_at(s))}
+        where = "; ".join(f"{several(n, 'field')} left out by {name}" for name, n in gone.items())
+        raise UserError(
+            f"'{stage.command}' has no field to work on: {where or 'there is none'}. The reasons "
+            "are in the lines of these stages above, and in: nucprof report PROJECT"
+        )
+
+    def _left_at(self, stage: Stage) -> list[Entry]:
+        return [e for e in self.entries(stage.name).values() if e.status == "excluded"]
 
     def _refuse_read_only(self, stage: Stage) -> None:
         if not is_read_only(self.results.root):
@@ -328,6 +350,8 @@ class Run(RunState):
                     stage, before.plan, usable, [sha256(p) for p in before.plan.table_inputs]
                 )
                 self._compact(stage)
+        if stage.reads_images:
+            summary.warnings += copied_images(held.values(), self.images, self._read_before(stage))
         record.status = "failed" if failed else "done" if complete else "partial"
         if failed:
             record.table_definition = ""
@@ -342,6 +366,11 @@ class Run(RunState):
         return StageResult(
             stage, record.status, before.reason, summary, excluded, failed, steps, record.seconds
         )
+
+    def _read_before(self, stage: Stage) -> list[Entry]:
+        """Jobs of earlier stages that read the microscope's own files."""
+        earlier = STAGES[: STAGES.index(stage)]
+        return [e for s in earlier if s.reads_images for e in self.entries(s.name).values()]
 
     def _update_ledger(self, stage: Stage) -> list[tuple[str, str, int]]:
         """Rebuild the ledger from the jobs that are current; the waterfall of cells."""

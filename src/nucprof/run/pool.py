@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -21,6 +22,8 @@ U = TypeVar("U")
 LOOK_EVERY_S = 2.0
 """While no job finishes, the workers are looked after this often."""
 
+# Windows waits for no more than 63 handles, of which concurrent.futures keeps two.
+_MOST_WORKERS = 61 if sys.platform == "win32" else 1024
 _MEMORY_PER_WORKER = 2.5e9  # bytes; the largest worker (StarDist on a 2048 x 2048 field)
 _ADVICE = "Use fewer --workers, or close other programs."
 
@@ -28,8 +31,8 @@ _ADVICE = "Use fewer --workers, or close other programs."
 def worker_count(setting: int | str) -> int:
     """Workers for ``execution.workers``: auto: as many as cores and free memory allow."""
     if setting != "auto":
-        return max(1, int(setting))
-    return max(1, min(cores(), int(available_memory() // _MEMORY_PER_WORKER)))
+        return max(1, min(int(setting), _MOST_WORKERS))
+    return max(1, min(cores(), int(available_memory() // _MEMORY_PER_WORKER), _MOST_WORKERS))
 
 
 @dataclass(frozen=True)

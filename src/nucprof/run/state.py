@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,20 +137,34 @@ class RunState:
                     "(or nucprof run-all PROJECT)."
                 )
 
+    def refuse_altered(self, stage: str, paths: Iterable[Path]) -> None:
+        """Refuse files that are not as a stage wrote them: half a table is no table."""
+        for path in self.altered(stage, paths):
+            raise UserError(
+                f"{path} is not as '{stage}' wrote it: missing, damaged or edited. Make it "
+                f"again: nucprof {find_stage(stage).command} PROJECT (or nucprof run-all "
+                "PROJECT)."
+            )
+
+    def altered(self, stage: str, paths: Iterable[Path]) -> list[Path]:
+        """Those of the files that a stage wrote and that are not as it wrote them."""
+        made = self._made_by(stage)
+        return [p for p in paths if p in made and not Fingerprint(*made[p]).matches(p)]
+
+    def _made_by(self, stage: str) -> dict[Path, Sequence[Any]]:
+        """Every file that a stage wrote, under all names, with its fingerprint."""
+        made: dict[Path, Sequence[Any]] = {}
+        for name, record in self.manifest.stages.items():
+            if name.partition("@")[0] == stage:
+                made |= {self.results.absolute(p): known for p, known in record.outputs.items()}
+        for entry in self.entries(stage).values():
+            made |= {Path(path): known for path, known in entry.outputs.items()}
+        if find_stage(stage).ledger and self.manifest.cells:
+            made[self.results.cells] = self.manifest.cells
+        return made
+
     def require_unaltered(self, stage: Stage, jobs: Sequence[Job]) -> None:
-        """Refuse inputs that are not as an earlier stage wrote them: half a table is no table."""
-        made: dict[Path, tuple[str, Sequence[Any]]] = {}
-        for earlier in stage.needs(self.project):
-            record = self.manifest.stages.get(earlier)
-            for name, known in (record.outputs if record else {}).items():
-                made[self.results.absolute(name)] = earlier, known
-            for entry in self.entries(earlier).values():
-                made.update({Path(path): (earlier, known) for path, known in entry.outputs.items()})
-        for path in {path for job in jobs for path in job.inputs}:
-            earlier, known = made.get(path, ("", ()))
-            if earlier and not Fingerprint(*known).matches(path):
-                raise UserError(
-                    f"{path} is not as '{earlier}' wrote it: missing, damaged or edited. Make it "
-                    f"again: nucprof {find_stage(earlier).command} PROJECT (or nucprof run-all "
-                    "PROJECT)."
-                )
+        """Refuse inputs of jobs that are not as an earlier stage wrote them."""
+        inputs = {path for job in jobs for path in job.inputs}
+        for earlier in (*stage.needs(self.project), *stage.uses):
+            self.refuse_altered(earlier, inputs)

@@ -348,6 +348,7 @@ def finish(
     overlays, missing = _draw_overlays(context, plan, table)
     summary.outputs += overlays
     summary.warnings += missing
+    summary.warnings += report.mismatched(table)
     summary.warnings += report.strange_fields(table) + report.losses(table)
     for where, pattern in _patterns(plan.jobs).items():
         if pattern.is_file():

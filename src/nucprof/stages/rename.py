@@ -29,7 +29,7 @@ from nucprof.stages.base import (
 
 if TYPE_CHECKING:  # numpy would slow `nucprof --help`
     from nucprof.raw.illumination import RoundIllumination
-    from nucprof.raw.rounds import Round
+    from nucprof.raw.round_files import Round
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,10 @@ def finish(
     summary = Summary([*plan.jobs[0].outputs], {"fields": record.rounds}, lines)
     for plate, layout in layouts(context.project).items():
         keys = (FieldKey.parse(f) for p, f in context.images.fields(CP_ROUND) if p == plate)
-        summary.lines += [f"layout of plate {plate}:", *draw_plate(layout, {k.well for k in keys})]
-        summary.warnings += [f"layout of plate {plate}: {text}" for text in layout.spellings()]
+        wells = {key.well for key in keys}
+        summary.lines += [f"layout of plate {plate}:", *draw_plate(layout, wells)]
+        told = [*layout.strangers(wells), *layout.spellings()]
+        summary.warnings += [f"layout of plate {plate}: {text}" for text in told]
     return summary
 
 

@@ -45,7 +45,7 @@ class ImageInfo:
     names : tuple of str
         Names of all channels, or empty.
     pixel_size_um : float or None
-        Side of a pixel in µm.
+        Side of a pixel in µm, as the file has it; None if it has none or its pixels are not square.
     z, times : int
         Focal planes and time points.
     positions : tuple of Position
@@ -78,6 +78,13 @@ class Reader(Protocol):
     ) -> Iterator[np.ndarray]:
         """Read focal planes ``(C, H, W)`` of a position and time point, one after the other."""
         ...
+
+
+def square(width_um: float | None, height_um: float | None) -> float | None:
+    """Side of a pixel in µm; None if it is unknown or if the pixel is not square, within 1%."""
+    if not width_um or (height_um and abs(width_um - height_um) > 0.01 * abs(width_um)):
+        return None
+    return width_um
 
 
 def complete_names(names: Sequence[str | None], count: int) -> tuple[str, ...]:

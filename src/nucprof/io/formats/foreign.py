@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nucprof.errors import FieldError
-from nucprof.io.formats.base import ImageInfo, Position, complete_names
+from nucprof.io.formats.base import ImageInfo, Position, complete_names, square
 
 # What it cannot read is reported as our errors, so its log messages would repeat them.
 logging.getLogger("bioio").addHandler(logging.NullHandler())
@@ -52,7 +52,7 @@ class BioioReader:
             width,
             dtype=str(image.dtype),
             names=complete_names(image.channel_names or (), channels),
-            pixel_size_um=image.physical_pixel_sizes.X or None,
+            pixel_size_um=square(image.physical_pixel_sizes.X, image.physical_pixel_sizes.Y),
             z=z,
             times=times,
             positions=tuple(_position(str(name)) for name in image.scenes),

@@ -11,7 +11,7 @@ import numpy as np
 
 from nucprof.errors import FieldError
 from nucprof.io.formats.axes import Axes
-from nucprof.io.formats.base import ImageInfo, Position, complete_names
+from nucprof.io.formats.base import ImageInfo, Position, complete_names, square
 
 
 class Nd2Reader:
@@ -27,7 +27,7 @@ class Nd2Reader:
                 *axes.size,
                 dtype=str(file.dtype),
                 names=complete_names([c.channel.name for c in channels], axes.channels),
-                pixel_size_um=float(file.voxel_size().x) if calibrated else None,
+                pixel_size_um=square(*file.voxel_size()[:2]) if calibrated else None,
                 z=axes.length("Z"),
                 times=axes.length("T"),
                 positions=_positions(file, axes),

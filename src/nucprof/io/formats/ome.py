@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 from xml.etree import ElementTree
 
-from nucprof.io.formats.base import Position
+from nucprof.io.formats.base import Position, square
 from nucprof.io.formats.xml import read_xml
 from nucprof.plate.keys import WellKey, row_letters
 
@@ -100,7 +100,10 @@ def _image(
     return OmeImage(
         Position(element.get("Name", ""), well, site),
         tuple(names),
-        to_um(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm")),
+        square(
+            to_um(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm")),
+            to_um(pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeYUnit", "µm")),
+        ),
         lengths,
         samples,
         _pages(pixels, lengths | {"C": lengths["C"] // samples}, uuid),

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from nucprof.errors import FieldError
+from nucprof.io.formats.base import square
 from nucprof.io.formats.ome import to_um
 
+_CENTIMETRE = 3  # ResolutionUnit; inches (2) are the dots of a printer
 _FIJI_LABEL = re.compile(r"^(?:[czt]:\d+/\d+ ?)+(?:- )?")
 _METAMORPH = re.compile(r'<prop id="([\w-]+)" type="[\w-]+" value="([^"]*)"')
 
@@ -68,9 +70,10 @@ def _refuse_holes(page: Any, size: int, path: Path) -> None:
         )
     if any(n == 0 or at + n > size for at, n in zip(offsets, counts, strict=False)):
         raise FieldError(f"{path} is cut short: a part of a plane is missing. Is it complete?")
-    if page.compression == 1 and sum(counts) < page.nbytes and not page.is_tiled:
+    needed = -(-page.nbytes * page.bitspersample // (8 * page.dtype.itemsize))
+    if page.compression == 1 and sum(counts) < needed and not page.is_tiled:
         raise FieldError(
-            f"{path} is damaged: a plane needs {page.nbytes} bytes, {sum(counts)} are there."
+            f"{path} is damaged: a plane needs {needed} bytes, {sum(counts)} are there."
         )
 
 
@@ -88,14 +91,16 @@ def pixel_size_um(file: Any) -> float | None:
         unit = metamorph.get("spatial-calibration-units", "")
         return to_um(metamorph.get("spatial-calibration-x"), unit)
     tags = file.pages[0].tags
-    resolution = tags.get("XResolution")
-    if resolution is None or not resolution.value[0]:
-        return None
-    size = resolution.value[1] / resolution.value[0]
+    unit = 0.0
     if file.is_imagej:
-        unit = str((file.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
-        known = to_um(str(size), unit) if unit else None
-        if known:
-            return known
-    per_unit = {3: 1e4}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 0)
-    return float(size * per_unit) or None if per_unit else None
+        named = str((file.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
+        unit = (named and to_um("1", named)) or 0.0
+    if not unit and "ResolutionUnit" in tags and int(tags["ResolutionUnit"].value) == _CENTIMETRE:
+        unit = 1e4
+    across, down = (_length(tags.get(name)) for name in ("XResolution", "YResolution"))
+    return square(across * unit, down * unit) or None
+
+
+def _length(tag: Any) -> float:
+    """Units per pixel, from a tag of pixels per unit; 0 if it has none."""
+    return float(tag.value[1] / tag.value[0]) if tag is not None and tag.value[0] else 0.0

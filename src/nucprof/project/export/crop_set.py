@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from nucprof.errors import UserError
+from nucprof.errors import ResultMissing, UserError
 from nucprof.io.files import atomic
 from nucprof.plate.columns import CELL, KEY, PLATE
 from nucprof.project.export.tables import cell_table
@@ -59,7 +59,7 @@ def _cells(results: ProjectResults, keys: list[tuple[str, str]]) -> pd.DataFrame
     order = pd.DataFrame(keys, columns=KEY)
     try:
         table = cell_table(results, ground_truth=False)
-    except UserError:  # no features yet
+    except ResultMissing:  # no features yet
         return order
     return order.merge(table.cells[table.metadata], on=KEY, how="left", validate="1:1")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nucprof.errors import UserError
+from nucprof.errors import ResultMissing, UserError
 from nucprof.io.tables import write_table
 from nucprof.plate.keys import CP_ROUND
 from nucprof.project.export.tables import one_vocabulary
@@ -20,7 +20,7 @@ def write(results: ProjectResults, folder: Path) -> list[str]:
     for name, read in _tables(results).items():
         try:
             table = one_vocabulary(read())
-        except UserError:
+        except ResultMissing:
             continue  # its stage has not run
         write_table(folder / f"{name}.csv", table)
         lines.append(f"{name}.csv: {len(table)} rows")

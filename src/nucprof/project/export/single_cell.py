@@ -74,7 +74,7 @@ def _coordinates(results: ProjectResults, cells: pd.DataFrame) -> dict[str, np.n
     ):
         if not (folder / file).is_file():
             continue
-        table = read_table(folder / file)
+        table = read_table(results.require(folder / file, "embed"))
         columns = [column for column in table.columns if column.startswith(prefix)]
         if columns:
             joined = cells[KEY].merge(table[[*KEY, *columns]], on=KEY, how="left", validate="1:1")

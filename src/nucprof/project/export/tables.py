@@ -111,7 +111,7 @@ def _predictions(results: ProjectResults) -> pd.DataFrame | None:
     path = results.files.folder("predict", "default", "predictions.parquet")
     if not path.is_file():
         return None
-    table = one_vocabulary(read_table(path))
+    table = one_vocabulary(read_table(results.require(path, "predict")))
     own = [c for c in table.columns if c == "predicted" or c.startswith(("p_", "confidence"))]
     names = {c: c if c == "predicted" else f"predicted_{c}" for c in own}
     return table[[*KEY, *own]].rename(columns={c: f"{METADATA}{n}" for c, n in names.items()})

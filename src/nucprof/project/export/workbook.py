@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nucprof.config import Project
-from nucprof.errors import UserError
+from nucprof.errors import ResultMissing, UserError
 from nucprof.io.digest import canonical
 from nucprof.io.files import atomic
 from nucprof.io.tables import neutral_texts
@@ -34,7 +34,7 @@ def write(results: ProjectResults, path: Path) -> list[str]:
     ):
         try:
             sheets[name] = read(results)
-        except UserError as error:
+        except ResultMissing as error:
             missing.append(f"no sheet '{name}': {error}")
     sheets["settings"] = _settings(results)
     with atomic(path) as temporary, pd.ExcelWriter(temporary, engine="openpyxl") as book:
@@ -72,7 +72,7 @@ def _wells(results: ProjectResults) -> pd.DataFrame:
     counts = counts.join(_counted(dropped, dropped["reason"], "dropped: "))
     try:
         known = cell_table(results, ground_truth=False).cells
-    except UserError:  # the features have not been measured
+    except ResultMissing:  # the features have not been measured
         known = cells
     for column, prefix in (
         ("Metadata_true_condition", "true: "),
@@ -111,13 +111,13 @@ def _metrics(results: ProjectResults) -> pd.DataFrame:
     for method in ("rf", "cnn"):
         try:
             metrics = results.metrics(method)
-        except UserError:
+        except ResultMissing:
             continue
         rows += [(method, *row) for row in _numbers(metrics)]
         if on_split := metrics.get("split"):
             rows += [(f"{method}, split", *row) for row in _numbers(on_split)]
     if not rows:
-        raise UserError("no classifier has been trained; run: nucprof train rf PROJECT")
+        raise ResultMissing("no classifier has been trained; run: nucprof train rf PROJECT")
     return pd.DataFrame(rows, columns=["classifier", "metric", "value"])
 
 

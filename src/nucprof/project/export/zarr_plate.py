@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nucprof.errors import UserError
+from nucprof.errors import ResultMissing, UserError
 from nucprof.io.formats.imagej import channel_colours
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.project.reader import ProjectResults
@@ -136,7 +136,7 @@ def _write_labels(container: Any, results: ProjectResults, plate: str, field: st
     for kind in kinds:
         try:
             mask = results.mask(plate, field, kind)
-        except UserError:
+        except ResultMissing:
             return False  # the field was left out
         label = container.derive_label(kind, dtype=str(mask.dtype))
         label.set_array(mask)

@@ -114,7 +114,7 @@ def _where(error: OSError) -> str:
     if name is None or isinstance(name, int):
         return "A file, or the output of this command,"
     path = Path(name.decode(errors="replace") if isinstance(name, bytes) else str(name))
-    return str(path.with_name(final_name(path.name)))
+    return str(path.with_name(final_name(path.name)) if path.name else path)
 
 
 TEMPORARY = ".tmp-"

@@ -95,7 +95,24 @@ def edited(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
 
 
+def confidence_saved(folder: Path) -> None:
+    assert "confidence = 0.5" in (folder / "project.toml").read_text(encoding="utf-8")
+
+
 CASES = [
+    Case(
+        name="predict --out: --save is done, --fields is told to have no effect",
+        kind="silent",
+        command="predict {p}/project.toml --out {p}/out --fields B02 --confidence 0.5 --save "
+        "--bootstrap 100",
+        says=(
+            "predict works on the whole project; --fields does not limit it",
+            "Saved in {p}/project.toml: predict.confidence, predict.bootstrap",
+        ),
+        status=0,
+        keeps=("results",),
+        after=confidence_saved,
+    ),
     *(
         Case(
             name=f"{command} --out {name}",

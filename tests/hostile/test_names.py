@@ -128,3 +128,75 @@ def test_a_project_in_a_folder_whose_name_is_not_utf_8(command, copied, capsys, 
     assert SHOWN in out + err
     assert "not UTF-8" in out + err
     assert "Traceback" not in err
+
+
+def no_files(folder: Path) -> None:
+    """Put things between the images that have their names and are no files."""
+    (folder / "CP/WellE02_PointE02_0001_ChannelDAPI,FITC,Cy3,Cy5_Seq0008.tif").symlink_to("gone")
+    (folder / "CP/WellE03_PointE03_0001_ChannelDAPI,FITC,Cy3,Cy5_Seq0009.tif").mkdir()
+    os.mkfifo(folder / "CP/WellE04_PointE04_0001_ChannelDAPI,FITC,Cy3,Cy5_Seq0010.tif")
+
+
+def piped_project(folder: Path) -> None:
+    """The project file is a pipe that nobody writes to."""
+    (folder / "project.toml").unlink()
+    os.mkfifo(folder / "project.toml")
+
+
+NO_FILES = [
+    Case(
+        name="images that are no files",
+        kind="silent",
+        command="rename {p}/project.toml",
+        plate="raw",
+        prepare=no_files,
+        says=("3 images that cannot be opened (a link to nothing, a folder or a pipe) ignored",),
+        status=0,
+    ),
+    Case(
+        name="a line break in a file name",
+        kind="unclear",
+        command="rename {p}/project.toml",
+        plate="raw",
+        prepare=lambda folder: (folder / "CP/a\nError: b.tif").touch(),
+        says=("a\\nError: b.tif",),
+        silent_on=("\nError: b.tif",),
+        status=0,
+    ),
+    Case(
+        name="the project file is a pipe",
+        kind="hang",
+        command="rename {p}/project.toml",
+        plate="raw",
+        prepare=piped_project,
+        says=("{p}/project.toml is no file but a device or a pipe",),
+    ),
+    Case(
+        name="the project file is an endless device",
+        kind="hang",
+        command="rename /dev/zero",
+        plate="none",
+        says=("/dev/zero is no file but a device or a pipe",),
+    ),
+    Case(
+        name="the project file is a disk image",
+        kind="hang",
+        command="rename {p}/project.toml",
+        plate="raw",
+        prepare=lambda folder: os.truncate(folder / "project.toml", 10**10),
+        says=("{p}/project.toml is larger than any project file",),
+    ),
+    Case(
+        name="an empty --json-log",
+        kind="traceback",
+        command="rename {p}/project.toml --json-log ''",
+        plate="raw",
+        says=(". cannot be read or written: it is a folder, where a file is expected",),
+    ),
+]
+
+
+@linux
+@pytest.mark.parametrize("case", NO_FILES, ids=ids(NO_FILES))
+def test_what_is_no_file(case, run_case):
+    run_case(case)

@@ -301,3 +301,16 @@ def test_the_output_is_refused(copied, command, place):
         assert FULL in done.stderr
     else:
         assert done.returncode == (0 if place == "closed" else 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("init --cp {p}/CP --output {p}/new.toml", "Wrote"),
+        ("clean {p}/project.toml --stage report", "Nothing was deleted"),
+    ],
+)
+def test_nobody_can_be_asked(copied, capsys, monkeypatch, command, told):
+    monkeypatch.setattr("sys.stdin", None)  # as Python has it where the caller closed it
+    assert nucprof(command.replace("{p}", copied.parent.as_posix())) == 0
+    assert told in capsys.readouterr().out

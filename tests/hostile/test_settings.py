@@ -248,6 +248,13 @@ CASES = (
             )
         ),
         Case(
+            name="--fields of a stage that has none",
+            kind="silent",
+            command="gate {p}/project.toml --force --fields Z99",
+            says=("gate works on the whole project; --fields does not limit it",),
+            status=0,
+        ),
+        Case(
             name="the project file is missing",
             kind="unclear",
             command="run-all {p}/other.toml",

@@ -229,6 +229,10 @@ class TestTiff:
             file.pages[0].tags["XResolution"].overwrite(ratio)
         assert describe(path).pixel_size_um is None
 
+    def test_the_size_of_imagej_pixels_without_unit_is_unknown(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", stack(1)[0], imagej=True, resolution=(1, 1))
+        assert describe(tmp_path / "a.tif").pixel_size_um is None
+
     def test_pixel_size_without_unit_is_unknown(self, tmp_path):
         assert describe(save(tmp_path / "a.tif", stack(1)[0])).pixel_size_um is None
 

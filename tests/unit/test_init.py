@@ -267,6 +267,17 @@ class TestGuess:
         assert "rename.pattern is not a regular expression" in out
         assert load_project(tmp_path / "p.toml").rename.pattern.startswith("Zelle (?P<well>")
 
+    def test_the_end_of_the_input_is_no_answer(self, capsys, tmp_path, monkeypatch):
+        def ended(prompt: str) -> str:
+            raise EOFError
+
+        folder = self.plate(tmp_path / "CP")
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr("builtins.input", ended)
+        status, _, err = call(capsys, "init", "--cp", folder, "--output", tmp_path / "p.toml")
+        assert (status, "Interrupted" in err) == (130, True)
+        assert not (tmp_path / "p.toml").exists()
+
     def test_only_one_round_needs_a_pattern(self, capsys, tmp_path):
         painted = self.plate(tmp_path / "CP", "B-02-0{s}_{c}", planes={"DAPI": blobs})
         truth = self.plate(tmp_path / "GT", "Zelle {w} Bild {s} {c}", planes={"EdU": blobs})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,11 @@ RUN_OPTIONS = (
     run_option("quiet", False, bool, "print only warnings and errors", "--quiet"),
     run_option("verbose", False, bool, "print details and tracebacks", "-v", "--verbose"),
 )
+
+
+def can_ask() -> bool:
+    """Whether there is a terminal on which a question can be answered."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def say(line: str) -> None:

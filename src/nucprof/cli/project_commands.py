@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 
-from nucprof.cli.call import PROJECT_ARGUMENT, say
+from nucprof.cli.call import PROJECT_ARGUMENT, can_ask, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,7 +57,7 @@ def init(
         settings=rename_settings(
             pattern=pattern, projection=projection, time=time, recursive=recursive
         ),
-        ask=_ask_pattern if sys.stdin.isatty() else None,
+        ask=_ask_pattern if can_ask() else None,
     )
     for line in started.lines:
         say(line)
@@ -69,7 +68,10 @@ def init(
 
 def _ask_pattern(lines: list[str]) -> str:
     say("\n".join(lines))
-    return input("Press Enter to accept this, or type another pattern: ").strip()
+    try:
+        return input("Press Enter to accept this, or type another pattern: ").strip()
+    except EOFError:  # Ctrl-D
+        raise typer.Abort from None
 
 
 def demo(

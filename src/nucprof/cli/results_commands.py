@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 
-from nucprof.cli.call import PROJECT_ARGUMENT, say
+from nucprof.cli.call import PROJECT_ARGUMENT, can_ask, say
 from nucprof.duration import duration
 
 
@@ -95,7 +94,7 @@ def clean(
                 else "There is nothing to delete."
             )
             return 0
-        if not yes and not (sys.stdin.isatty() and typer.confirm("Delete these files?")):
+        if not yes and not (can_ask() and typer.confirm("Delete these files?")):
             reporter.say("Nothing was deleted; to delete without a question, add --yes.")
             return 0
         with locked(run.results.lock, "nucprof clean"):

@@ -35,7 +35,7 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     run, reporter = _open(call, project, overrides)
     try:
         if call.values.get("out") is not None:
-            return _run_elsewhere(stage, call, run, reporter)
+            return _run_elsewhere(stage, call, run, reporter, overrides)
         if call.values["dry_run"]:
             return _dry_run([stage], run, reporter)
         for option in stage.options:
@@ -59,7 +59,13 @@ def run_stage_command(stage: Stage, call: Call) -> int:
     return FAILED if result.failed else 0
 
 
-def _run_elsewhere(stage: Stage, call: Call, run: Run, reporter: ConsoleReporter) -> int:
+def _run_elsewhere(
+    stage: Stage,
+    call: Call,
+    run: Run,
+    reporter: ConsoleReporter,
+    overrides: Mapping[str, Any],
+) -> int:
     """Run a stage into the folder of ``--out``; returns the exit status."""
     from nucprof.run.elsewhere import check_folder, run_elsewhere
 
@@ -69,6 +75,8 @@ def _run_elsewhere(stage: Stage, call: Call, run: Run, reporter: ConsoleReporter
         reporter.say(f"{stage.name:<12} will run: into {run.written.root}")
         return 0
     result = run_elsewhere(run, stage)
+    if overrides:
+        _say_permanent(call, reporter, overrides)
     _say_left_out(reporter, [result])
     return FAILED if result.failed else 0
 
@@ -206,13 +214,14 @@ def _say_doubts(reporter: ConsoleReporter, run: Run) -> None:
 
 
 def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
-    """Warn of earlier stages that are not up to date: this stage uses their old results."""
+    """Find and name earlier stages that are not up to date: this stage uses their old results."""
     needed = {stage.name}
     for earlier in reversed(STAGES):
         if earlier.name in needed:
             needed |= {*earlier.needs(run.project), *earlier.uses}
     for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
         if state.startswith(WILL_RUN) and run.entries(earlier.name):
+            run.outdated += (earlier.name,)
             reporter.warn(
                 f"{earlier.name} is not up to date ({state.removeprefix('will run: ')}); "
                 f"{stage.name} uses its old results. nucprof run-all updates both."

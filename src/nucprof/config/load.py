@@ -91,7 +91,11 @@ def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; raises :class:`ProjectError` for a missing or broken one."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ProjectError(f"{path} is no file but a device or a pipe; name a project file.")
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ProjectError(f"{path} is larger than any project file; name another.")
         # editors of Windows begin a file with a mark
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -106,6 +110,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ProjectError(f"{path} is not valid TOML: {error}.") from None
 
 
+_LARGEST = 10_000_000  # bytes
 _MOST_SHOWN = 200
 """Characters of a wrong value that a message shows."""
 

@@ -18,12 +18,14 @@ _LOSSY = {".jpg", ".jpeg", ".gif", ".webp"}
 class Listing:
     """Image files by name, and files with the ending of images that are left out.
 
-    ``hidden``: their names begin with a dot. ``broken``: their names are not UTF-8.
+    ``hidden``: their names begin with a dot. ``broken``: their names are not UTF-8. ``others``: no
+    files (a link to nothing, a folder, a pipe).
     """
 
     images: list[Path]
     hidden: list[Path]
     broken: list[Path]
+    others: list[Path]
 
 
 def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
@@ -53,9 +55,12 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
     images: list[Path] = []
     hidden: list[Path] = []
     broken: list[Path] = []
+    others: list[Path] = []
     for path in sorted(folder.rglob("*") if settings.recursive else folder.iterdir()):
-        if path.suffix.lower() in suffixes and path.is_file():
-            if path.name.startswith("."):
+        if path.suffix.lower() in suffixes:
+            if not path.is_file():
+                others.append(path)
+            elif path.name.startswith("."):
                 hidden.append(path)
             else:
                 (images if is_text(path.relative_to(folder)) else broken).append(path)
@@ -67,7 +72,7 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             if inside and not settings.recursive
             else ""
         )
-        hint = _others(folder) + hint
+        hint = _lossy_pictures(folder) + hint
         if wanted != "auto":
             hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:
@@ -81,10 +86,10 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             f"{text}: {images[0].suffix} files are read through bioio, which is not installed; "
             f"run: {foreign.INSTALL}"
         )
-    return Listing(images, hidden, broken)
+    return Listing(images, hidden, broken, others)
 
 
-def _others(folder: Path) -> str:
+def _lossy_pictures(folder: Path) -> str:
     """A sentence on pictures of kinds that are not read."""
     kinds = {path.suffix.lower() for path in folder.iterdir() if path.is_file()}
     lossy = sorted(kinds & _LOSSY)

@@ -134,7 +134,11 @@ def _sort(
 
 def _ignored(r: Round, listing: Listing) -> list[str]:
     """Name the files that are left out for their names."""
-    kinds = (("hidden file", "", listing.hidden), ("image", " not named in UTF-8", listing.broken))
+    kinds = (
+        ("hidden file", "", listing.hidden),
+        ("image", " not named in UTF-8", listing.broken),
+        ("image", " that cannot be opened (a link to nothing, a folder or a pipe)", listing.others),
+    )
     return [
         f"{r.text}: {several(len(paths), kind)}{why} ignored: {some([p.name for p in paths])}"
         for kind, why, paths in kinds

@@ -38,6 +38,7 @@ def run_elsewhere(run: Run, stage: Stage) -> StageResult:
     started = time.perf_counter()
     plan = stage.plan(run)
     run.require_unaltered(stage, plan.jobs)
+    run.tell_of_fields(stage, plan.jobs)
     with locked(written.lock, f"nucprof {stage.command}"):
         claim(run.project, written)
         record = run.new_record(stage)

@@ -140,6 +140,7 @@ class Run(RunState):
         if assessment.up_to_date:
             self._restore(stage)
             return self._ended(StageResult(stage, "up to date", self._status(stage)))
+        self.tell_of_fields(stage, assessment.plan.jobs)
         self._refuse_read_only(stage)
         jobs = [job for job, _ in chosen]
         self.require_unaltered(stage, jobs)
@@ -178,6 +179,11 @@ class Run(RunState):
             if results[-1].failed and not self.options.keep_going:
                 break
         return results
+
+    def tell_of_fields(self, stage: Stage, jobs: Sequence[Job]) -> None:
+        """Say that chosen fields do not limit a stage that works on the whole project."""
+        if self.options.fields and not any(job.field for job in jobs):
+            self.note(f"{stage.name} works on the whole project; --fields does not limit it")
 
     def claim(self) -> None:
         """Make the results folder the project's own; raises :class:`UserError` for another's."""

@@ -94,7 +94,7 @@ def pixel_size_um(file: Any) -> float | None:
     unit = 0.0
     if file.is_imagej:
         named = str((file.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
-        unit = to_um("1", named) or 0.0
+        unit = (named and to_um("1", named)) or 0.0
     if not unit and "ResolutionUnit" in tags and int(tags["ResolutionUnit"].value) == _CENTIMETRE:
         unit = 1e4
     across, down = (_length(tags.get(name)) for name in ("XResolution", "YResolution"))

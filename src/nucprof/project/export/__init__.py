@@ -93,7 +93,7 @@ def export(path: Path, to: str, out: Path | None = None) -> list[str]:
     below = results.files.folder("export")
     target = out or below / chosen.target.format(name=results.project.project.name)
     if out is not None and out.exists():
-        raise UserError(f"--out {out} exists; delete it, or choose another name.")
+        raise UserError(f"--out {out} exists; choose another name.")
     if target.is_dir() != chosen.is_folder and target.exists():
         raise UserError(f"{target} is in the way; move it, or choose another place with --out.")
     return [*write(results, target), f"Wrote {target}"]

@@ -121,6 +121,17 @@ def test_the_gate_answers_to_keys_and_numbers(watched, report):
     assert "--cutoff EdU=1000000" in page.locator("[data-part=command]").inner_text()
 
 
+def test_a_cutoff_below_a_logarithmic_axis_lies_at_its_edge(watched, report):
+    page = watched.open(report)
+    across, up = (page.locator(f"[data-part=cut-{side}]") for side in "xy")
+    page.get_by_label("EdU cutoff").fill("-5")
+    page.wait_for_timeout(50)
+    assert across.evaluate("e => e.style.left") == up.evaluate("e => e.style.left")
+    across.press("ArrowRight")  # the keys bring it back
+    page.wait_for_timeout(50)
+    assert float(across.get_attribute("aria-valuenow")) > 0
+
+
 #: Where a canvas has a pixel in the colour of a class.
 POINT = """canvas => {
   const { width, height } = canvas;

@@ -88,6 +88,17 @@ def test_xlsx(processed, opened, tmp_path):
     }
     assert len(sheets["cells"]) == len(opened.features())
     assert "segment.backend" in set(sheets["settings"]["setting"])
+    metrics = sheets["metrics"].set_index(["classifier", "metric"])["value"]
+    for name, known in (
+        ("rf", opened.metrics("rf")),
+        ("rf, split", opened.metrics("rf")["split"]),
+        ("cnn", opened.metrics("cnn")),
+    ):
+        assert metrics[name, "f1_macro"] == pytest.approx(known["f1_macro"])
+        if known["f1_macro_ci"]:
+            limits = [metrics[name, f"f1_macro_ci {side}"] for side in ("low", "high")]
+            assert limits == pytest.approx(known["f1_macro_ci"])
+    assert ("rf", "f1_macro_ci low") in metrics
     book = load_workbook(path)
     assert {sheet.freeze_panes for sheet in book} == {"A2"}
     names = sheets["settings"]["setting"]
@@ -171,6 +182,13 @@ def folder(processed, tmp_path_factory):
     return run(processed, "ome-zarr", tmp_path_factory.mktemp("zarr") / "plates")
 
 
+#: Blue for the nuclear stain, then the colours that all pictures use in turn.
+COLOURS = {
+    "CP": ["0000FF", "00FF00", "FF0000", "FF00FF"],
+    "EdU_BrdU": ["0000FF", "00FF00", "FF0000"],
+}
+
+
 class TestOmeZarr:
     def test_it_is_valid(self, folder):
         import zarr
@@ -192,6 +210,8 @@ class TestOmeZarr:
             np.testing.assert_array_equal(found, opened.image("demo", "B-02-01", round_name))
             channels = opened.project.round_channels(round_name)
             assert image.get_image().channel_labels == channels
+            colours = image.get_image().channels_meta.channels
+            assert [c.channel_visualisation.color for c in colours] == COLOURS[round_name]
         painted = ngio.open_ome_zarr_container(folder / "demo.zarr" / "B" / "02" / "1a0")
         mask = painted.get_label("nuclei").get_as_numpy()
         np.testing.assert_array_equal(mask, opened.mask("demo", "B-02-01"))

@@ -397,3 +397,10 @@ def test_a_report_of_old_results_says_so(call, plate):
     err = call("report")[2]
     assert "crop is not up to date" in err
     assert "report uses its old results" in err
+    page = plate.root / "results" / "report.html"
+    assert "Results of crop were not up to date when this page was written" in page.read_text(
+        "utf-8"
+    )
+    call("run-all", "--until", "crop")
+    call("report")
+    assert "when this page was written" not in page.read_text("utf-8")

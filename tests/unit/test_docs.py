@@ -101,3 +101,13 @@ def test_every_doubt_of_the_report_is_explained() -> None:
     text = (DOCS / "explanation" / "warnings.md").read_text(encoding="utf-8")
     assert len(RULES) > 10
     assert [rule.kind for rule in RULES if f"| `{rule.kind}` |" not in text] == []
+
+
+def test_every_included_file_exists() -> None:
+    """A formatter that takes the line for Python must not break it either."""
+    page = (DOCS / "examples.md").read_text("utf-8")
+    included = re.findall(r"^.*-- ?\"(.*)\"$", page, flags=re.MULTILINE)
+    assert len(included) == 9
+    for name in included:
+        assert f'\n--8<-- "{name}"\n' in page
+        assert (REPOSITORY / "examples" / name).is_file()

@@ -22,6 +22,10 @@ FINE = Facts(
     cells_of_wells={"p/D02": 45},
 )
 FAULTS = {
+    "outdated": (
+        {"outdated": ["features", "gate"]},
+        ["results of features, gate were not up to date", "run-all"],
+    ),
     "failed": ({"failed": {"segment": ["p/B-02-01"]}}, ["p/B-02-01", "nucprof segment"]),
     "left-out": ({"left_out": {"align": ["p/B-02-01", "p/B-02-02"]}}, ["align left out 2 fields"]),
     "flagged": (

@@ -214,13 +214,14 @@ def _say_doubts(reporter: ConsoleReporter, run: Run) -> None:
 
 
 def _warn_of_stale(reporter: ConsoleReporter, stage: Stage, run: Run) -> None:
-    """Warn of earlier stages that are not up to date: this stage uses their old results."""
+    """Find and name earlier stages that are not up to date: this stage uses their old results."""
     needed = {stage.name}
     for earlier in reversed(STAGES):
         if earlier.name in needed:
             needed |= {*earlier.needs(run.project), *earlier.uses}
     for earlier, state in states([s for s in STAGES if s.name in needed - {stage.name}], run):
         if state.startswith(WILL_RUN) and run.entries(earlier.name):
+            run.outdated += (earlier.name,)
             reporter.warn(
                 f"{earlier.name} is not up to date ({state.removeprefix('will run: ')}); "
                 f"{stage.name} uses its old results. nucprof run-all updates both."

@@ -185,92 +185,144 @@ def _measure(
     """Per object: mean, ring's mean, variance and pixels, and two shares of its outline."""
     height, width = labels.shape
     for k in range(ids.size):
-        label, reach = ids[k], widths[k] + 1
+        reach = widths[k] + 1
         top, left = max(0, boxes[k, 0] - reach), max(0, boxes[k, 1] - reach)
         bottom, right = min(height, boxes[k, 2] + reach), min(width, boxes[k, 3] + reach)
-        rows, cols = bottom - top, right - left
-        seen = np.zeros((rows, cols), np.uint8)
-        front = np.empty((rows * cols, 2), np.int32)
-        total, count, cy, cx = 0.0, 0, 0.0, 0.0
-        for y in range(rows):
-            for x in range(cols):
-                if labels[top + y, left + x] == label:
-                    seen[y, x] = 1
-                    total += image[top + y, left + x]
-                    cy += y
-                    cx += x
-                    count += 1
-        cy, cx, mean = cy / count, cx / count, total / count
-        # The outline, which is also where the ring starts from.
-        first, last, outline, beside = 0, 0, 0, 0
-        for y in range(rows):
-            for x in range(cols):
-                if seen[y, x] != 1:
-                    continue
-                free, met = False, False
-                for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-                    v, u = y + dy, x + dx
-                    if 0 <= v < rows and 0 <= u < cols:
-                        neighbour = labels[top + v, left + u]
-                        if neighbour == 0:
-                            free = True
-                        elif neighbour != label:
-                            met = True
-                if free or met:
-                    outline += 1
-                    beside += met
-                    front[last, 0], front[last, 1] = y, x
-                    last += 1
-        borders = last
-        # Rings of one pixel, along sides and along corners in turn, which makes octagons.
-        pixels, ring, squares = 0, 0.0, 0.0
-        for shell in range(reach):
-            stop = last
-            while first < stop:
-                y, x = front[first]
-                first += 1
-                for dy in range(-1, 2):
-                    for dx in range(-1, 2):
-                        if shell % 2 == 0 and dy != 0 and dx != 0:
-                            continue
-                        v, u = y + dy, x + dx
-                        if not (0 <= v < rows and 0 <= u < cols) or seen[v, u] != 0:
-                            continue
-                        if labels[top + v, left + u] != 0:
-                            continue
-                        seen[v, u] = 2
-                        front[last, 0], front[last, 1] = v, u
-                        last += 1
-                        if shell > 0:
-                            value = np.float64(image[top + v, left + u]) - mean
-                            pixels += 1
-                            ring += value
-                            squares += value * value
-        if pixels > 0:
-            ring /= pixels
-            squares = max(0.0, squares / pixels - ring * ring)
-        # Brightness inside and outside, along the way from the centroid through the outline.
-        falling, judged = 0, 0
+        near, values = labels[top:bottom, left:right], image[top:bottom, left:right]
+        seen = np.zeros(near.shape, np.uint8)
+        front = np.empty((near.size, 2), np.int32)
+        count, mean, cy, cx = _inside(values, near, ids[k], seen)
+        borders, beside = _outline(near, ids[k], seen, front)
+        pixels, ring, variance = _rings(values, near, mean, reach, seen, front, borders)
         half = max(1.5, 0.06 * np.sqrt(count))
-        for j in range(borders):
-            y, x = front[j]
-            way = np.hypot(y - cy, x - cx)
-            if way < 1:
-                continue
-            uy, ux = (y - cy) / way, (x - cx) / way
-            ay, ax = int(np.rint(y - half * uy)), int(np.rint(x - half * ux))
-            by, bx = int(np.rint(y + (half + 1) * uy)), int(np.rint(x + (half + 1) * ux))
-            if not (0 <= by + top < height and 0 <= bx + left < width):
-                continue
-            beyond = labels[top + by, left + bx]
-            if beyond != 0:
-                continue
-            judged += 1
-            drop = smooth[top + ay, left + ax] - smooth[top + by, left + bx]
-            falling += drop > EDGE_SHARE * abs(ring)
         out[k, 0] = mean
         out[k, 1] = mean + ring
-        out[k, 2] = squares
+        out[k, 2] = variance
         out[k, 3] = pixels
-        out[k, 4] = falling / judged if judged else 0.0
-        out[k, 5] = beside / outline if outline else 0.0
+        least = EDGE_SHARE * abs(ring)
+        out[k, 4] = _falling(smooth, labels, top, left, front[:borders], (cy, cx), half, least)
+        out[k, 5] = beside / borders if borders else 0.0
+
+
+@compiled
+def _inside(
+    values: NDArray[np.float32], near: NDArray, label: int, seen: NDArray[np.uint8]
+) -> tuple[int, float, float, float]:
+    """Mark the object's pixels with 1; return their number, mean and centroid."""
+    total, count, cy, cx = 0.0, 0, 0.0, 0.0
+    for y in range(near.shape[0]):
+        for x in range(near.shape[1]):
+            if near[y, x] == label:
+                seen[y, x] = 1
+                total += values[y, x]
+                cy += y
+                cx += x
+                count += 1
+    return count, total / count, cy / count, cx / count
+
+
+@compiled
+def _outline(
+    near: NDArray, label: int, seen: NDArray[np.uint8], front: NDArray[np.int32]
+) -> tuple[int, int]:
+    """Put the outline's pixels into `front`; return their number and how many meet another object.
+
+    Sides at the edge of `near` do not count: the box ends there only where the image does.
+    """
+    rows, cols = near.shape
+    outline, beside = 0, 0
+    for y in range(rows):
+        for x in range(cols):
+            if seen[y, x] != 1:
+                continue
+            free, met = False, False
+            for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+                v, u = y + dy, x + dx
+                if 0 <= v < rows and 0 <= u < cols:
+                    free |= near[v, u] == 0
+                    met |= near[v, u] != 0 and near[v, u] != label
+            if free or met:
+                front[outline, 0], front[outline, 1] = y, x
+                outline += 1
+                beside += met
+    return outline, beside
+
+
+@compiled
+def _rings(
+    values: NDArray[np.float32],
+    near: NDArray,
+    mean: float,
+    reach: int,
+    seen: NDArray[np.uint8],
+    front: NDArray[np.int32],
+    last: int,
+) -> tuple[int, float, float]:
+    """Grow the outline over the background; return the ring's pixels, mean above `mean`, variance.
+
+    `front` begins with `last` pixels of the outline. Rings of one pixel grow along sides and along
+    corners in turn, which makes octagons; the innermost is blurred by the object and left out.
+    """
+    rows, cols = near.shape
+    first, pixels, ring, squares = 0, 0, 0.0, 0.0
+    for shell in range(reach):
+        stop = last
+        while first < stop:
+            y, x = front[first]
+            first += 1
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    if shell % 2 == 0 and dy != 0 and dx != 0:
+                        continue
+                    v, u = y + dy, x + dx
+                    if not (0 <= v < rows and 0 <= u < cols) or seen[v, u] != 0 or near[v, u] != 0:
+                        continue
+                    seen[v, u] = 2
+                    front[last, 0], front[last, 1] = v, u
+                    last += 1
+                    if shell > 0:
+                        value = np.float64(values[v, u]) - mean
+                        pixels += 1
+                        ring += value
+                        squares += value * value
+    if pixels == 0:
+        return 0, 0.0, 0.0
+    ring /= pixels
+    return pixels, ring, max(0.0, squares / pixels - ring * ring)
+
+
+@compiled
+def _falling(
+    smooth: NDArray[np.float32],
+    labels: NDArray,
+    top: int,
+    left: int,
+    outline: NDArray[np.int32],
+    middle: tuple[float, float],
+    half: float,
+    least: float,
+) -> float:
+    """Share of the outline across which brightness falls by more than `least`.
+
+    Outline and middle are relative to the corner at `top` and `left`.
+    Compared are a pixel inside and one outside, `half` from the outline, on the way from the
+    centroid through it; pixels of the outline with another object there do not count.
+    """
+    height, width = labels.shape
+    falling, judged = 0, 0
+    for j in range(len(outline)):
+        y, x = outline[j]
+        dy, dx = y - middle[0], x - middle[1]
+        way = np.hypot(dy, dx)
+        if way < 1:
+            continue
+        uy, ux = dy / way, dx / way
+        ay, ax = int(np.rint(y - half * uy)), int(np.rint(x - half * ux))
+        by, bx = int(np.rint(y + (half + 1) * uy)), int(np.rint(x + (half + 1) * ux))
+        if not (0 <= by + top < height and 0 <= bx + left < width):
+            continue
+        if labels[top + by, left + bx] != 0:
+            continue
+        judged += 1
+        falling += smooth[top + ay, left + ax] - smooth[top + by, left + bx] > least
+    return falling / judged if judged else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nucprof.io.results import Results
 from nucprof.report import viewer
@@ -30,6 +30,7 @@ def build(
     crops: CellFiles | None = None,
     *,
     written: Results | None = None,
+    outdated: Sequence[str] = (),
 ) -> Page:
     """Read the results, draw the figures, and find what is doubtful.
 
@@ -45,11 +46,13 @@ def build(
         Where the pixels of single cells are; without, the page holds no pictures of cells.
     written : Results, optional
         Where figures are written, below ``report/``; default: in the results.
+    outdated : sequence of str
+        Stages that are not up to date.
     """
     runs = list(runs)
     held = {run.name: run for run in runs if run.status != "not needed"}
     source = Source(results, about, held, written or results)
-    facts = read_facts(results, about, runs)
+    facts = read_facts(results, about, runs, outdated)
     cells = Cells.read(source)
     sections = [section for make in SECTIONS if (section := make(source)) is not None]
     data = {}

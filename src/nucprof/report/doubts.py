@@ -66,6 +66,16 @@ def find_doubts(facts: Facts) -> list[Doubt]:
     ]
 
 
+def outdated(facts: Facts) -> Found:
+    """Results that are not up to date."""
+    if facts.outdated:
+        yield (
+            f"results of {some(facts.outdated, MOST_NAMED)} were not up to date when this page was "
+            "written",
+            "Run nucprof run-all: it does again what has changed, and writes the page anew",
+        )
+
+
 def failed(facts: Facts) -> Found:
     """Fields that failed."""
     for stage, fields in facts.failed.items():
@@ -238,6 +248,7 @@ class Rule:
 
 
 RULES: tuple[Rule, ...] = (
+    Rule("outdated", "run", outdated),
     Rule("failed", "run", failed),
     Rule("left-out", "run", left_out),
     Rule("flagged", "segmentation", flagged),

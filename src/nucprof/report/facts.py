@@ -45,6 +45,8 @@ class Facts:
 
     Attributes
     ----------
+    outdated : sequence of str
+        Stages that are not up to date, but whose results are shown.
     failed, left_out : mapping
         Stage -> fields.
     fields : int
@@ -72,6 +74,7 @@ class Facts:
         Well -> cells that its composition rests on.
     """
 
+    outdated: Sequence[str] = ()
     failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fields: int = 0
@@ -101,8 +104,12 @@ def files_of(results: Results) -> dict[str, tuple[Path, ...]]:
     }
 
 
-def read_facts(results: Results, about: About, runs: Iterable[StageRun]) -> Facts:
+def read_facts(
+    results: Results, about: About, runs: Iterable[StageRun], outdated: Sequence[str] = ()
+) -> Facts:
     """Read the facts from the small tables of the results, in a fraction of a second.
+
+    ``outdated`` are stages that are not up to date.
 
     Raises :class:`~nucprof.errors.UserError` for a damaged table.
     """
@@ -111,6 +118,7 @@ def read_facts(results: Results, about: About, runs: Iterable[StageRun]) -> Fact
     counts = _rows(results, "gate", "counts.csv") if "gate" in done else []
     shown = {name: run for name, run in done.items() if name != "report"}
     return Facts(
+        outdated=outdated,
         failed={n: _fields(run.failures) for n, run in shown.items() if run.failures},
         left_out={n: _fields(run.excluded) for n, run in shown.items() if run.excluded},
         fields=len(quality),

@@ -48,6 +48,8 @@ class RunState:
         self.results = Results(project.project.output)
         self.written = self.results if out is None else Results(out)
         self.manifest = Manifest.read(self.results.manifest)
+        #: Stages whose old results are used although they are not up to date.
+        self.outdated: tuple[str, ...] = ()
         self.places = Places(project.root, self.results.root)
         self._journals: dict[str, journal.Journal] = {}
         if self.manifest.fault:

@@ -166,12 +166,14 @@ class Context(Protocol):
     """What a run offers to its stages.
 
     ``results`` are read; ``written`` are the same, or those in the folder of ``--out``.
+    ``outdated`` names earlier stages that are not up to date, where a stage is run by itself.
     """
 
     project: Project
     results: Results
     written: Results
     name: str
+    outdated: tuple[str, ...]
 
     def entries(self, stage: str) -> Mapping[tuple[str, str], Entry]:
         """Finished jobs of an earlier stage."""

@@ -48,13 +48,15 @@ READ = (
 class ReportJob(Job):
     """What the page says of the project and of every stage that has run.
 
-    ``crops`` says where the pixels of single cells are, None before there are crops. ``file`` is
-    the name of the project file, for commands to copy.
+    ``crops`` says where the pixels of single cells are, None before there are crops. ``outdated``
+    names stages whose results are old. ``file`` is the name of the project file, for commands to
+    copy.
     """
 
     about: About
     runs: tuple[StageRun, ...]
     crops: CellFiles | None
+    outdated: tuple[str, ...] = ()
     results: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
     written: Results = dataclasses.field(metadata=WHERE_IT_RUNS)
     file: str = dataclasses.field(metadata=WHERE_IT_RUNS)
@@ -78,6 +80,7 @@ def plan(context: Context) -> Plan[ReportJob]:
         about=about(context.project),
         runs=tuple(run for run in context.runs if run.name != "report"),
         crops=cell_files(context.project),
+        outdated=context.outdated,
         results=results,
         written=context.written,
         file=context.project.file.name if context.project.file else "project.toml",
@@ -125,7 +128,10 @@ def work(job: ReportJob) -> Outcome[ReportRecord]:
     from nucprof.report.build import build
     from nucprof.report.page import captions, render
 
-    page = build(job.results, job.about, job.runs, job.file, job.crops, written=job.written)
+    page = build(
+        job.results, job.about, job.runs, job.file, job.crops,
+        written=job.written, outdated=job.outdated,
+    )  # fmt: skip
     text = render(page)
     write_text(job.outputs[0], text)
     write_text(job.outputs[1], captions(page))

@@ -321,8 +321,8 @@ def _hand_over(data, state, walk):
     for j in range(state[0].shape[0]):
         for p in range(state[1].shape[0]):
             _plate_to_wells(data, state, walk, p, j)
-        _mean_to_plates(state, walk, j)
-        _mean_to_wells(state, walk, j)
+        _mean_to(state[1], state[4][0], _HANDED + 1, state[0], walk, j)
+        _mean_to(state[2], state[4][1], _HANDED + 3, state[0], walk, j)
         for w in range(state[2].shape[0]):
             _well_to_own(data, state, walk, w, j)
         for i in range(state[0].shape[0]):
@@ -355,39 +355,20 @@ def _shift_mean(mean, j, delta):
 
 
 @compiled
-def _mean_to_plates(state, walk, j):
-    mean, plate, scales = state[0], state[1], state[4]
-    delta = _step(walk, _HANDED + 1)
+def _mean_to(levels, scale, slot, mean, walk, j):
+    """Hand a part of class j from the mean to all plates, or to all wells."""
+    delta = _step(walk, slot)
     gain = 0.0
     for i in range(len(mean)):
         gain -= _prior_of_row(mean, i)
     _shift_mean(mean, j, delta)
     for i in range(len(mean)):
         gain += _prior_of_row(mean, i)
-    for p in range(len(plate)):
-        gain -= ((plate[p, j] - delta) ** 2 - plate[p, j] ** 2) / scales[0] ** 2
-    if _taken(gain, walk, _HANDED + 1):
-        for p in range(len(plate)):
-            plate[p, j] -= delta
-    else:
-        _shift_mean(mean, j, -delta)
-
-
-@compiled
-def _mean_to_wells(state, walk, j):
-    mean, well, scales = state[0], state[2], state[4]
-    delta = _step(walk, _HANDED + 3)
-    gain = 0.0
-    for i in range(len(mean)):
-        gain -= _prior_of_row(mean, i)
-    _shift_mean(mean, j, delta)
-    for i in range(len(mean)):
-        gain += _prior_of_row(mean, i)
-    for w in range(len(well)):
-        gain -= ((well[w, j] - delta) ** 2 - well[w, j] ** 2) / scales[1] ** 2
-    if _taken(gain, walk, _HANDED + 3):
-        for w in range(len(well)):
-            well[w, j] -= delta
+    for p in range(len(levels)):
+        gain -= ((levels[p, j] - delta) ** 2 - levels[p, j] ** 2) / scale**2
+    if _taken(gain, walk, slot):
+        for p in range(len(levels)):
+            levels[p, j] -= delta
     else:
         _shift_mean(mean, j, -delta)
 

@@ -19,7 +19,7 @@ def write(results: ProjectResults, path: Path) -> list[str]:
     """Write ``crops`` ``(N, C, H, W)`` and a group ``cells`` with their columns, row by row.
 
     One field is in memory at a time. Attributes of ``crops``: ``channels``, ``region``,
-    ``masked``, ``pixel_size_um`` (0 if not known). Missing text is empty.
+    ``masked``, ``pixel_size_um`` (NaN if not known). Missing text is empty.
 
     Raises :class:`UserError` if there are no crops.
     """
@@ -43,7 +43,7 @@ def write(results: ProjectResults, path: Path) -> list[str]:
             file["crops"][len(keys) : len(keys) + len(stack)] = stack
             keys += [(plate, name) for name in names]
         about = {"channels": list(kind.channels), "region": kind.region, "masked": kind.masked}
-        file["crops"].attrs.update(about | {"pixel_size_um": results.pixel_size_um or 0.0})
+        file["crops"].attrs.update(about | {"pixel_size_um": results.pixel_size_um or np.nan})
         _write_columns(file.create_group("cells"), _cells(results, keys))
     return [f"{len(keys)} crops of {kind.patch_size} px, channels: {', '.join(kind.channels)}"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +106,28 @@ def _cells(results: ProjectResults) -> pd.DataFrame:
 
 
 def _metrics(results: ProjectResults) -> pd.DataFrame:
-    """The metrics of both classifiers that are one number."""
-    rows = []
+    """The metrics of both classifiers with their intervals; the forest's also on the split."""
+    rows: list[tuple[str, str, Any]] = []
     for method in ("rf", "cnn"):
         try:
             metrics = results.metrics(method)
         except ResultMissing:
             continue
-        rows += [(method, key, value) for key, value in metrics.items() if _is_plain(value)]
+        rows += [(method, *row) for row in _numbers(metrics)]
+        if on_split := metrics.get("split"):
+            rows += [(f"{method}, split", *row) for row in _numbers(on_split)]
     if not rows:
         raise ResultMissing("no classifier has been trained; run: nucprof train rf PROJECT")
     return pd.DataFrame(rows, columns=["classifier", "metric", "value"])
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and value of every metric that is a number or a word; an interval is two of them."""
+    for key, value in metrics.items():
+        if _is_plain(value):
+            yield key, value
+        elif key.endswith("_ci") and isinstance(value, Sequence):
+            yield from zip((f"{key} low", f"{key} high"), value, strict=True)
 
 
 def _settings(results: ProjectResults) -> pd.DataFrame:

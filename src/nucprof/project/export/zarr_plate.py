@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nucprof.errors import ResultMissing, UserError
+from nucprof.io.formats.imagej import channel_colours
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.project.reader import ProjectResults
 
@@ -101,15 +102,27 @@ def _path(field: FieldKey, acquisition: int) -> str:
 def _write_image(
     place: Any, image: np.ndarray, channels: Sequence[str], pixel_size_um: float | None
 ) -> Any:
-    from ngio import create_ome_zarr_from_array
+    from ngio import Channel, create_ome_zarr_from_array
+    from ngio.ome_zarr_meta import ChannelVisualisation
 
+    colours = channel_colours(channels)
+    named = [  # ngio gives a channel without a colour one at random
+        Channel(
+            label=name,
+            wavelength_id=name,
+            channel_visualisation=ChannelVisualisation(
+                color="".join(f"{255 * part:02X}" for part in colour)
+            ),
+        )
+        for name, colour in zip(channels, colours, strict=True)
+    ]
     levels = 1 + max(0, int(np.log2(max(image.shape[1:]) / _SMALLEST_PX)))
     return create_ome_zarr_from_array(
         place,
         image,
         pixelsize=pixel_size_um or 1.0,
         axes_names=("c", "y", "x"),
-        channels_meta=list(channels),
+        channels_meta=named,
         levels=levels,
         ngff_version=_VERSION,
         overwrite=True,

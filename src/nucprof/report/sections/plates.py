@@ -6,67 +6,76 @@ from functools import partial
 
 from nucprof.figures import overview
 from nucprof.io.tables import count_rows
-from nucprof.report.records import Block, Section
+from nucprof.report.records import Figure, Section
 from nucprof.report.source import Source, place
+
+Plates = dict[str, dict[tuple[str, int], float]]
+"""Plate -> well -> a number."""
 
 
 def section(source: Source) -> Section | None:
     """Layout, cells and focus by well."""
-    blocks: list[Block] = []
+    blocks = [figure for draw in (_layout, _cells, _focus) if (figure := draw(source)) is not None]
+    return Section("plates", "Plate maps", blocks) if blocks else None
+
+
+def _layout(source: Source) -> Figure | None:
     layout: dict[str, dict[tuple[str, int], str]] = {}
     for well, culture in source.about.cultures.items():
         plate, _, name = well.rpartition("/")
         layout.setdefault(plate, {})[place(name)] = culture
-    if layout:
-        names = sorted({culture for wells in layout.values() for culture in wells.values()})
-        names.sort(key=lambda name: name == source.about.mixed)  # classes have the first colours
-        colours = source.colours(names)
-        blocks.append(source.draw(
-            "layout", "Layout", "Each square is a well, coloured by its culture in the layout. "
-            "A culture has the same colour in all figures of the project.",
-            lambda target: overview.layout_map(target, layout, colours),
-        ))  # fmt: skip
-    if source.results.cells.is_file():
-        cells: dict[str, dict[tuple[str, int], float]] = {}
-        columns = ["Metadata_Plate", "Metadata_Well", "status"]
-        for (plate, well, status), n in count_rows(source.results.cells, columns).items():
-            of_plate = cells.setdefault(plate, {})
-            of_plate[place(well)] = of_plate.get(place(well), 0) + (n if status == "kept" else 0)
-        if cells:
-            blocks.append(source.draw(
-                "cells-per-well", "Cells per well",
-                "Number of cells that are kept in each well, summed over its fields. Neighbouring "
-                "wells of one culture should be alike; an empty edge or corner points to seeding, "
-                "washing or focus.",
-                partial(
-                    overview.number_map, plates=cells, label="cells", limits=(0, _highest(cells)),
-                    form="{:.0f}",
-                ),
-            ))  # fmt: skip
-    quality = source.table("segment", "qc.csv") if source.has("segment") else None
-    if quality is not None and len(quality):
-        means = quality.groupby(["plate", "well"])["focus"].mean()
-        typical = quality.groupby("plate")["focus"].median()
-        focus: dict[str, dict[tuple[str, int], float]] = {}
-        for (plate, well), value in means.items():
-            focus.setdefault(plate, {})[place(well)] = value / (typical[plate] or 1)
-        blocks.append(source.draw(
-            "focus", "Focus",
-            "Sharpness of the nuclear channel, mean over the fields of a well, relative to the "
-            "plate's median (1). A well that is darker than others of its culture is blurred: its "
-            "nuclei are found and measured less well. Cell types differ too.",
-            partial(
-                overview.number_map, plates=focus, label="focus (1: the plate's median)",
-                form="{:.2f}",
-            ),
-        ))  # fmt: skip
-    if not blocks:
+    if not layout:
         return None
-    return Section("plates", "Plate maps", blocks)
+    names = sorted({culture for wells in layout.values() for culture in wells.values()})
+    names.sort(key=lambda name: name == source.about.mixed)  # classes have the first colours
+    return source.draw(
+        "layout", "Layout", "Each square is a well, coloured by its culture in the layout. "
+        "A culture has the same colour in all figures of the project.",
+        partial(overview.layout_map, plates=layout, colours=source.colours(names)),
+    )  # fmt: skip
 
 
-def _highest(plates: dict[str, dict[tuple[str, int], float]]) -> float:
-    return max(value for wells in plates.values() for value in wells.values())
+def _cells(source: Source) -> Figure | None:
+    if not source.results.cells.is_file():
+        return None
+    cells: Plates = {}
+    columns = ["Metadata_Plate", "Metadata_Well", "status"]
+    for (plate, well, status), n in count_rows(source.results.cells, columns).items():
+        of_plate = cells.setdefault(plate, {})
+        of_plate[place(well)] = of_plate.get(place(well), 0) + (n if status == "kept" else 0)
+    if not cells:
+        return None
+    highest = max(value for wells in cells.values() for value in wells.values())
+    return source.draw(
+        "cells-per-well", "Cells per well",
+        "Number of cells that are kept in each well, summed over its fields. Neighbouring "
+        "wells of one culture should be alike; an empty edge or corner points to seeding, "
+        "washing or focus.",
+        partial(
+            overview.number_map, plates=cells, label="cells", limits=(0, highest), form="{:.0f}"
+        ),
+    )  # fmt: skip
+
+
+def _focus(source: Source) -> Figure | None:
+    quality = source.table("segment", "qc.csv") if source.has("segment") else None
+    if quality is None or not len(quality):
+        return None
+    means = quality.groupby(["plate", "well"])["focus"].mean()
+    typical = quality.groupby("plate")["focus"].median()
+    focus: Plates = {}
+    for (plate, well), value in means.items():
+        focus.setdefault(plate, {})[place(well)] = value / (typical[plate] or 1)
+    return source.draw(
+        "focus", "Focus",
+        "Sharpness of the nuclear channel, mean over the fields of a well, relative to the "
+        "plate's median (1). A well that is darker than others of its culture is blurred: its "
+        "nuclei are found and measured less well. Cell types differ too.",
+        partial(
+            overview.number_map, plates=focus, label="focus (1: the plate's median)",
+            form="{:.2f}",
+        ),
+    )  # fmt: skip
 
 
 def waterfall(source: Source) -> Section | None:

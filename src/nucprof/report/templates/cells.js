@@ -70,7 +70,7 @@ const nucprof = (() => {
       this.from = a - margin;
       this.to = b + margin;
     }
-    bend(value) { return this.log ? Math.log10(value) : value; }
+    bend(value) { return this.log ? Math.log10(Math.max(0, value)) : value; }
     at(value) { return (this.bend(value) - this.from) / (this.to - this.from); }
     value(share) {
       const bent = this.from + share * (this.to - this.from);

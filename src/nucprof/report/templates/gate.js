@@ -118,6 +118,8 @@
     update();
   }
 
+  const inside = (share) => Math.min(1, Math.max(0, share));
+
   function put(side) {
     const marker = shown()[side];
     const line = lines[side];
@@ -125,7 +127,7 @@
     line.hidden = value !== value || (chosen() < 0 && !together.checked);
     if (line.hidden || !plot.box) return;
     const axis = plot.axes[side];
-    const share = Math.min(1, Math.max(0, axis.at(value)));
+    const share = inside(axis.at(value));
     const { box, scale } = plot;
     if (side === 0) {
       line.style.left = `${(box.x + share * box.width) / scale}px`;
@@ -185,7 +187,7 @@
       const share = side === 0
         ? ((event.clientX - box.left) * scale - inner.x) / inner.width
         : 1 - ((event.clientY - box.top) * scale - inner.y) / inner.height;
-      set(shown()[side], tidy(plot.axes[side].value(Math.min(1, Math.max(0, share)))));
+      set(shown()[side], tidy(plot.axes[side].value(inside(share))));
     });
     line.addEventListener("keydown", (event) => {
       const steps = {
@@ -195,7 +197,7 @@
       event.preventDefault();
       const marker = shown()[side];
       const axis = plot.axes[side];
-      const share = axis.at(cutoffs[marker][Math.max(0, chosen())]);
+      const share = inside(axis.at(cutoffs[marker][Math.max(0, chosen())]));
       set(marker, tidy(axis.value(share + 0.004 * steps * (event.shiftKey ? 10 : 1))));
     });
   });

@@ -35,6 +35,7 @@
       when: new Date().toISOString(),
     });
     order = [...order.filter((number) => number !== place), place];
+    say("");
     const next = cells.findIndex((_, number) => number > place && !answers.has(number));
     remember();
     mark(place);

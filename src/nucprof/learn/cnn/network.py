@@ -121,10 +121,14 @@ def _replace(network: nn.Module, name: str, layer: nn.Module) -> None:
 def _load_pretrained(network: nn.Module, path: Path, architecture: str) -> None:
     if not path.is_file():
         raise ModelError(f"train.cnn.pretrained: there is no file {path}")
+    wrong = f"train.cnn.pretrained: {path} does not hold weights of {architecture}"
+    advice = "Save the state_dict of that torchvision network with torch.save."
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # its words are not shown: they advise to run what the file holds
+        raise ModelError(f"{wrong}: it is no file of weights only. {advice}") from error
+    try:
         network.load_state_dict(weights)
-    except Exception as error:
-        raise ModelError(
-            f"train.cnn.pretrained: {path} does not hold weights of {architecture}: {error}"
-        ) from error
+    except Exception as error:  # torch names every parameter
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{wrong}: {reason} ... {advice}") from error

@@ -368,3 +368,49 @@ def test_fields_with_the_same_fault_are_one_line(lab):
         )
     lab.init()
     assert lab.doctor().count("fields C-10-01, C-10-02 left out: ") == 2  # found, and to do
+
+
+class TestSeveralPlates:
+    def plates(self, lab, one, two, channels=("DAPI", "GFP"), status=0):
+        lab.fill("CP", names_of(one, channels))
+        lab.fill("CP2", names_of(two, channels), more=100)
+        return lab.call(
+            "init", "--cp", f"one={lab.folder / 'CP'}", "--cp", f"two={lab.folder / 'CP2'}",
+            "--output", lab.project, status=status,
+        )  # fmt: skip
+
+    def test_names_that_differ_in_the_date(self, lab):
+        self.plates(
+            lab, "2024-05-12 A {well} {name}-{site}.tif", "2024-06-03 Bx {well} {name}-{site}.tif"
+        )
+        lab.call("rename", lab.project)
+        index = ImageIndex.read(lab.folder / "results" / "images.csv")
+        assert index.fields("CP") == [(plate, key) for plate in ("one", "two") for key in FIELDS]
+        sources = index.sources("two", "C-10-02", "CP", ["DAPI", "GFP"])
+        assert read_channels(sources)[:, 0, 0].tolist() == [111, 121]
+
+    def test_names_of_another_kind(self, lab):
+        told = self.plates(lab, "{well}_s{site}_w{c}.tif", "{well} {name} pos{site}.tif", status=2)
+        assert "round CP" in told
+        assert "no one pattern was found that reads both" in told
+        assert not lab.project.exists()
+
+    def test_other_channels(self, lab):
+        self.plates(lab, "{well}_s{site}_w{c}.tif", "{well}_s{site}_w{c}.tif")
+        lab.project.unlink()
+        lab.fill("CP2", {"B02_s1_w3.tif": 131})
+        told = self.plates(lab, "{well}_s{site}_w{c}.tif", "{well}_s{site}_w{c}.tif")
+        assert "two, CP: its channels are C1, C2, C3, but those of plate one are listed" in told
+
+
+def test_the_example_for_an_unknown_channel_is_one_that_no_file_has(lab):
+    lab.fill("CP", names_of("{well}_s{site}_{name}.tif", ("DAPI", "GFP")))
+    lab.init()
+    lab.edit(('["DAPI", "GFP"]', '["DAPI", "Lamin"]'))
+    assert '"GFP" = "Lamin" under [rename.channel_map]' in lab.doctor(status=2)
+
+
+def test_pictures_that_changed_the_grey_values(lab):
+    (lab.folder / "CP").mkdir()
+    (lab.folder / "CP" / "B02.jpg").write_bytes(b"x")
+    assert ".jpg files are not read: their compression changes" in lab.init(status=2)

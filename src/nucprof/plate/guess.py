@@ -120,6 +120,22 @@ def propose_pattern(stems: Sequence[str]) -> Proposal:
     return found
 
 
+def merged(proposals: Sequence[Proposal]) -> Proposal:
+    """One proposal for the names of several folders, which may differ in a date or a plate's name.
+
+    The first one is returned if the names are not alike.
+    """
+    first = proposals[0]
+    roles = [[part.role for part in one.parts] for one in proposals]
+    if not first.parts or any(own != roles[0] for own in roles):
+        return first
+    parts = tuple(
+        Part(tuple(text for part in column for text in part.texts), column[0].role)
+        for column in zip(*(one.parts for one in proposals), strict=True)
+    )
+    return Proposal("^" + "".join(part.regex for part in parts) + "$", parts)
+
+
 def _propose(stems: Sequence[str], count: int, rest_first: bool = False) -> Proposal:
     """Propose a pattern for names of at least `count` words; the last, or first, is the rest."""
     parts = _parts(stems, count, rest_first)

@@ -14,9 +14,11 @@ from nucprof.config.models import GateSettings, RenameSettings
 from nucprof.errors import UserError
 from nucprof.io.files import write_text
 from nucprof.io.layouts import read_layout
+from nucprof.plate.guess import merged
 from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import Layout, draw_plate
 from nucprof.plate.names import check_name, require_text
+from nucprof.plate.patterns import user_pattern
 from nucprof.project.look import Ask, Channels, RoundLook, explain, guess_nuclear, look_at_round
 from nucprof.project.plates import PlateInput
 from nucprof.project.project_text import project_text, same_needs
@@ -96,6 +98,7 @@ def write_project(
     write_text(target, project_text(root, name, plates, rounds, nuclei, settings, keys))
     lines = [line for plate in plates for line in _told(plate, looks[plate.name], layouts)]
     lines += [f"{r}: channels {', '.join(c.names)} ({c.source})" for r, c in rounds.items()]
+    lines += _other_channels(looks)
     lines.append(f"nuclear channel: {nuclei[0]} ({nuclei[1]})")
     for named, needs in same_needs(keys):
         lines.append(f"{named}: first choose under [rename]: {', '.join(needs)}")
@@ -141,6 +144,23 @@ def _rounds(looks: Mapping[str, Mapping[str, RoundLook]]) -> dict[str, Channels]
     return found
 
 
+def _other_channels(looks: Mapping[str, Mapping[str, RoundLook]]) -> list[str]:
+    """Plates whose channels are not those of the first plate, which the project file lists."""
+    first: dict[str, RoundLook] = {}
+    lines = []
+    for held in looks.values():
+        for name, look in held.items():
+            listed = first.setdefault(name, look)
+            if set(look.channels.names) != set(listed.channels.names):
+                lines.append(
+                    f"{look.files.round.plate}, {name}: its channels are "
+                    f"{', '.join(look.channels.names)}, but those of plate "
+                    f"{listed.files.round.plate} are listed, for all plates; see "
+                    "[rename.channel_map]"
+                )
+    return lines
+
+
 def _distinct(channels: Channels, round_name: str, found: Mapping[str, Channels]) -> Channels:
     """Prefix channels with the round's name if another ground-truth round uses them already.
 
@@ -170,16 +190,38 @@ def _patterns(
     looks: Mapping[str, Mapping[str, RoundLook]], settings: RenameSettings
 ) -> str | dict[str, str]:
     """The pattern for the project file: one for all rounds, or one for each round that needs it."""
+    rounds: dict[str, list[RoundLook]] = {}
+    for held in looks.values():
+        for name, look in held.items():
+            rounds.setdefault(name, []).append(look)
     proposed = {
-        name: look.proposal.pattern
-        for held in reversed(list(looks.values()))
-        for name, look in held.items()
-        if look.proposal is not None
+        name: _common_pattern(found)
+        for name, found in rounds.items()
+        if any(look.proposal is not None for look in found)
     }
-    every = {name for held in looks.values() for name in held}
-    if proposed and set(proposed) == every and len(set(proposed.values())) == 1:
+    if proposed and set(proposed) == set(rounds) and len(set(proposed.values())) == 1:
         return next(iter(proposed.values()))
     return proposed or settings.pattern
+
+
+def _common_pattern(looks: Sequence[RoundLook]) -> str:
+    """One pattern for the round of all plates; raises :class:`UserError` if there is none."""
+    pattern = merged([look.proposal for look in looks if look.proposal is not None]).pattern
+    if len(looks) == 1:
+        return pattern
+    common = user_pattern(pattern)
+    for look in looks:
+        own = look.files.files
+        texts = {look.files.text_of(file.path) for file in own}
+        if any(common.parse(text) != look.files.pattern.parse(text) for text in texts):
+            other = next(one for one in looks if one is not look)
+            raise UserError(
+                f"{look.files.round.text}: its files are named in another way "
+                f"('{own[0].path.name}') than those of plate {other.files.round.plate} "
+                f"('{other.files.files[0].path.name}'), and no one pattern was found that reads "
+                "both. Give one that does with --pattern, or make a project for each plate."
+            )
+    return pattern
 
 
 def _needed(

@@ -20,8 +20,8 @@ from nucprof.project.names import preview, safe_names
 from nucprof.raw.channels import round_sources
 from nucprof.raw.choice import Stacked, stacked
 from nucprof.raw.folder import list_folder
-from nucprof.raw.round_files import Round, RoundFiles
-from nucprof.raw.rounds import name_below, read_round
+from nucprof.raw.round_files import Round, RoundFiles, name_below
+from nucprof.raw.rounds import read_round
 
 NUCLEAR_NAME = re.compile(r"dapi|hoechst|dna|nuc|405|h2b|draq", re.IGNORECASE)
 _FIELDS_LOOKED_AT = 4

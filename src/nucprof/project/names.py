@@ -10,7 +10,7 @@ from pathlib import Path
 from nucprof.io.images import stem_of
 from nucprof.plate.patterns import NamePattern
 from nucprof.plate.words import several, some
-from nucprof.raw.rounds import name_below
+from nucprof.raw.round_files import name_below
 
 _SHOWN = 5
 

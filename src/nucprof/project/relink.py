@@ -75,8 +75,10 @@ def _named(project: Project, texts: Sequence[str], round_name: str) -> dict[Plac
         held = [p for p in project.plates if plate in ("", p.name)]
         fits = [p for p in held if own == CP_ROUND or own in p.ground_truth]
         if len(fits) != 1:
-            plates = ", ".join(p.name for p in project.plates)
-            raise UserError(f"'{text}' names no one folder; plates are: {plates}.")
+            known = ", ".join(
+                f"{p.name} ({', '.join([CP_ROUND, *p.ground_truth])})" for p in project.plates
+            )
+            raise UserError(f"'{text}' names no one folder; plates (and rounds) are: {known}.")
         new = Path(folder if equals else text).resolve()
         if not new.is_dir():
             raise UserError(f"There is no folder {new}.")
@@ -119,7 +121,9 @@ def _refuse_others(
 ) -> None:
     missing = [str(place) for place in files.values() if not (new / place).is_file()]
     if missing:
-        raise UserError(f"{new} lacks {len(missing)} of {len(files)} files: {some(missing)}.")
+        below = next((d for d in sorted(new.iterdir()) if (d / missing[0]).is_file()), None)
+        hint = f" They may be in {below}." if below else ""
+        raise UserError(f"{new} lacks {len(missing)} of {len(files)} files: {some(missing)}.{hint}")
     other = [
         str(place)
         for path, place in files.items()

@@ -227,9 +227,11 @@ def channel_of_token(found: RoundFiles, token: str, settings: RenameSettings) ->
         place = int(token) - (0 if 0 in found.numbers else 1)
         if 0 <= place < len(r.channels):
             return r.channels[place]
+    named = {plain(file.parsed.channel or "") for file in found.files}
+    free = [channel for channel in r.channels if plain(channel) not in named]
     raise ProjectError(
         f"{r.text}: rename.channel_map does not say which channel '{token}' in the file names is; "
-        f'add e.g. "{token}" = "{r.channels[0]}" under [rename.channel_map].'
+        f'add e.g. "{token}" = "{(free or r.channels)[0]}" under [rename.channel_map].'
     )
 
 

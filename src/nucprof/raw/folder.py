@@ -11,6 +11,8 @@ from nucprof.io.formats import foreign
 from nucprof.io.images import IMAGE_SUFFIXES
 from nucprof.plate.names import is_text
 
+_LOSSY = {".jpg", ".jpeg", ".gif", ".webp"}
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -70,6 +72,7 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             if inside and not settings.recursive
             else ""
         )
+        hint = _lossy_pictures(folder) + hint
         if wanted != "auto":
             hint = f" rename.extension = '{settings.extension}' asks for these only.{hint}"
         if broken:
@@ -84,3 +87,15 @@ def list_folder(folder: Path, text: str, settings: RenameSettings) -> Listing:
             f"run: {foreign.INSTALL}"
         )
     return Listing(images, hidden, broken, others)
+
+
+def _lossy_pictures(folder: Path) -> str:
+    """A sentence on pictures of kinds that are not read."""
+    kinds = {path.suffix.lower() for path in folder.iterdir() if path.is_file()}
+    lossy = sorted(kinds & _LOSSY)
+    if not lossy:
+        return ""
+    return (
+        f" {', '.join(lossy)} files are not read: their compression changes the grey values. "
+        "Export the images as TIFF."
+    )

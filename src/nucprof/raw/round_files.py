@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nucprof.io.formats.harmony import HarmonyIndex
-from nucprof.io.images import ImageInfo
+from nucprof.io.images import ImageInfo, stem_of
 from nucprof.plate.keys import FieldKey
 from nucprof.plate.patterns import NamePattern, ParsedName
 from nucprof.plate.words import several, some
@@ -81,6 +81,10 @@ class RoundFiles:
     def files(self) -> list[RoundFile]:
         """The images of all fields."""
         return [file for files in self.fields.values() for file in files]
+
+    def text_of(self, path: Path) -> str:
+        """The text of a file's name that the pattern reads."""
+        return name_below(path, self.round.folder) if self.pattern.with_folders else stem_of(path)
 
     @property
     def usual(self) -> ImageInfo:
@@ -155,3 +159,8 @@ class RoundFiles:
             f"images of different depths: {', '.join(named)}; their intensities cannot be compared "
             "if they were exported in different ways"
         ]
+
+
+def name_below(path: Path, folder: Path) -> str:
+    """The name of a file without its suffix, with the folders between `folder` and it."""
+    return path.relative_to(folder).with_name(stem_of(path)).as_posix()

@@ -18,7 +18,7 @@ from nucprof.plate.patterns import BUILT_IN, NamePattern, ParsedName, choose_pat
 from nucprof.plate.words import several, some
 from nucprof.raw.folder import Listing, list_folder
 from nucprof.raw.positions import IN_FILE, name_positions
-from nucprof.raw.round_files import Fields, Round, RoundFile, RoundFiles
+from nucprof.raw.round_files import Fields, Round, RoundFile, RoundFiles, name_below
 
 
 def list_rounds(project: Project) -> list[Round]:
@@ -144,11 +144,6 @@ def _ignored(r: Round, listing: Listing) -> list[str]:
         for kind, why, paths in kinds
         if paths
     ]
-
-
-def name_below(path: Path, folder: Path) -> str:
-    """The name of a file without its suffix, with the folders between `folder` and it."""
-    return path.relative_to(folder).with_name(stem_of(path)).as_posix()
 
 
 def _choose(

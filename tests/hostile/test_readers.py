@@ -75,6 +75,16 @@ CASES = [
         keeps=("results/gate",),
     ),
     Case(
+        name="corrections without a line",
+        kind="unclear",
+        command="gate {p}/project.toml",
+        settings='[gate]\ncorrections = "corrections.csv"\n',
+        prepare=put("corrections.csv", CORRECTIONS.format("who").splitlines()[0] + "\n"),
+        says=("corrections: no cell is reviewed yet",),
+        silent_on=("nan",),
+        status=0,
+    ),
+    Case(
         name="relink of a folder that was edited already",
         kind="silent",
         command="relink {p}/project.toml --cp {p}/GT",

@@ -170,6 +170,8 @@ def _kappa(a: np.ndarray, b: np.ndarray) -> float:
 
 def agreement_lines(agreement: Agreement) -> list[str]:
     """The agreement in words, a line each."""
+    if not agreement.cells:
+        return ["corrections: no cell is reviewed yet"]
     people = ", ".join(f"{name} {n}" for name, n in agreement.answers.items())
     lost = ", ".join(
         f"{n} {what}"

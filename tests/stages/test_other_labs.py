@@ -122,6 +122,15 @@ class TestChannelsOfTwoRounds:
         assert lab.values("CP") == every({"GFP": 11, "HOECHST 33342": 21})
         assert lab.values("EdU") == every({"HOECHST 33342": 111, "EdU": 121})
 
+    @pytest.mark.parametrize("name", ["Index.idx.xml", "Index.xml"])
+    def test_harmony_in_a_folder_of_its_own(self, lab, name):
+        form = "Images/r{number:02d}c{column:02d}f{site:02d}p01-ch{c}sk1fk1fl1.tiff"
+        lab.fill("CP", names_of(form, "12"))
+        (lab.folder / "CP" / "Images" / name).write_text(index_xml("GFP", "HOECHST 33342"))
+        assert "init --recursive" in lab.init(status=2)
+        lab.init("--recursive")
+        assert lab.values("CP") == every({"GFP": 11, "HOECHST 33342": 21})
+
     def test_numbers_are_named_in_one_place(self, lab):
         lab.fill("CP", names_of("{well}_s{site}_w{c}.tif", "12"))
         lab.fill("GT", names_of("{well}_s{site}_w{c}.tif", "12"), more=100)

@@ -80,7 +80,9 @@ def test_pictures_show_channels_and_the_cells_own_mask(painted):
     assert gfp[5:11, 5:11].min() > 200
     dna, gfp, mask = cells["B-02-01_0007"]
     assert gfp[:, 5:11].max() < 60, "the other cell's channel is dark on the same scale"
-    # the box reaches 4 rows beyond the image, where the crop repeats its edge and the mask ends
+    # the box reaches 4 rows beyond the image, where the crop repeats its edge: not on the page
+    assert dna[4:11, 5:11].min() > 200
+    assert dna[13:].max() < 20
     np.testing.assert_array_equal((mask > 127).any(axis=1), [False] * 4 + [True] * 8 + [False] * 4)
 
 

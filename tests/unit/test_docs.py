@@ -27,7 +27,15 @@ DOCS = REPOSITORY / "docs"
 NAMED = [page.relative_to(REPOSITORY).as_posix() for page in PAGES]
 KEYS = re.compile(rf"`((?:{'|'.join(Project.model_fields)})\.[a-z_.]+)(?: = [^`]+)?`")
 #: Names of files that look like keys.
-FILES = {"project.json", "project.toml", "segment.py", "align.py", "features.py", "predict.py"}
+FILES = {
+    "project.json",
+    "project.toml",
+    "segment.py",
+    "align.py",
+    "features.py",
+    "predict.py",
+    "plates.py",
+}
 
 
 def check_sections(sections: dict[str, typing.Any]) -> None:

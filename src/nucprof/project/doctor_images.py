@@ -15,6 +15,7 @@ from nucprof.io.layouts import read_layout
 from nucprof.plate.keys import CP_ROUND
 from nucprof.plate.layout import draw_plate
 from nucprof.plate.sources import Source
+from nucprof.plate.words import several
 from nucprof.raw.channels import incomplete, round_sources
 from nucprof.raw.round_files import Round, RoundFiles
 from nucprof.raw.rounds import list_rounds, read_round, unpaired
@@ -63,7 +64,8 @@ def examine_images(project: Project) -> Images:
         images.checks.append(
             Check(
                 "ok",
-                f"{r.text}: {len(sources)} fields, {len(paths)} files, {stored / 1e9:.2f} GB, "
+                f"{r.text}: {several(len(sources), 'field')}, {several(len(paths), 'file')}, "
+                f"{stored / 1e9:.2f} GB, "
                 f"{info.planes} x {info.height} x {info.width} {info.dtype}, {um}",
             )
         )

@@ -16,6 +16,7 @@ from nucprof.errors import FieldError, ProjectError
 from nucprof.io.images import read_channels, stem_of
 from nucprof.plate.guess import Proposal, propose_pattern
 from nucprof.plate.patterns import choose_pattern, user_pattern
+from nucprof.plate.words import several
 from nucprof.project.names import preview, safe_names
 from nucprof.raw.channels import round_sources
 from nucprof.raw.choice import Stacked, stacked
@@ -57,8 +58,9 @@ class RoundLook:
         r, info = self.files.round, self.files.usual
         size = self.files.pixel_size_um
         more = (f"{size:.3g} µm per pixel" if size else "pixel size unknown", self.stacked.text)
+        fields = several(len(self.files.fields), "field")
         return (
-            f"{r.plate}, {r.name}: {len(self.files.fields)} fields of {info.height} x {info.width} "
+            f"{r.plate}, {r.name}: {fields} of {info.height} x {info.width} "
             f"{info.dtype}, names like '{self.files.files[0].path.name}', "
             + ", ".join(text for text in more if text)
         )
@@ -172,7 +174,7 @@ def _of_tokens(tokens: Sequence[str], files: RoundFiles) -> Channels:
     by_number = files.harmony.channels if files.harmony is not None else {}
     numbers = [str(int(token)) for token in tokens if token.isdigit()]
     if numbers and all(number in by_number for number in numbers):
-        source = "from Index.idx.xml"
+        source = "from Harmony's index"
         words = [by_number[str(int(t))] if t.isdigit() else t for t in tokens]
     elif numbers:
         source, named = "numbers in the file names: name them", False

@@ -74,7 +74,7 @@ def read_round(r: Round, settings: RenameSettings, exclude: Sequence[str] = ()) 
         {path: info for path, info in infos.items() if path in used},
         [*found.warnings(r, pattern), *_ignored(r, listing), *_gaps(r, kept)],
         tuple(excluded),
-        _harmony(r),
+        _harmony(r, listing.images[0].parent),
         settings.pixel_size_um,  # type: ignore[arg-type]
     )
     return replace(read, warnings=[*read.warnings, *read.differences()])
@@ -215,9 +215,10 @@ def _headers(paths: list[Path]) -> tuple[dict[Path, ImageInfo], dict[Path, str]]
     return infos, {path: text for path, text in found.items() if isinstance(text, str)}
 
 
-def _harmony(r: Round) -> HarmonyIndex | None:
+def _harmony(r: Round, beside: Path) -> HarmonyIndex | None:
+    """The index in the round's folder, or beside its images in a subfolder."""
     try:
-        return read_harmony(r.folder)
+        return read_harmony(r.folder) or read_harmony(beside)
     except ValueError as error:
         raise ProjectError(f"{r.text}: {error}. Move it away to continue without it.") from None
 

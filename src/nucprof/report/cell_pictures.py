@@ -130,7 +130,10 @@ class CellFiles:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of a cell: planes ``(C, S, S)``, mask ``(S, S)`` bool, centre ``(y, x)`` px."""
+    """The pixels of a cell: planes ``(C, S, S)``, mask ``(S, S)`` bool, centre ``(y, x)`` px.
+
+    Planes are 0 where the crop reaches beyond the image.
+    """
 
     plate: str
     key: str
@@ -193,18 +196,19 @@ def _read_field(
         )
         planes.append(extract_crops(image, None, ids, centres, size, masked=False)[0])
     masks = extract_crops(labels[None], None, ids, centres, size, masked=False)[0][:, 0]
-    inside = _within(masks == ids[:, None, None], box_start(centres, size), labels.shape)
+    real = _within(box_start(centres, size), size, labels.shape)
+    inside = real & (masks == ids[:, None, None])
     joined = np.concatenate([part.astype(np.float32) for part in planes], axis=1)
+    joined *= real[:, None]  # a crop repeats the image's edge, which would look like structure
     for key, own, mask, centre in zip(keys, joined, inside, centres, strict=True):
         yield Pixels(plate, key, own, mask, (float(centre[0]), float(centre[1])))
 
 
-def _within(masks: np.ndarray, starts: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Masks without what repeats the image's edge."""
-    side = np.arange(masks.shape[-1])
-    rows, columns = starts[:, :1] + side, starts[:, 1:] + side
+def _within(starts: np.ndarray, size: int, shape: Sequence[int]) -> np.ndarray:
+    """Which pixels of crops lie in an image of this shape, ``(N, size, size)`` bool."""
+    rows, columns = starts[:, :1] + np.arange(size), starts[:, 1:] + np.arange(size)
     real_y, real_x = (rows >= 0) & (rows < shape[0]), (columns >= 0) & (columns < shape[1])
-    return np.asarray(masks & real_y[:, :, None] & real_x[:, None, :])
+    return np.asarray(real_y[:, :, None] & real_x[:, None, :])
 
 
 def encode(cells: Sequence[Pixels]) -> list[bytes]:

@@ -13,6 +13,7 @@ from nucprof.io.digest import WHERE_IT_RUNS
 from nucprof.io.results import Results
 from nucprof.plate.keys import CP_ROUND, FieldKey
 from nucprof.plate.layout import draw_plate
+from nucprof.plate.words import several
 from nucprof.stages.base import (
     ActionResult,
     Context,
@@ -166,7 +167,7 @@ def finish(
     """Count fields by round."""
     (record,) = (entry.record for entry in entries)
     assert record is not None
-    lines = [f"{name}: {n} fields" for name, n in record.rounds.items()]
+    lines = [f"{name}: {several(n, 'field')}" for name, n in record.rounds.items()]
     lines += record.illumination
     summary = Summary([*plan.jobs[0].outputs], {"fields": record.rounds}, lines)
     for plate, layout in layouts(context.project).items():

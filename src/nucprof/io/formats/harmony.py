@@ -1,4 +1,4 @@
-"""``Index.idx.xml``, which Harmony (Opera, Operetta) writes next to its images."""
+"""``Index.idx.xml`` or ``Index.xml``, which Harmony (Opera, Operetta) writes next to its images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from nucprof.io.formats.ome import to_um
 from nucprof.io.formats.xml import elements
 
-NAME = "Index.idx.xml"
+NAMES = ("Index.idx.xml", "Index.xml")
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ def read_harmony(folder: Path) -> HarmonyIndex | None:
     ValueError
         It is not XML.
     """
-    path = folder / NAME
-    if not path.is_file():
+    path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    if path is None:
         return None
     channels: dict[str, str] = {}
     size = None

@@ -187,6 +187,13 @@ NO_FILES = [
         says=("{p}/project.toml is larger than any project file",),
     ),
     Case(
+        name="a negative seed of the demo plate",
+        kind="traceback",
+        command="demo {p}/new --seed=-1",
+        plate="none",
+        says=("--seed", "greater than or equal to 0"),
+    ),
+    Case(
         name="an empty --json-log",
         kind="traceback",
         command="rename {p}/project.toml --json-log ''",

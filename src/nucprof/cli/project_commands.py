@@ -77,7 +77,7 @@ def _ask_pattern(lines: list[str]) -> str:
 def demo(
     folder: Path = typer.Argument(Path("demo-plate"), help="new folder for the plate"),
     run: bool = typer.Option(False, "--run", help="also process it, from images to classes"),
-    seed: int = typer.Option(0, "--seed", help="seed of the plate"),
+    seed: int = typer.Option(0, "--seed", min=0, help="seed of the plate"),
 ) -> int:
     """Write a small synthetic co-culture plate; with --run, process it."""
     from nucprof.demo.plate import write_demo

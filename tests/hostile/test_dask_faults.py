@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
+import socketserver
 import threading
 import time
 from pathlib import Path
@@ -43,25 +43,28 @@ def test_an_odd_address(case, run_case):
 @pytest.fixture
 def server():
     """A server that accepts connections and says something, or nothing."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    held = []
+    over = threading.Event()
+    with contextlib.ExitStack() as opened:
 
-    def serve(answer: bytes) -> str:
-        def accept():
-            with contextlib.suppress(OSError):  # the end of the test closes both
-                while True:
-                    connection, _ = listening.accept()
-                    held.append(connection)
+        def serve(answer: bytes) -> str:
+            class Says(socketserver.BaseRequestHandler):
+                def handle(self):
                     with contextlib.suppress(ConnectionError):  # the client has gone
-                        connection.sendall(answer)
+                        self.request.sendall(answer)
+                    over.wait()
 
-        threading.Thread(target=accept, daemon=True).start()
-        return f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+            # leaving it joins the threads of all connections, which close them
+            listening = opened.enter_context(
+                socketserver.ThreadingTCPServer(("127.0.0.1", 0), Says)
+            )
+            serving = threading.Thread(target=listening.serve_forever, args=(0.05,))
+            serving.start()
+            opened.callback(serving.join)
+            opened.callback(listening.shutdown)
+            opened.callback(over.set)
+            return f"tcp://127.0.0.1:{listening.server_address[1]}"
 
-    yield serve
-    listening.close()
-    for connection in held:
-        connection.close()
+        yield serve
 
 
 HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>no</html>\r\n"

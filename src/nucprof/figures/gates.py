@@ -232,4 +232,4 @@ def _bins(values: np.ndarray, logarithmic: bool) -> list[float]:
 
 
 def _axis(marker: str, unit: str, cutoff: float | None) -> str:
-    return f"{marker} mean intensity ({unit}{'' if cutoff is None else f'; cutoff {cutoff:.4g}'})"
+    return f"{marker} mean intensity ({unit}{'' if cutoff is None else f'; cutoff {cutoff:.5g}'})"

@@ -35,8 +35,8 @@ def _predicted(source: Source) -> Section | None:
         source.draw(
             "composition", "Composition with its intervals",
             "Points: share of a class in each well, corrected for the classifier's errors; lines: "
-            "95% intervals. Wells whose intervals lie apart differ; where they overlap, wells "
-            "may differ or not. Of two classes, "
+            "95% intervals. Wells whose intervals lie apart differ; wells whose intervals "
+            "overlap may differ or not. Of two classes, "
             "one is drawn; the other is the rest.",
             partial(
                 classifiers.composition, table=table.to_dict("list"), classes=names,

@@ -31,9 +31,9 @@ def section(source: Source) -> Section | None:
     columns = ("class", "marker", "plate", "cutoff", "sensitivity", "specificity", "how")
     blocks: list[Block] = [Table(
         "Cutoffs", columns, rows, numbers=frozenset({3}),
-        caption="Sensitivity: the share of the cells in monocultures that carry the marker that "
-        "lies above the cutoff. Specificity: the share of the cells in the other monocultures that "
-        "does not. In brackets: 95% intervals over wells.",
+        caption="Sensitivity: of the cells in monocultures that carry the marker, the share above "
+        "the cutoff. Specificity: of the cells in the other monocultures, the share not above it. "
+        "In brackets: 95% intervals over wells.",
     )]  # fmt: skip
     source.captions["gate/scatter.png"] = (
         "Gate",

@@ -18,8 +18,8 @@ MOST_OVERLAYS = 12
 _OVERLAY_PX = 720
 #: Column of ``qc.csv`` -> heading and format.
 _FIGURES = {
-    "objects": ("objects", "{:.3g}"),
-    "median_area_px": ("median area (px)", "{:.3g}"),
+    "objects": ("objects", "{:,.0f}"),
+    "median_area_px": ("median area (px)", "{:,.0f}"),
     "focus": ("focus", "{:.3g}"),
     "saturated_share": ("saturated pixels", "{:.2%}"),
     "dim_share": ("dim objects", "{:.1%}"),

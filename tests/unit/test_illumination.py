@@ -97,6 +97,18 @@ def test_noise_alone_is_even():
     np.testing.assert_allclose(light.gain, 1, atol=0.01)
 
 
+def test_fields_with_a_few_nuclei_are_even():
+    """They cover less than 1% of the pixels: the brighter half of the rest is noise."""
+    y, x = np.mgrid[:256, :256]
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        planes = rng.normal(150, 5, (FEWEST, 256, 256))
+        for plane in planes:
+            for cy, cx in rng.uniform(0, 256, (3, 2)):
+                plane[(y - cy) ** 2 + (x - cx) ** 2 < 25] += 400
+        assert estimate(list(planes.astype(np.float32)), (256, 256)).is_even, seed
+
+
 def test_debris_at_one_place_of_some_fields_is_not_illumination():
     planes = [field(seed, 0.0)[0] for seed in range(40)]
     for plane in planes[::8]:

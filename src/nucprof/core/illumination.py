@@ -28,6 +28,7 @@ _HIGH = 99.0  # percentile above which pixels may be debris
 _ROUNDS = 4  # which pixels are bright depends on the gain, and the gain on these pixels
 _REPEATS = 40
 _CERTAIN = 3.0  # a surface is used if its relief exceeds its own scatter by this factor
+_IN_PIECES = 0.2  # share beyond chance, see _in_pieces
 _FAR = 3.0  # standard deviations beyond which a value is left out
 _MAD = 0.6745  # median absolute deviation of a normal distribution with standard deviation 1
 
@@ -71,9 +72,10 @@ def estimate(
     The floor is the darkest part of every place in the image. It is subtracted before the gain is
     estimated, because an offset that does not depend on the illumination makes the gain look
     flatter than it is. The gain is the mean logarithm of the bright pixels at every place; values
-    far from the medians (debris) are left out. Both are fitted by quadratic surfaces. A surface
-    whose relief is less than three times its scatter over resampled fields is replaced by its mean:
-    the image is then left as it is.
+    far from the medians (debris) are left out; where objects cover less than 1% of the pixels,
+    there is nothing to estimate it from. Both are fitted by quadratic surfaces. A surface whose
+    relief is less than three times its scatter over resampled fields is replaced by its mean: the
+    image is then left as it is.
 
     Parameters
     ----------
@@ -157,6 +159,8 @@ def _gain(above: NDArray, block: NDArray, rng: np.random.Generator) -> NDArray:
         if sample.max() <= max(sample.min(), 0):
             return np.zeros_like(gain)  # the fields are empty
         bright = even > threshold_otsu(sample)
+        if not _in_pieces(bright):
+            return np.zeros_like(gain)  # there are so few objects that this divides the noise
         logs = np.where(bright, np.log(np.maximum(above, 1e-3)), 0.0)
         counts = _by_block(bright, block, lambda pixels: pixels.sum(axis=1))
         sums = _by_block(logs, block, lambda pixels: pixels.sum(axis=1))
@@ -167,6 +171,13 @@ def _gain(above: NDArray, block: NDArray, rng: np.random.Generator) -> NDArray:
     gain = _certain(values, coarse, rng)
     gain[0] = 0.0
     return gain
+
+
+def _in_pieces(bright: NDArray) -> bool:
+    """Whether bright pixels lie next to each other more often than those of noise."""
+    share = float(bright.mean())
+    both = float((bright[:, :, 1:] & bright[:, :, :-1]).mean())
+    return both - share**2 > _IN_PIECES * share * (1 - share)
 
 
 def _fit(means: NDArray, weights: NDArray, terms: NDArray) -> NDArray:

@@ -207,6 +207,6 @@ STAGE = Stage(
     finish=finish,
     record=RenameRecord,
     ledger=False,
-    version=2,
+    version=3,
     options=(StageOption("--undo", bool, "restore the old names of moved files", undo),),
 )

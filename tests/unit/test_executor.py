@@ -14,7 +14,7 @@ from nucprof.io.files import Fingerprint
 from nucprof.run import executor, pool
 from nucprof.run.executor import run_jobs
 from nucprof.run.pool import Pool, worker_count
-from nucprof.run.workers import thread_limits
+from nucprof.run.workers import WorkerProcesses, thread_limits
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -185,6 +185,24 @@ class TestProcesses:
         assert found[0].status == "done"
         assert found[1].reason == "worker_died"
         assert "the system killed it (SIGKILL), most likely for lack of memory" in found[1].message
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+    def test_the_cause_of_a_death_that_another_thread_learns_first(self):
+        class Reaped:
+            """A process that has ended, but whose status comes late."""
+
+            statuses = iter((None, None, -9))
+
+            def join(self, timeout):
+                pass
+
+            @property
+            def exitcode(self):
+                return next(self.statuses, -9)
+
+        with WorkerProcesses(1) as workers:
+            workers._seen.add(Reaped())
+            assert "SIGKILL" in workers.cause()
 
     def test_without_keep_going_the_fields_under_way_are_finished(self, make_job):
         jobs = [make_job(0, "raise"), *(make_job(n, "wait") for n in range(1, 12))]

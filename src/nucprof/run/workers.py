@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -79,15 +80,28 @@ class WorkerProcesses(Workers, ProcessPoolExecutor):
         """Why a process died, by its exit status."""
         for process in self._seen:
             with contextlib.suppress(ValueError):  # closed
-                process.join(_SECONDS_TO_END)
-                if process.exitcode not in _ENDED_BY_PARENT:
-                    return _cause(process.exitcode or 0)
+                status = _exit_status(process)
+                if status not in _ENDED_BY_PARENT:
+                    return _cause(status or 0)
         return super().cause()
 
     def end(self) -> None:
         """End all processes now, with whatever they are doing."""
         for process in multiprocessing.active_children():
             process.terminate()
+
+
+def _exit_status(process: multiprocessing.process.BaseProcess) -> int | None:
+    """The exit status of a process that ends now.
+
+    The executor's thread waits for it too. If that thread learns the status first, there is none
+    here until it has written it down.
+    """
+    until = time.monotonic() + _SECONDS_TO_END
+    process.join(_SECONDS_TO_END)
+    while process.exitcode is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return process.exitcode
 
 
 def _cause(status: int) -> str:

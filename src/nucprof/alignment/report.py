@@ -91,7 +91,7 @@ def registration_table(
     numbers = ["shift_y", "shift_x", "angle", "scale", "residual"]
     table[numbers] = table[numbers].astype(np.float64)
     for _, group in table.groupby(["plate", "round"]):
-        if _refused(group) > MOST_REFUSED * len(group):
+        if _most_refused(group):
             usable = group.index[group["status"] != "failed"]
             table.loc[usable, "unsure"] = _with_most_refused(table.loc[usable, "unsure"])
             table.loc[usable, "status"] = "unsure"
@@ -103,6 +103,10 @@ def registration_table(
 
 def _refused(rows: pd.DataFrame) -> int:
     return int((rows["status"] == "failed").sum())
+
+
+def _most_refused(rows: pd.DataFrame) -> bool:
+    return _refused(rows) > MOST_REFUSED * len(rows)
 
 
 def _with_most_refused(reasons: pd.Series) -> pd.Series:
@@ -117,7 +121,7 @@ def mismatched(table: pd.DataFrame) -> list[str]:
         "Painting. Is it the round of another plate, are its wells named in another order, or is "
         "it mirrored, or turned by 90 or 180 degrees?"
         for (plate, name), rows in table.groupby(["plate", "round"], sort=False)
-        if _refused(rows) > MOST_REFUSED * len(rows)
+        if _most_refused(rows)
     ]
 
 

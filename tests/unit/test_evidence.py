@@ -1,10 +1,12 @@
 """What speaks for an object: figures of scenes whose truth is drawn by hand."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from nucprof.core.evidence import SURE, measure_evidence
+from nucprof.core.evidence import SURE, Evidence, measure_evidence
 
 
 def disc(shape, y, x, radius):
@@ -182,3 +184,55 @@ def test_debris_is_small_and_dim_and_neither_alone_is():
     assert found.stands_out(0).all()
     alone = measure_evidence(image, np.where(labels == 8, 8, 0))
     assert not alone.debris.any()
+
+
+def objects(n=100, *, step, area, noise, contrast, significance, edge_share=0.85):
+    """Evidence of equal objects, as it was measured in fields whose background has structure."""
+    figures = (step, contrast, noise, significance, edge_share, 0.0)
+    columns = (np.full(n, value, float) for value in figures)
+    return Evidence(np.arange(1, n + 1), np.full(n, area), *columns, level=1.0)
+
+
+def together(*parts):
+    columns = {}
+    for field in fields(Evidence):
+        if field.name not in ("ids", "level"):
+            columns[field.name] = np.concatenate([getattr(part, field.name) for part in parts])
+    return Evidence(np.arange(1, len(columns["areas"]) + 1), **columns, level=1.0)
+
+
+BANDS = objects(98, step=14, area=380, noise=8.8, contrast=0.48, significance=9.6)
+"""What a network finds in bands of cytoplasm of an otherwise empty field."""
+
+
+def test_a_few_nuclei_stand_out_among_many_structures_of_the_background():
+    # The median of the field is that of the structures, with which nothing dim can be told.
+    nuclei = objects(3, step=190, area=650, noise=17, contrast=0.87, significance=120)
+    assert together(nuclei, BANDS).stands_out(0.7).tolist() == [True] * 3 + [False] * 98
+
+
+@pytest.mark.parametrize(
+    ("what", "dim"),
+    [
+        ("on a bright background", {"contrast": 0.5, "noise": 20, "significance": 40}),
+        ("in a dense field", {"contrast": 0.5, "noise": 8, "significance": 9}),
+        ("on a dark background", {"contrast": 0.95, "noise": 20, "significance": 9}),
+    ],
+)
+def test_one_very_bright_object_costs_no_nuclei(what, dim):
+    # A dead cell or dust that glows, in a field of ordinary nuclei.
+    bright = objects(1, step=900, area=300, noise=30, contrast=0.95, significance=300)
+    nuclei = objects(60, step=40, area=380, **dim)
+    assert together(bright, nuclei).stands_out(0.7).all(), what
+
+
+def test_where_most_objects_are_noise_the_rest_must_be_clearer():
+    # The tail of the same crowd is above five standard errors by number, not by nature.
+    crowd = objects(90, step=2.1, area=430, noise=1.0, contrast=0.6, significance=4.5)
+    tail = objects(60, step=2.4, area=430, noise=1.0, contrast=0.72, significance=6.0)
+    nucleus = objects(1, step=30, area=430, noise=2.0, contrast=0.9, significance=50)
+    assert together(crowd, tail, nucleus).stands_out(0.7).tolist() == [False] * 150 + [True]
+    # A few that are noise say nothing about the others.
+    assert together(objects(60, step=2.4, area=430, noise=1.0, contrast=0.72, significance=6.0),
+                    objects(12, step=2.1, area=430, noise=1.0, contrast=0.6, significance=4.5),
+                    ).stands_out(0.7).sum() == 60  # fmt: skip

@@ -31,6 +31,13 @@ CLEAR, OUTLINED = 1.5, 0.8
 DIM = 0.35
 #: Objects below these shares of the field's median step and median area are debris.
 DEBRIS_STEP, DEBRIS_AREA = 0.6, 0.25
+#: Where this share of a field's objects, and at least this number, is noise, the others must stand
+#: out this many times as clearly: those just above the limit belong to the same crowd.
+CROWD, CROWD_SIZE, CROWD_SURE = 0.4, 20, 3.0
+#: Objects that some of the field's exceed by this factor, with none of a step in between, are
+#: structures of the background if they stand out by less than this many standard deviations of
+#: single pixels, and this many times `SURE`.
+GAP, STRUCTURE_NOISE, STRUCTURE_SURE = 3.0, 2.25, 2.5
 #: How often the background is measured anew, without the objects that belong to it.
 ROUNDS = 10
 #: Only objects of fewer pixels can belong to the background's noise.
@@ -98,21 +105,45 @@ class Evidence:
         return debris
 
     def stands_out(self, min_contrast: float) -> NDArray[np.bool_]:
-        """Which objects are neither haze nor noise nor debris, ``(N,)`` bool.
+        """Which objects are nuclei by all that is measured, ``(N,)`` bool.
 
-        Haze is dim compared with the field's nuclei and lies on a bright background: its contrast
-        is below `min_contrast`. A dim nucleus on a dark background is not haze. Specks of a few
-        bright pixels are noise, objects much smaller and dimmer than the others are debris. If
-        `min_contrast` is 0, all objects stand out.
+        Not nuclei are:
+
+        - noise: what is too faint or too small to be told from the background's variation. Where
+          most objects of a field are noise, the limit is higher for the others.
+        - haze: dim compared with the field's nuclei, and on a bright background (a contrast below
+          `min_contrast`). A dim nucleus on a dark background is not haze.
+        - structures of the background, which may outnumber the nuclei: see `_structures`.
+        - debris: much smaller and dimmer than the others.
+
+        If `min_contrast` is 0, all objects stand out.
         """
         if min_contrast == 0:
             return np.ones(len(self.ids), dtype=bool)
         certain = (self.significance > SURE) & (self.areas >= SPECK_PX)
         certain &= self.step >= LEVELS * self.level
         certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
-        haze = self.dim & (self.contrast < min_contrast)
-        out: NDArray[np.bool_] = certain & ~haze & ~self.debris
-        return out
+        if np.count_nonzero(~certain) >= max(CROWD_SIZE, CROWD * len(self.ids)):
+            certain &= self.significance > CROWD_SURE * SURE
+        low = self.contrast < min_contrast
+        out: NDArray[np.bool_] = certain & ~(self.dim & low) & ~self.debris
+        return out & ~(self._structures(out) & low)
+
+    def _structures(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which objects look like the background's structure beside much brighter ones, ``(N,)``.
+
+        Where they outnumber the nuclei the field's median is theirs, and only the gap to the few
+        bright ones shows it. A gap alone may be that of one glowing speck above ordinary nuclei,
+        so a structure must be faint as well.
+        """
+        steps = np.sort(self.step[among])
+        gaps = np.flatnonzero(steps[1:] >= GAP * steps[:-1])
+        below = steps[gaps[-1]] if len(gaps) else -np.inf
+        faint = (self.step < STRUCTURE_NOISE * self.noise) & (
+            self.significance < STRUCTURE_SURE * SURE
+        )
+        structures: NDArray[np.bool_] = faint & (self.step <= below)
+        return structures
 
 
 def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:

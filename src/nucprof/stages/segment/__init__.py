@@ -131,5 +131,5 @@ STAGE = Stage(
     ),
     reads_images=True,
     space=space,
-    version=4,
+    version=5,
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nucprof.io.images import write_image
+from nucprof.io.images import read_channels, write_image
 from nucprof.plate.sources import Source
 from nucprof.segmentation.cell_channels import (
     FieldChannels,
@@ -64,6 +64,16 @@ def test_channels_that_the_user_names_are_used(plate):
     ensure_cell_channels([named], here)  # another question, another answer
     assert list(read_stains(plate.path)) == ["empty", "actin"]
     assert "without" not in describe_cell_channels("p", plate.path)
+
+
+def test_other_images_under_the_same_names_are_measured_anew(plate):
+    ensure_cell_channels([plate], here)
+    for field in plate.fields.values():
+        path = field.nuclei.path
+        image = np.stack(read_channels([field.nuclei, *field.cells]))
+        write_image(path, image[[0, 2, 1]].astype(np.uint16), ["DNA", "empty", "actin"])
+    ensure_cell_channels([plate], here)
+    assert list(read_stains(plate.path)) == ["empty"]  # where the stain is now
 
 
 def test_a_plate_that_cannot_be_measured_uses_all_channels_and_says_so(plate):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -124,6 +125,53 @@ def test_the_fields_of_all_plates_are_measured_at_once(tmp_path):
     assert all(read_json(plate.path)["scale"] == 2 for plate in plates)
     ensure_scales(plates, spread)
     assert calls == [9]
+
+
+def sized(*sizes):
+    """Measure nothing: fields have these diameters, call by call."""
+    left = iter(sizes)
+    return lambda _, items: [FieldSize(next(left), 30)] * len(items)
+
+
+def forbidden(function, items):
+    raise AssertionError("measured again")
+
+
+def three_fields(tmp_path, content):
+    planes = {}
+    for k in range(1, 4):
+        path = tmp_path / f"B-0{k}-01.tif"
+        path.write_bytes(content * 500)
+        planes[path.stem] = Source(path, 0)
+    return to_measure(tmp_path, planes)
+
+
+def test_other_images_under_the_same_names_are_measured_anew(tmp_path):
+    # E.g. a plate that was imaged again with another objective.
+    plate = three_fields(tmp_path, b"20x ")
+    ensure_scales([plate], sized(16.5))
+    assert read_json(plate.path)["scale"] == 2
+    ensure_scales([three_fields(tmp_path, b"10x ")], sized(8.25))
+    assert read_json(plate.path)["scale"] == 4
+
+
+def test_another_channel_of_the_same_file_is_measured_anew(tmp_path):
+    plate = three_fields(tmp_path, b"abc ")
+    ensure_scales([plate], sized(16.5))
+    other = {name: dataclasses.replace(s, plane=1) for name, s in plate.planes.items()}
+    ensure_scales([dataclasses.replace(plate, planes=other)], sized(8.25))
+    assert read_json(plate.path)["scale"] == 4
+
+
+def test_one_field_that_was_imaged_again_does_not_segment_the_whole_plate_anew(tmp_path):
+    plate = three_fields(tmp_path, b"abc ")
+    ensure_scales([plate], sized(16.5))
+    (tmp_path / "B-02-01.tif").write_bytes(b"new!" * 500)
+    ensure_scales([plate], forbidden)
+    # Nor do fields that come later, nor a copy whose files have other times.
+    late = {**plate.planes, "C-01-01": Source(tmp_path / "C-01-01.tif", 0)}
+    os.utime(tmp_path / "B-01-01.tif")
+    ensure_scales([dataclasses.replace(plate, planes=late)], forbidden)
 
 
 @pytest.fixture

@@ -133,6 +133,22 @@ class TestFingerprint:
 
         return hash_of
 
+    def test_a_large_file_is_read_once_however_many_fields_it_holds(self, tmp_path, monkeypatch):
+        # A plate in one .nd2 of 20 GB: every field of it would read all of it.
+        plate, small = tmp_path / "plate.nd2", tmp_path / "field.tif"
+        with plate.open("wb") as file:
+            file.truncate(files.LARGE_BYTES)  # sparse: takes no place
+        small.write_bytes(b"one field")
+        read = []
+        monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or sha256(path))
+        first = [Fingerprint.of(path) for path in (plate, small)]
+        assert [Fingerprint.of(path) for path in (plate, small)] == first
+        assert read == [plate, small, small]
+        with plate.open("r+b") as file:
+            file.write(b"changed")
+        assert Fingerprint.of(plate).digest != first[0].digest
+        assert read[3:] == [plate]
+
     def test_the_hash_is_sha256(self, file):
         assert sha256(file) == hashlib.sha256(b"content").hexdigest()
 

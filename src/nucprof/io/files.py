@@ -9,12 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.refusals import TEMPORARY, naming, temporary_name
+
+#: A file of this size is not written anew within the resolution of its time.
+LARGE_BYTES = 64 << 20
 
 _RETRIES = 6
 _FIRST_PAUSE_S = 0.05
@@ -106,6 +110,11 @@ def is_fingerprint(value: Any) -> bool:
     )
 
 
+@lru_cache(maxsize=1024)
+def _hash_of_large(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    return sha256(path)
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """Size, time and hash of a file, to find out whether it has changed."""
@@ -120,9 +129,14 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        """Fingerprint a file as it is now."""
+        """Fingerprint a file as it is now.
+
+        A large file that holds many fields is read once per process, not once per field.
+        """
         status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, sha256(path))
+        size, time_ns = status.st_size, status.st_mtime_ns
+        known = (path, size, time_ns, status.st_ino)
+        return cls(size, time_ns, _hash_of_large(*known) if size >= LARGE_BYTES else sha256(path))
 
     def matches(self, path: Path, hash_of: Callable[[Path], str] = sha256) -> bool:
         """Whether the file is unchanged; hashed only if the size is equal but the time differs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -13,7 +13,7 @@ from nucprof.errors import FieldError
 from nucprof.io.files import write_json
 from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
-from nucprof.segmentation.plate_sample import measure_sample
+from nucprof.segmentation.plate_sample import are_replaced, identify, measure_sample
 
 if TYPE_CHECKING:  # scipy would slow `nucprof --help`
     from nucprof.core.cell_stain import Stain
@@ -33,6 +33,11 @@ class FieldChannels:
     nuclei: Source
     cells: tuple[Source, ...]
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All of them."""
+        return self.nuclei, *self.cells
+
 
 class PlateStain(BaseModel):
     """A channel of the plate; see :class:`nucprof.core.cell_stain.Stain`."""
@@ -51,6 +56,7 @@ class CellChannelsFile(StateFile):
     used: list[str]
     stains: dict[str, PlateStain]
     fields: list[str]
+    images: dict[str, list[Any]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ def ensure_cell_channels(plates: Sequence[PlateChannels], spread: Spread) -> Non
                 "used": used,
                 "stains": {name: asdict(stain) for name, stain in stains.items()},
                 "fields": list(measured),
+                "images": {name: identify(plate.fields[name].sources) for name in own},
             },
         )
 
@@ -129,7 +136,9 @@ def measure_field(field: FieldChannels) -> list[Stain] | None:
 def _is_known(plate: PlateChannels) -> bool:
     held = find_state(plate.path, CellChannelsFile)
     asked = (plate.nuclei, list(plate.cells), plate.given)
-    return held is not None and (held.nuclei, held.asked, held.given) == asked
+    if held is None or (held.nuclei, held.asked, held.given) != asked:
+        return False
+    return not are_replaced(held.images, {f: own.sources for f, own in plate.fields.items()})
 
 
 def read_stains(path: Path) -> dict[str, Stain]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from nucprof.core.sample import evenly_spaced
+from nucprof.io.files import Fingerprint
+from nucprof.plate.sources import Source
 
 #: Fields measured per plate.
 FIELDS = 8
@@ -39,3 +42,51 @@ def measure_sample(
     items = [fields[name] for fields, own in zip(plates, chosen, strict=True) for name in own]
     results = iter(spread(measure, items) if items else [])
     return [dict(zip(own, results, strict=False)) for own in chosen]
+
+
+def identify(sources: Sequence[Source]) -> list[Any]:
+    """What tells the images of a field from others under the same names, as JSON.
+
+    For each image the plane that is read, and the fingerprints of its files.
+    """
+    return [
+        [_plane(source), [Fingerprint.of(path).to_json() for path in _image_files(source)]]
+        for source in sources
+    ]
+
+
+def are_replaced(known: Mapping[str, list[Any]], fields: Mapping[str, Sequence[Source]]) -> bool:
+    """Whether most of a plate's measured fields are other images now.
+
+    One field that was imaged again does not count, nor do fields that were added.
+
+    Parameters
+    ----------
+    known : mapping
+        Measured field -> what :func:`identify` returned.
+    fields : mapping
+        Field -> its images, for all fields of the plate.
+    """
+    present = [name for name in known if name in fields]
+    same = sum(_is_same(known[name], fields[name]) for name in present)
+    return not present or same <= len(present) / 2
+
+
+def _is_same(known: list[Any], sources: Sequence[Source]) -> bool:
+    if len(known) != len(sources):
+        return False
+    for (plane, fingerprints), source in zip(known, sources, strict=True):
+        files = _image_files(source)
+        if plane != _plane(source) or len(fingerprints) != len(files):
+            return False
+        if not all(Fingerprint(*f).matches(p) for f, p in zip(fingerprints, files, strict=True)):
+            return False
+    return True
+
+
+def _plane(source: Source) -> list[Any]:
+    return [source.plane, source.position, source.time, source.projection, source.zoom]
+
+
+def _image_files(source: Source) -> list[Path]:
+    return [path for path in (*source.planes, *source.parts) if path.is_file()]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from nucprof.io.files import write_json
 from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
-from nucprof.segmentation.plate_sample import measure_sample
+from nucprof.segmentation.plate_sample import are_replaced, identify, measure_sample
 
 if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
     from nucprof.core.scale import FieldSize
@@ -60,6 +60,7 @@ class ScaleFile(StateFile):
     nuclear_diameter_px: Size | None
     canonical_diameter_px: Size | None
     fields: dict[str, FieldScale]
+    images: dict[str, list[Any]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
     """
     from nucprof.segmentation.plate_scale import ToMeasure, choose_plate_scale, measure_source
 
-    wanted = [plate for plate in plates if not scale_is_known(plate.path, plate.measurement)]
+    wanted = [plate for plate in plates if not scale_is_known(plate)]
     fields = [
         {
             field: ToMeasure(
@@ -136,14 +137,17 @@ def ensure_scales(plates: Sequence[PlateToMeasure], spread: Spread) -> None:
                     }
                     for field, size in own.items()
                 },
+                "images": {field: identify([plate.planes[field]]) for field in own},
             },
         )
 
 
-def scale_is_known(path: Path, measurement: Measurement) -> bool:
-    """Whether a file contains the scale of this measurement."""
-    held = find_state(path, ScaleFile)
-    return held is not None and held.definition == measurement
+def scale_is_known(plate: PlateToMeasure) -> bool:
+    """Whether a plate's file contains the scale of these images."""
+    held = find_state(plate.path, ScaleFile)
+    if held is None or held.definition != plate.measurement:
+        return False
+    return not are_replaced(held.images, {f: [source] for f, source in plate.planes.items()})
 
 
 def read_scale(path: Path) -> float:

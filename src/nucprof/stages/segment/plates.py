@@ -19,6 +19,7 @@ from nucprof.segmentation.scale_file import (
     describe_scale,
     ensure_scales,
     read_scale,
+    scale_is_known,
     warn_of_scale,
 )
 from nucprof.stages.base import Context
@@ -36,6 +37,11 @@ def measure_plates(context: Context, jobs: Sequence[SegmentJob]) -> None:
     """
     ensure_scales(_to_measure(jobs), context.spread)
     ensure_cell_channels(_to_choose(context, jobs), context.spread)
+
+
+def known_scales(jobs: Sequence[SegmentJob]) -> set[Path]:
+    """The files that hold the scales of these plates, where they need not be measured again."""
+    return {plate.path for plate in _to_measure(jobs) if scale_is_known(plate)}
 
 
 @dataclass
@@ -104,7 +110,7 @@ def _to_measure(jobs: Sequence[SegmentJob]) -> list[PlateToMeasure]:
             wanted.append(
                 PlateToMeasure(
                     first.scale,
-                    measurement(first),
+                    _measurement(first),
                     first.model,
                     device,
                     "bfloat16" if first.precision == "bfloat16" else "float32",
@@ -114,7 +120,7 @@ def _to_measure(jobs: Sequence[SegmentJob]) -> list[PlateToMeasure]:
     return wanted
 
 
-def measurement(job: SegmentJob) -> Measurement:
+def _measurement(job: SegmentJob) -> Measurement:
     """What decides the scale of a field's plate, in addition to its images."""
     pmin, pmax = getattr(job.settings, "pmin", 1.0), getattr(job.settings, "pmax", 99.0)
     return Measurement(job.weights, job.channels[0], pmin, pmax)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from nucprof.errors import UserError
 from nucprof.plate.keys import FieldKey, FieldSelector
 from nucprof.segmentation.cell_channels import cell_channels_path
 from nucprof.segmentation.quality_report import overlay_path, write_overlay
-from nucprof.segmentation.scale_file import scale_is_known, scale_path
+from nucprof.segmentation.scale_file import scale_path
 from nucprof.stages.base import ActionResult, Context, Entry, Stage
 from nucprof.stages.segment.job import SegmentJob, describe_backend, plan
-from nucprof.stages.segment.plates import describe_plates, measure_plates, measurement
+from nucprof.stages.segment.plates import describe_plates, known_scales, measure_plates
 
 
 def preview_fields(
@@ -46,11 +46,12 @@ def preview_fields(
     among = [j for j in jobs if not fields or selector.matches(j.plate, FieldKey.parse(j.field))]
     if value < 1 or not among:
         raise UserError(f"--preview {value}: there are {len(among)} fields to choose from.")
-    chosen = evenly_spaced([_aside(job, folder) for job in among], value)
+    known = known_scales(jobs)
+    chosen = [_aside(job, folder, known) for job in evenly_spaced(among, value)]
     _clear(folder)
     plates = {job.plate for job in chosen}
     with context.workers_of(stage, chosen):
-        measure_plates(context, [_aside(job, folder) for job in jobs if job.plate in plates])
+        measure_plates(context, [_aside(j, folder, known) for j in jobs if j.plate in plates])
         entries = {entry.key: entry for entry in context.perform(stage, chosen)}
     measured = describe_plates(chosen)
     lines = [
@@ -72,8 +73,8 @@ def _result(job: SegmentJob, entry: Entry, folder: Path) -> tuple[str, bool]:
     return f"{job.name}: {entry.record.cells} {job.mode}, {path}", False
 
 
-def _aside(job: SegmentJob, folder: Path) -> SegmentJob:
-    """The same job, writing below `folder`; it uses the scale of the run if that one is valid."""
+def _aside(job: SegmentJob, folder: Path, known: Container[Path]) -> SegmentJob:
+    """The same job, writing below `folder`; it uses the scale of the run if that is `known`."""
     if job.cell_channels is not None:
         job = replace(job, cell_channels=cell_channels_path(folder, job.plate))
     *masks, table = job.outputs
@@ -81,7 +82,7 @@ def _aside(job: SegmentJob, folder: Path) -> SegmentJob:
         *(folder / job.plate / path.parent.name / path.name for path in masks),
         folder / job.plate / "objects" / table.name,
     )
-    if job.scale is None or scale_is_known(job.scale, measurement(job)):
+    if job.scale is None or job.scale in known:
         return replace(job, outputs=outputs)
     return replace(job, outputs=outputs, scale=scale_path(folder, job.plate))
 

@@ -318,6 +318,14 @@ class TestRefusals:
             export(masked_plate.project, to)
 
 
+def test_a_table_that_is_refused_leaves_no_half_of_the_tables(copied, tmp_path):
+    table = next((copied.parent / "results").rglob("composition.csv"))  # the last of the tables
+    table.write_text(table.read_text().replace("0.", "1.", 1))
+    with pytest.raises(UserError, match="composition"):
+        export(copied, "csv", tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
 def test_the_default_place_is_written_again(copied):
     for _ in range(2):
         (*_, line) = export(copied, "crops")

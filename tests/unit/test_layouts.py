@@ -389,3 +389,38 @@ class TestDrawing:
     def test_cultures_that_begin_alike(self):
         lines = draw_plate(layout(A01="neuro", A02="nerve", A03="n"))
         assert lines[1] == "  A N E A"
+
+
+class TestAListOfSeveralPlates:
+    TEXT = (
+        "Plate ID,Well,Cell type\n"
+        "Rep-1,A01,astro\nRep-1,A02,neuro\nrep 2,A01,neuro\nrep 2,B01,astro\n"
+    )
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "plates.csv"
+        path.write_text(self.TEXT)
+        return path
+
+    def test_each_plate_reads_its_own_lines(self, path):
+        own = {plate: read_layout(path, plate).cultures for plate in ("rep1", "rep2")}
+        assert own == {
+            "rep1": {WellKey("A", 1): "astro", WellKey("A", 2): "neuro"},
+            "rep2": {WellKey("A", 1): "neuro", WellKey("B", 1): "astro"},
+        }
+
+    def test_a_plate_that_it_does_not_name_is_refused(self, path):
+        with pytest.raises(
+            UserError, match=r"plates\.csv .* Rep-1, rep 2, and none is called 'rep3'"
+        ):
+            read_layout(path, "rep3")
+
+    def test_the_name_does_not_matter_if_there_is_one_plate(self, path):
+        path.write_text("plate,well,culture\n240611_x,A01,astro\n,A02,neuro\n")
+        assert len(read_layout(path, "rep1").cultures) == 2
+
+    def test_lines_without_a_plate_are_refused(self, path):
+        path.write_text(self.TEXT + ",C01,astro\n")
+        with pytest.raises(UserError, match="some lines name none"):
+            read_layout(path, "rep1")

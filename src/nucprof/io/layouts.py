@@ -26,6 +26,7 @@ _WELL_TITLES = (
     "well", "wells", "wellid", "wellname", "position", "metadatawell", "kavität", "vertiefung",
 )  # fmt: skip
 _ROW_TITLES, _COLUMN_TITLES = ("row", "zeile", "reihe"), ("column", "col", "spalte")
+_PLATE_TITLES = ("plate", "plateid", "platename", "metadataplate", "platte")
 _CULTURE_TITLES = (
     "culture", "target", "celltype", "celltypes", "cellline", "cells", "class", "condition",
     "content", "sample", "metadatatarget", "kultur", "zelltyp", "zelllinie",
@@ -36,7 +37,7 @@ Cells = list[tuple[str, str, str]]
 """Row, column and culture, as written."""
 
 
-def read_layout(path: Path) -> Layout:
+def read_layout(path: Path, plate: str = "") -> Layout:
     """Read which culture grows in which well.
 
     Parameters
@@ -46,16 +47,20 @@ def read_layout(path: Path) -> Layout:
         with row letters down and column numbers across, with or without titles above, or a list
         with a column of wells (or of rows and columns) and one of cultures. Empty cells, ``-``,
         ``n/a``, ``empty``, ``leer`` and ``blank`` are no culture.
+    plate : str
+        In a list with a column of several plates, whose lines are read; spellings may differ in
+        case, hyphens and spaces.
 
     Raises
     ------
     UserError
-        The file cannot be read, has neither form, or names a well twice or an impossible well.
+        The file cannot be read, has neither form, does not name the plate, or names a well twice
+        or an impossible well.
     """
     grid = read_grid(path, SHEET)
     if not grid:
         raise UserError(f"{path} names no well with a culture. {FORMS}")
-    cells = _read_list(grid) or _read_untitled_list(path, grid) or _read_map(grid)
+    cells = _read_list(path, grid, plate) or _read_untitled_list(path, grid) or _read_map(grid)
     cultures: dict[WellKey, str] = {}
     for row, column, culture in cells:
         if culture.casefold() in _NOTHING:
@@ -74,7 +79,7 @@ def read_layout(path: Path) -> Layout:
     return Layout(cultures)
 
 
-def _read_list(grid: Grid) -> Cells | None:
+def _read_list(path: Path, grid: Grid, plate: str) -> Cells | None:
     """Read a list of wells; None if no row has the titles of a list."""
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
     for top in range(height):
@@ -85,9 +90,28 @@ def _read_list(grid: Grid) -> Cells | None:
             culture = next(c for c in titles.values() if c != well)
         if culture is None or (well is None and (row is None or column is None)):
             continue
-        named = (i for i in range(top + 1, height) if (i, culture) in grid)
+        named = [i for i in range(top + 1, height) if (i, culture) in grid]
+        plates = _first(titles, _PLATE_TITLES)
+        if plates is not None and plates not in (well, row, column, culture):
+            named = _of_plate(path, {i: grid.get((i, plates), "") for i in named}, plate)
         return [(*_place(grid, i, well, row, column), grid[i, culture]) for i in named]
     return None
+
+
+def _of_plate(path: Path, lines: dict[int, str], plate: str) -> list[int]:
+    """The lines of one of the plates that a list names; all of them if it names one plate."""
+    names = list(dict.fromkeys(filter(None, lines.values())))
+    if len(names) < 2 or not plate:
+        return list(lines)
+    own = [i for i, name in lines.items() if plain(name) == plain(plate)]
+    unnamed = "" in lines.values()
+    if unnamed or not own:
+        fault = "some lines name none" if unnamed else f"none is called '{plate}'"
+        raise UserError(
+            f"{path} is a list of the plates {', '.join(names)}, and {fault}; write the names that "
+            "the plates have in the project file into its column of plates."
+        )
+    return own
 
 
 def _place(

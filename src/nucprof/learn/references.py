@@ -78,7 +78,10 @@ class References:
     def _read(self) -> dict[str, Layout | None]:
         from nucprof.io.layouts import read_layout
 
-        return {plate: read_layout(path) if path else None for plate, path in self.layouts.items()}
+        return {
+            plate: read_layout(path, plate) if path else None
+            for plate, path in self.layouts.items()
+        }
 
 
 def references_of(project: Project) -> References:

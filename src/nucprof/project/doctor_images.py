@@ -155,7 +155,7 @@ def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
             )
             continue
         try:
-            layout = read_layout(plate.layout).with_mixed_called(mixed)
+            layout = read_layout(plate.layout, plate.name).with_mixed_called(mixed)
         except NucprofError as error:
             yield Check("FAIL", str(error))
             continue

@@ -82,7 +82,9 @@ def write_project(
             if before != own:
                 raise UserError(f"{folder} is named for {before} and for {own}.")
     _check_names(name, plates)
-    layouts = {plate.name: read_layout(plate.layout) for plate in plates if plate.layout}
+    layouts = {
+        plate.name: read_layout(plate.layout, plate.name) for plate in plates if plate.layout
+    }
     looks = {
         plate.name: {
             round_name: look_at_round(Round(plate.name, round_name, folder, ()), settings, ask)

@@ -394,7 +394,7 @@ def layouts(project: Project) -> dict[str, Layout]:
 
     mixed = project.gate.mixed_culture
     return {
-        plate.name: read_layout(plate.layout).with_mixed_called(mixed)
+        plate.name: read_layout(plate.layout, plate.name).with_mixed_called(mixed)
         for plate in project.plates
         if plate.layout
     }

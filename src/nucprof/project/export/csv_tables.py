@@ -16,17 +16,25 @@ from nucprof.project.reader import ProjectResults
 
 def write(results: ProjectResults, folder: Path) -> list[str]:
     """Write the tables that exist; raises :class:`UserError` if there is none."""
+    # All are read before the first is written: one that is refused leaves no half of a folder.
+    present = {name: read for name, read in _tables(results).items() if _can_be_read(read)}
+    if not present:
+        raise UserError("There are no tables yet; run: nucprof run-all PROJECT")
     lines = []
-    for name, read in _tables(results).items():
-        try:
-            table = one_vocabulary(read())
-        except ResultMissing:
-            continue  # its stage has not run
+    for name, read in present.items():
+        table = one_vocabulary(read())
         write_table(folder / f"{name}.csv", table)
         lines.append(f"{name}.csv: {len(table)} rows")
-    if not lines:
-        raise UserError("There are no tables yet; run: nucprof run-all PROJECT")
     return lines
+
+
+def _can_be_read(read: Callable[[], pd.DataFrame]) -> bool:
+    """Whether a table exists; raises :class:`UserError` if it is not as its stage wrote it."""
+    try:
+        read()
+    except ResultMissing:
+        return False  # its stage has not run
+    return True
 
 
 def _tables(results: ProjectResults) -> dict[str, Callable[[], pd.DataFrame]]:

@@ -65,7 +65,7 @@ def main() -> None:
     print("channel fields vignette method    error (sd)  error (max)  seconds")
     for channel, number in CHANNELS.items():
         for count in (8, 24, 96):
-            for drop in (0.0, 0.2, 0.4):
+            for drop in (0.0, 0.2, 0.4, 0.7):
                 images, measured = fields(count, drop, number)
                 small = [reduced(image) for image in images]
                 row = f"{channel:7} {count:6} {drop:8.0%}"

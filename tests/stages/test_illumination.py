@@ -20,10 +20,10 @@ DROP = 0.4
 MEAN = "Nuclei_Intensity_MeanIntensity_DNA"
 
 
-def vignette():
+def vignette(drop=DROP):
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     r2 = ((y - 50) / SHAPE[0]) ** 2 + ((x - 75) / SHAPE[1]) ** 2
-    light = 1 - DROP * r2 / r2.max()
+    light = 1 - drop * r2 / r2.max()
     return light / light.mean()
 
 
@@ -39,15 +39,21 @@ def scene(number):
     return light, labels
 
 
-@pytest.fixture
-def plate(masked_plate):
-    """A plate whose first channel has a vignette; the second one is even."""
+def photograph(plate, drop):
+    """Add fields whose first channel has a vignette; the second one is even."""
     for number in range(12):
         light, labels = scene(number)
         noise = np.random.default_rng(100 + number).normal(0, 3, (2, *SHAPE))
-        image = np.stack([light * vignette(), light]) + 100 + noise
+        image = np.stack([light * vignette(drop), light]) + 100 + noise
         key = f"B-{number // 4 + 2:02d}-{number % 4 + 1:02d}"
-        masked_plate.add(key, image.round().astype(np.uint16), labels.astype(np.uint16))
+        plate.add(key, image.round().astype(np.uint16), labels.astype(np.uint16))
+    plate.settings = '[illumination]\nmethod = "median"\n'
+
+
+@pytest.fixture
+def plate(masked_plate):
+    photograph(masked_plate, DROP)
+    masked_plate.settings = ""
     return masked_plate
 
 
@@ -84,6 +90,14 @@ def test_it_is_saved_as_images_and_shown(plate):
     assert (gain - vignette()).std() < 0.02
     assert floor.shape == SHAPE
     assert (folder / "CP.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("drop", "told"), [(0.4, []), (0.7, ["DNA"])])
+def test_light_that_falls_too_far_to_be_corrected_is_told(masked_plate, drop, told):
+    photograph(masked_plate, drop)
+    _, results = masked_plate.run("rename")
+    warnings = [w for w in results["rename"].summary.warnings if "illumination" in w]
+    assert [w.partition(":")[0].rpartition(" ")[2] for w in warnings] == told
 
 
 def test_a_changed_method_makes_what_reads_images_stale(plate):

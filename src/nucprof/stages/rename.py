@@ -135,6 +135,7 @@ def work(job: RenameJob) -> Outcome[RenameRecord]:
             _draw(illumination, results)
             sources = illumination.corrected(sources, results)
             lines += illumination.lines
+            warnings += illumination.warnings
         rows += index_rows(found.round, sources, results.root)
         counts[f"{found.round.plate}/{found.round.name}"] = len(sources)
         warnings += [*found.warnings, *left_out, *incomplete(found.round, sources)]

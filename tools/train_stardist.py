@@ -22,12 +22,14 @@ import argparse
 import csv
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Full
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -288,6 +290,20 @@ class Sampler:
         return images[..., None], probs[..., None], dists
 
 
+def feed(sampler: Sampler, n: int, queue: multiprocessing.Queue) -> None:
+    """Put batches of ``n`` patches into a queue, for as long as the training lives."""
+    training = multiprocessing.parent_process()
+    assert training is not None
+    while training.is_alive():
+        batch = sampler.batch(n)
+        while training.is_alive():
+            try:
+                queue.put(batch, timeout=5)
+                break
+            except Full:
+                continue
+
+
 def turn(patch: Patch, how: tuple[bool, ...]) -> Patch:
     """Transpose and mirror a patch of size + 1 and its targets, which become patches of size.
 
@@ -448,13 +464,18 @@ class Trainer:
         """Train until the steps or the minutes are used up."""
         self.restore()
         sampler.rng = np.random.default_rng([self.args.seed, self.step])
+        # Cutting patches takes half as long as a step: a process of its own does it meanwhile.
+        context = multiprocessing.get_context("spawn")
+        queue = context.Queue(maxsize=16)
+        feeder = context.Process(target=feed, args=(sampler, self.args.batch, queue), daemon=True)
+        feeder.start()
         running, waited = [], 0.0
         log_path = self.out / "log.csv"
         if not log_path.exists():
             log_path.write_text("step,minutes,rate,train_loss,val_loss,val_prob,val_dist\n")
         while self.progress < 1:
             begin = time.perf_counter()
-            batch = sampler.batch(self.args.batch)
+            batch = queue.get()
             waited += time.perf_counter() - begin
             self.optimizer.learning_rate.assign(self.rate())
             running.append(float(self._apply(*batch)[0]))
@@ -474,10 +495,11 @@ class Trainer:
                     file.write(",".join(f"{v:.6g}" for v in row) + "\n")
                 log.info(
                     "step %d, %.1f min, train %.4f, val %.4f (prob %.4f, dist %.4f); "
-                    "sampling %.0f ms a step", self.step, self.elapsed / 60, np.mean(running),
+                    "waited %.0f ms a step", self.step, self.elapsed / 60, np.mean(running),
                     *val, 1000 * waited / len(running),
                 )  # fmt: skip
                 running, waited = [], 0.0
+        feeder.terminate()
 
 
 def write_split(data: Path, out: Path) -> None:

@@ -186,53 +186,86 @@ def test_debris_is_small_and_dim_and_neither_alone_is():
     assert not alone.debris.any()
 
 
-def objects(n=100, *, step, area, noise, contrast, significance, edge_share=0.85):
-    """Evidence of equal objects, as it was measured in fields whose background has structure."""
+def objects(n, *, step, noise, contrast, significance, area=400, edge_share=0.85):
+    """Evidence of equal objects."""
     figures = (step, contrast, noise, significance, edge_share, 0.0)
     columns = (np.full(n, value, float) for value in figures)
-    return Evidence(np.arange(1, n + 1), np.full(n, area), *columns, level=1.0)
+    return Evidence(np.arange(1, n + 1), np.full(n, area), *columns)
 
 
-def together(*parts):
+def together(*parts, structure):
+    """Evidence of a field with all these objects, on a background of this structure."""
     columns = {}
     for field in fields(Evidence):
-        if field.name not in ("ids", "level"):
+        if field.name not in ("ids", "level", "structure"):
             columns[field.name] = np.concatenate([getattr(part, field.name) for part in parts])
-    return Evidence(np.arange(1, len(columns["areas"]) + 1), **columns, level=1.0)
+    ids = np.arange(1, len(columns["areas"]) + 1)
+    return Evidence(ids, **columns, level=1.0, structure=structure)
 
 
-BANDS = objects(98, step=14, area=380, noise=8.8, contrast=0.48, significance=9.6)
-"""What a network finds in bands of cytoplasm of an otherwise empty field."""
+def kept(*parts, structure):
+    """How many of each kind stand out."""
+    out = together(*parts, structure=structure).stands_out(0.7)
+    ends = np.cumsum([len(part.ids) for part in parts])[:-1]
+    return [int(part.sum()) for part in np.split(out, ends)]
+
+
+# As they were measured in fields with real backgrounds.
+BANDS = objects(98, step=14, noise=8.8, contrast=0.48, significance=9.6)
+BRIGHT = objects(3, step=190, noise=17, contrast=0.87, significance=120)
+NOISE = objects(90, step=2.1, noise=1.0, contrast=0.6, significance=4.5)
+TAIL = objects(60, step=2.4, noise=1.0, contrast=0.72, significance=6.0)
 
 
 def test_a_few_nuclei_stand_out_among_many_structures_of_the_background():
     # The median of the field is that of the structures, with which nothing dim can be told.
-    nuclei = objects(3, step=190, area=650, noise=17, contrast=0.87, significance=120)
-    assert together(nuclei, BANDS).stands_out(0.7).tolist() == [True] * 3 + [False] * 98
+    assert kept(BRIGHT, BANDS, structure=5.4) == [3, 0]
 
 
 @pytest.mark.parametrize(
-    ("what", "dim"),
+    ("nuclei", "structure"),
     [
-        ("on a bright background", {"contrast": 0.5, "noise": 20, "significance": 40}),
-        ("in a dense field", {"contrast": 0.5, "noise": 8, "significance": 9}),
-        ("on a dark background", {"contrast": 0.95, "noise": 20, "significance": 9}),
+        # dim nuclei in low light, on a camera's noise alone
+        (objects(60, step=14, noise=8.8, contrast=0.48, significance=9.6), 1.5),
+        # on tissue that glows
+        (objects(60, step=40, noise=11, contrast=0.5, significance=9), 11),
+        # on a dark background
+        (objects(60, step=40, noise=20, contrast=0.95, significance=9), 6),
     ],
 )
-def test_one_very_bright_object_costs_no_nuclei(what, dim):
-    # A dead cell or dust that glows, in a field of ordinary nuclei.
-    bright = objects(1, step=900, area=300, noise=30, contrast=0.95, significance=300)
-    nuclei = objects(60, step=40, area=380, **dim)
-    assert together(bright, nuclei).stands_out(0.7).all(), what
+def test_a_few_bright_objects_cost_no_nuclei(nuclei, structure):
+    # Mitoses, dead cells or dust that glows, in a field of ordinary nuclei.
+    assert kept(BRIGHT, nuclei, structure=structure) == [3, 60]
 
 
-def test_where_most_objects_are_noise_the_rest_must_be_clearer():
+def test_where_most_objects_are_noise_the_rest_must_differ_from_it():
     # The tail of the same crowd is above five standard errors by number, not by nature.
-    crowd = objects(90, step=2.1, area=430, noise=1.0, contrast=0.6, significance=4.5)
-    tail = objects(60, step=2.4, area=430, noise=1.0, contrast=0.72, significance=6.0)
-    nucleus = objects(1, step=30, area=430, noise=2.0, contrast=0.9, significance=50)
-    assert together(crowd, tail, nucleus).stands_out(0.7).tolist() == [False] * 150 + [True]
+    assert kept(NOISE, TAIL, BRIGHT, structure=16) == [0, 0, 3]
     # A few that are noise say nothing about the others.
-    assert together(objects(60, step=2.4, area=430, noise=1.0, contrast=0.72, significance=6.0),
-                    objects(12, step=2.1, area=430, noise=1.0, contrast=0.6, significance=4.5),
-                    ).stands_out(0.7).sum() == 60  # fmt: skip
+    few = objects(12, step=2.1, noise=1.0, contrast=0.6, significance=4.5)
+    assert kept(few, TAIL, structure=16) == [0, 60]
+
+
+def test_nuclei_on_a_background_of_texture_are_no_noise_though_most_objects_are():
+    texture = objects(180, step=25, noise=14, contrast=0.4, significance=4)
+    nuclei = objects(50, step=58, noise=16, contrast=0.6, significance=9)
+    assert kept(texture, nuclei, structure=10) == [0, 50]
+
+
+def test_small_nuclei_in_low_light_are_no_noise_though_most_objects_are():
+    specks = objects(60, step=8, noise=6, contrast=0.5, significance=4, area=14)
+    nuclei = objects(50, step=11, noise=6, contrast=0.6, significance=8, area=50)
+    assert kept(specks, nuclei, structure=1.6) == [0, 50]
+
+
+def test_structure_is_one_for_the_noise_of_a_camera_and_more_for_texture():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(500, 10, (400, 400)).astype(np.float32)
+    clouds = ndi.gaussian_filter(rng.normal(size=(400, 400)), 6)
+    nucleus = disc((400, 400), 200, 200, 10).astype(np.int32)
+    plain = measure_evidence(noise, nucleus).structure
+    assert plain == pytest.approx(1, abs=0.25)
+    assert measure_evidence(noise + 200 * clouds, nucleus).structure > 4
+    # Neither brightness nor the objects matter to it.
+    brighter = measure_evidence(50 + 3 * noise + 5000 * nucleus, nucleus).structure
+    assert brighter == pytest.approx(plain, rel=0.05)

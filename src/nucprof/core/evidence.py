@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from nucprof.core.background import at_size, background_variation
+from nucprof.core.background import SIDES, at_size, background_variation
 from nucprof.core.features._compile import compiled
 from nucprof.core.labels import FloatArray, IntArray, ObjectIndex, keep_labels
 
@@ -31,13 +31,15 @@ CLEAR, OUTLINED = 1.5, 0.8
 DIM = 0.35
 #: Objects below these shares of the field's median step and median area are debris.
 DEBRIS_STEP, DEBRIS_AREA = 0.6, 0.25
-#: Where this share of a field's objects, and at least this number, is noise, the others must stand
-#: out this many times as clearly: those just above the limit belong to the same crowd.
-CROWD, CROWD_SIZE, CROWD_SURE = 0.4, 20, 3.0
-#: Objects that some of the field's exceed by this factor, with none of a step in between, are
-#: structures of the background if they stand out by less than this many standard deviations of
-#: single pixels, and this many times `SURE`.
-GAP, STRUCTURE_NOISE, STRUCTURE_SURE = 3.0, 2.25, 2.5
+#: Where this share of a field's objects, and at least this number, is noise, and the background has
+#: this much structure, the others must stand out more: below this many times `SURE` and this many
+#: times the noise's brightest step (a percentile), they belong to the same crowd.
+CROWD, CROWD_SIZE, CROWD_STRUCTURE = 0.4, 20, 2.2
+CROWD_SURE, CROWD_STEP, CROWD_PERCENTILE = 3.0, 1.5, 99
+#: Where the background has this much structure, and some objects exceed the others by this factor
+#: with none in between, the others are structures if they stand out by less than this many standard
+#: deviations of single pixels, and this many times `SURE`.
+GAP_STRUCTURE, GAP, GAP_NOISE, GAP_SURE = 5.0, 3.0, 2.25, 2.5
 #: How often the background is measured anew, without the objects that belong to it.
 ROUNDS = 10
 #: Only objects of fewer pixels can belong to the background's noise.
@@ -77,6 +79,9 @@ class Evidence:
         Share of the outline that lies against another object.
     level : float
         The smallest difference that the image can represent: 1 for integers.
+    structure : float
+        How much more the background varies over squares of 16 pixels than it would if its pixels
+        were independent, by its variation over squares of 2: 1 for a camera's noise.
     """
 
     ids: IntArray
@@ -88,6 +93,7 @@ class Evidence:
     edge_share: FloatArray
     touching: FloatArray
     level: float = 0.0
+    structure: float = 1.0
 
     @property
     def dim(self) -> NDArray[np.bool_]:
@@ -109,12 +115,12 @@ class Evidence:
 
         Not nuclei are:
 
-        - noise: what is too faint or too small to be told from the background's variation. Where
-          most objects of a field are noise, the limit is higher for the others.
+        - noise: what is too faint or too small to be told from the background's variation.
         - haze: dim compared with the field's nuclei, and on a bright background (a contrast below
           `min_contrast`). A dim nucleus on a dark background is not haze.
-        - structures of the background, which may outnumber the nuclei: see `_structures`.
         - debris: much smaller and dimmer than the others.
+        - structures of the background, which may outnumber the nuclei: what resembles the noise
+          where most objects are noise, or is faint beside much brighter objects.
 
         If `min_contrast` is 0, all objects stand out.
         """
@@ -123,27 +129,37 @@ class Evidence:
         certain = (self.significance > SURE) & (self.areas >= SPECK_PX)
         certain &= self.step >= LEVELS * self.level
         certain &= (self.step >= CLEAR * self.noise) | (self.edge_share >= OUTLINED)
-        if np.count_nonzero(~certain) >= max(CROWD_SIZE, CROWD * len(self.ids)):
-            certain &= self.significance > CROWD_SURE * SURE
         low = self.contrast < min_contrast
         out: NDArray[np.bool_] = certain & ~(self.dim & low) & ~self.debris
-        return out & ~(self._structures(out) & low)
+        out &= ~self._resembles(~certain)
+        return out & ~(self._below_a_gap(out) & low)
 
-    def _structures(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which objects look like the background's structure beside much brighter ones, ``(N,)``.
+    def _resembles(self, noise: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which objects are like those that are noise, where these are most of the field, ``(N,)``.
 
-        Where they outnumber the nuclei the field's median is theirs, and only the gap to the few
-        bright ones shows it. A gap alone may be that of one glowing speck above ordinary nuclei,
-        so a structure must be faint as well.
+        Of many structures some exceed any limit. Without structure (a camera's noise alone) they do
+        not, and the objects found are small nuclei in low light.
+        """
+        crowd = np.count_nonzero(noise) >= max(CROWD_SIZE, CROWD * len(self.ids))
+        if not crowd or self.structure < CROWD_STRUCTURE:
+            return np.zeros(len(self.ids), dtype=bool)
+        brightest = np.percentile(self.step[noise], CROWD_PERCENTILE)
+        alike: NDArray[np.bool_] = self.step < CROWD_STEP * brightest
+        return alike & (self.significance < CROWD_SURE * SURE)
+
+    def _below_a_gap(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which objects are faint beside much brighter ones on an uneven background, ``(N,)``.
+
+        Where structures outnumber the nuclei the field's median is theirs, and only the gap to the
+        few bright ones shows it. A gap alone may be that of one glowing speck above dim nuclei.
         """
         steps = np.sort(self.step[among])
         gaps = np.flatnonzero(steps[1:] >= GAP * steps[:-1])
-        below = steps[gaps[-1]] if len(gaps) else -np.inf
-        faint = (self.step < STRUCTURE_NOISE * self.noise) & (
-            self.significance < STRUCTURE_SURE * SURE
-        )
-        structures: NDArray[np.bool_] = faint & (self.step <= below)
-        return structures
+        if not len(gaps) or self.structure < GAP_STRUCTURE:
+            return np.zeros(len(self.ids), dtype=bool)
+        faint = (self.step < GAP_NOISE * self.noise) & (self.significance < GAP_SURE * SURE)
+        below: NDArray[np.bool_] = faint & (self.step <= steps[gaps[-1]])
+        return below
 
 
 def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
@@ -175,32 +191,55 @@ def measure_evidence(plane: NDArray, labels: NDArray) -> Evidence:
     noise = np.sqrt(np.maximum(np.where(enclosed, usual, variance), least))
     step = inside - ring
     error = noise * np.sqrt(1 / index.areas + 1 / np.maximum(pixels, RING_PIXELS))
-    error = np.maximum(error, _background_error(image, labels, index, step))
+    variation, structure = _background_error(image, labels, index, step)
+    error = np.maximum(error, variation)
     above = inside - floor
     contrast = np.where(above > 0, step / np.where(above > 0, above, 1), 0.0)
     contrast = np.clip(contrast, -1, 1)
     return Evidence(
-        index.ids, index.areas, step, contrast, noise, step / error, falling, beside, level
+        index.ids,
+        index.areas,
+        step,
+        contrast,
+        noise,
+        step / error,
+        falling,
+        beside,
+        level,
+        structure,
     )
 
 
 def _background_error(
     image: NDArray[np.float32], labels: NDArray, index: ObjectIndex, step: FloatArray
-) -> FloatArray:
-    """Variation of the background over areas of the objects' sizes, grey levels, ``(N,)``.
+) -> tuple[FloatArray, float]:
+    """Variation of the background over areas of the objects' sizes, and its structure.
+
+    Grey levels, ``(N,)``; and :attr:`Evidence.structure`.
 
     Small objects that do not stand out from it belong to it: a network that finds thousands of
     nuclei in noise would otherwise leave a background without its bright parts.
     """
-    objects, background = labels, np.zeros(len(index), dtype=bool)
+    background = np.zeros(len(index), dtype=bool)
+    variation = background_variation(image, labels)
+    structure = _structure(variation)
     for _ in range(ROUNDS):
-        error = at_size(background_variation(image, objects) * STRICTNESS, index.areas)
+        error = at_size(variation * STRICTNESS, index.areas)
         faint = (step <= SURE * error) & (index.areas < SMALL_PX)
         if np.array_equal(faint, background):
             break
         background = faint
         objects = keep_labels(labels, index.ids[~faint].tolist())
-    return error
+        variation = background_variation(image, objects)
+    return error, structure
+
+
+def _structure(variation: FloatArray) -> float:
+    """How much more the background varies over large squares than independent pixels would."""
+    small, large = SIDES.index(2), SIDES.index(16)
+    if variation[small] <= 0:
+        return 1.0
+    return float(variation[large] / variation[small] * SIDES[large] / SIDES[small])
 
 
 @compiled

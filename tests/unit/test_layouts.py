@@ -341,11 +341,11 @@ def layout(**wells):
 class TestSpellings:
     def test_did_you_mean(self):
         found = layout(A01="Astro", A02="astro", A03="astro", B01="SH-SY5Y", B02="SHSY 5Y", C01="x")
-        assert found.spellings() == [
+        assert found.doubts() == [
             "'Astro' (1 well): did you mean 'astro' (2 wells)?",
             "'SHSY 5Y' (1 well): did you mean 'SH-SY5Y' (1 well)?",
         ]
-        assert layout(A01="24h", A02="48h").spellings() == []
+        assert layout(A01="24h", A02="48h").doubts() == []
 
     @pytest.mark.parametrize(
         "word", ["Co-culture", "coculture", "CO CULTURE", "mixed", "Mix", "Mixed culture"]
@@ -411,16 +411,45 @@ class TestAListOfSeveralPlates:
         }
 
     def test_a_plate_that_it_does_not_name_is_refused(self, path):
-        with pytest.raises(
-            UserError, match=r"plates\.csv .* Rep-1, rep 2, and none is called 'rep3'"
-        ):
+        with pytest.raises(UserError, match=r"Rep-1, rep 2, and none is called 'rep3'"):
             read_layout(path, "rep3")
 
     def test_the_name_does_not_matter_if_there_is_one_plate(self, path):
         path.write_text("plate,well,culture\n240611_x,A01,astro\n,A02,neuro\n")
+        assert len(read_layout(path, "rep1", ["rep1", "rep2"]).cultures) == 2
+
+    def test_but_a_list_of_another_plate_of_the_project_is_refused(self, path):
+        path.write_text("plate,well,culture\nRep-1,A01,astro\nRep-1,A02,neuro\n")
+        assert len(read_layout(path, "rep1", ["rep1", "rep2"]).cultures) == 2
+        with pytest.raises(UserError, match="none is called 'rep2'"):
+            read_layout(path, "rep2", ["rep1", "rep2"])
+
+    def test_the_exact_name_comes_before_others_like_it(self, path):
+        path.write_text("plate,well,culture\nrep1,A01,astro\nrep-1,A01,neuro\n")
+        names = ["rep1", "rep-1"]
+        own = {n: read_layout(path, n, names).cultures[WellKey("A", 1)] for n in names}
+        assert own == {"rep1": "astro", "rep-1": "neuro"}
+
+    def test_lines_of_plates_that_the_project_lacks_are_told(self, path):
+        path.write_text(self.TEXT + "repl,B05,astro\n")
+        (told,) = read_layout(path, "rep1", ["rep1", "rep2"]).doubts()
+        assert told.startswith("lines of plate 'repl' are not used")
+
+    @pytest.mark.parametrize("title", ["Plate No", "Plate number", "Platten-Nr."])
+    def test_titles(self, path, title):
+        path.write_text(self.TEXT.replace("Plate ID", title))
         assert len(read_layout(path, "rep1").cultures) == 2
 
-    def test_lines_without_a_plate_are_refused(self, path):
+    def test_a_line_without_a_plate_is_refused_with_its_number(self, path):
         path.write_text(self.TEXT + ",C01,astro\n")
-        with pytest.raises(UserError, match="some lines name none"):
+        with pytest.raises(UserError, match="line 6 names none"):
+            read_layout(path, "rep1")
+
+    def test_empty_wells_and_notes_need_no_plate(self, path):
+        path.write_text(self.TEXT + ",C01,empty\n,,seeded by Ada\n")
+        assert len(read_layout(path, "rep1").cultures) == 2
+
+    def test_the_cure_is_told_where_the_column_has_another_title(self, path):
+        path.write_text(self.TEXT.replace("Plate ID", "Barcode"))
+        with pytest.raises(UserError, match=r"named twice.*a column titled 'plate'"):
             read_layout(path, "rep1")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from nucprof.errors import UserError
@@ -26,7 +28,10 @@ _WELL_TITLES = (
     "well", "wells", "wellid", "wellname", "position", "metadatawell", "kavität", "vertiefung",
 )  # fmt: skip
 _ROW_TITLES, _COLUMN_TITLES = ("row", "zeile", "reihe"), ("column", "col", "spalte")
-_PLATE_TITLES = ("plate", "plateid", "platename", "metadataplate", "platte")
+_PLATE_TITLES = (
+    "plate", "plateid", "platename", "plateno", "platenumber", "platebarcode", "metadataplate",
+    "platte", "plattenname", "plattennr", "plattennummer",
+)  # fmt: skip
 _CULTURE_TITLES = (
     "culture", "target", "celltype", "celltypes", "cellline", "cells", "class", "condition",
     "content", "sample", "metadatatarget", "kultur", "zelltyp", "zelllinie",
@@ -37,7 +42,7 @@ Cells = list[tuple[str, str, str]]
 """Row, column and culture, as written."""
 
 
-def read_layout(path: Path, plate: str = "") -> Layout:
+def read_layout(path: Path, plate: str = "", plates: Collection[str] = ()) -> Layout:
     """Read which culture grows in which well.
 
     Parameters
@@ -50,6 +55,8 @@ def read_layout(path: Path, plate: str = "") -> Layout:
     plate : str
         In a list with a column of several plates, whose lines are read; spellings may differ in
         case, hyphens and spaces.
+    plates : collection of str
+        The names of all plates of the project.
 
     Raises
     ------
@@ -60,7 +67,14 @@ def read_layout(path: Path, plate: str = "") -> Layout:
     grid = read_grid(path, SHEET)
     if not grid:
         raise UserError(f"{path} names no well with a culture. {FORMS}")
-    cells = _read_list(path, grid, plate) or _read_untitled_list(path, grid) or _read_map(grid)
+    found = _read_list(grid)
+    unread: tuple[str, ...] = ()
+    if found is None:
+        cells = _read_untitled_list(path, grid) or _read_map(grid)
+    else:
+        if plate:
+            found, unread = _of_plate(path, found, plate, plates)
+        cells = [line.cell for line in found]
     cultures: dict[WellKey, str] = {}
     for row, column, culture in cells:
         if culture.casefold() in _NOTHING:
@@ -72,14 +86,30 @@ def read_layout(path: Path, plate: str = "") -> Layout:
         if cultures.setdefault(well, culture) != culture:
             raise UserError(
                 f"{path}: well {well} is named twice, '{cultures[well]}' and '{culture}'; keep one "
-                "layout in the sheet, and one file for each plate."
+                "layout in the sheet. A list of several plates needs a column titled 'plate'."
             )
     if not cultures:
         raise UserError(f"{path} names no well with a culture. {FORMS}")
-    return Layout(cultures)
+    return Layout(cultures, unread)
 
 
-def _read_list(path: Path, grid: Grid, plate: str) -> Cells | None:
+@dataclass(frozen=True)
+class _Line:
+    """A line of a list: its number in the file, its plate as written, and its well."""
+
+    number: int
+    plate: str
+    cell: tuple[str, str, str]
+
+    @property
+    def has_culture(self) -> bool:
+        """Whether it names a well and a culture: it is neither a note nor an empty well."""
+        row, column, culture = self.cell
+        well = _ROW.fullmatch(row) and _column_number(column)
+        return bool(well) and culture.casefold() not in _NOTHING
+
+
+def _read_list(grid: Grid) -> list[_Line] | None:
     """Read a list of wells; None if no row has the titles of a list."""
     height, width = 1 + max(r for r, _ in grid), 1 + max(c for _, c in grid)
     for top in range(height):
@@ -90,28 +120,47 @@ def _read_list(path: Path, grid: Grid, plate: str) -> Cells | None:
             culture = next(c for c in titles.values() if c != well)
         if culture is None or (well is None and (row is None or column is None)):
             continue
-        named = [i for i in range(top + 1, height) if (i, culture) in grid]
         plates = _first(titles, _PLATE_TITLES)
-        if plates is not None and plates not in (well, row, column, culture):
-            named = _of_plate(path, {i: grid.get((i, plates), "") for i in named}, plate)
-        return [(*_place(grid, i, well, row, column), grid[i, culture]) for i in named]
+        if plates in (well, row, column, culture):
+            plates = None
+        return [
+            _Line(
+                i + 1,
+                "" if plates is None else grid.get((i, plates), ""),
+                (*_place(grid, i, well, row, column), grid[i, culture]),
+            )
+            for i in range(top + 1, height)
+            if (i, culture) in grid
+        ]
     return None
 
 
-def _of_plate(path: Path, lines: dict[int, str], plate: str) -> list[int]:
-    """The lines of one of the plates that a list names; all of them if it names one plate."""
-    names = list(dict.fromkeys(filter(None, lines.values())))
-    if len(names) < 2 or not plate:
-        return list(lines)
-    own = [i for i, name in lines.items() if plain(name) == plain(plate)]
-    unnamed = "" in lines.values()
-    if unnamed or not own:
-        fault = "some lines name none" if unnamed else f"none is called '{plate}'"
+def _of_plate(
+    path: Path, lines: list[_Line], plate: str, plates: Collection[str]
+) -> tuple[list[_Line], tuple[str, ...]]:
+    """The lines of one plate, and the names of plates in the list that the project lacks.
+
+    A list that names one plate, by a name that the project does not use, is a list of this plate.
+    """
+    known = {name: name for name in (plate, *plates)}
+    loosely = {plain(name): name for name in reversed(known)}
+    names = list(dict.fromkeys(line.plate for line in lines if line.plate and line.has_culture))
+    plate_of = {name: known.get(name, loosely.get(plain(name))) for name in names}
+    if len(names) < 2 and set(plate_of.values()) <= {plate, None}:
+        return lines, ()
+    unnamed = next((line for line in lines if not line.plate and line.has_culture), None)
+    own = [line for line in lines if line.plate and plate_of.get(line.plate) == plate]
+    fault = ""
+    if not own:
+        fault = f"none is called '{plate}'"
+    elif unnamed and len(names) > 1:
+        fault = f"line {unnamed.number} names none"
+    if fault:
         raise UserError(
-            f"{path} is a list of the plates {', '.join(names)}, and {fault}; write the names that "
-            "the plates have in the project file into its column of plates."
+            f"{path} is a list of {', '.join(names)}, and {fault}; write the names that the plates "
+            "have in the project file into each line of its column of plates."
         )
-    return own
+    return own, tuple(name for name in names if plate_of[name] is None)
 
 
 def _place(

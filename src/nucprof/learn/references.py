@@ -79,7 +79,7 @@ class References:
         from nucprof.io.layouts import read_layout
 
         return {
-            plate: read_layout(path, plate) if path else None
+            plate: read_layout(path, plate, self.layouts) if path else None
             for plate, path in self.layouts.items()
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nucprof.plate.keys import WellKey, row_letters
 from nucprof.plate.words import several, some
@@ -15,9 +15,13 @@ _EMPTY, _NO_CULTURE = ".", "?"
 
 @dataclass(frozen=True)
 class Layout:
-    """Culture by well; wells that the layout leaves empty are not in it."""
+    """Culture by well; wells that the layout leaves empty are not in it.
+
+    ``unread`` are the plates in the file that the project does not have.
+    """
 
     cultures: Mapping[WellKey, str]
+    unread: tuple[str, ...] = ()
 
     def culture(self, well: WellKey) -> str | None:
         """The culture of a well, None where the layout has none."""
@@ -33,7 +37,8 @@ class Layout:
             return self
         own = {plain(culture): culture for culture in self.cultures.values()}
         found = next((own[word] for word in (plain(name), *_MIXED_WORDS) if word in own), None)
-        return Layout({well: name if c == found else c for well, c in self.cultures.items()})
+        renamed = {well: name if c == found else c for well, c in self.cultures.items()}
+        return replace(self, cultures=renamed)
 
     def strangers(self, imaged: Collection[WellKey]) -> list[str]:
         """One line if no well with images has a culture: it is the layout of another plate."""
@@ -45,8 +50,19 @@ class Layout:
             "are the file names read wrongly?"
         ]
 
-    def spellings(self) -> list[str]:
-        """Cultures whose names differ in case, hyphens or spaces only, a line each."""
+    def doubts(self) -> list[str]:
+        """What may be a slip of the pen, a line each.
+
+        Plates that the project does not have, and cultures whose names differ in case, hyphens or
+        spaces only.
+        """
+        lines = self._spellings()
+        if self.unread:
+            names = some([f"'{name}'" for name in self.unread])
+            lines.insert(0, f"lines of plate {names} are not used: the project has no such plate")
+        return lines
+
+    def _spellings(self) -> list[str]:
         counts = Counter(self.cultures.values())
         by_plain: dict[str, list[str]] = {}
         for culture, _ in counts.most_common():

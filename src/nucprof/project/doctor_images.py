@@ -147,7 +147,7 @@ def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
         for found in read
         if found.round.name == CP_ROUND
     }
-    mixed = project.gate.mixed_culture
+    mixed, names = project.gate.mixed_culture, [plate.name for plate in project.plates]
     for plate in project.plates:
         if plate.layout is None:
             yield Check(
@@ -155,7 +155,7 @@ def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
             )
             continue
         try:
-            layout = read_layout(plate.layout, plate.name).with_mixed_called(mixed)
+            layout = read_layout(plate.layout, plate.name, names).with_mixed_called(mixed)
         except NucprofError as error:
             yield Check("FAIL", str(error))
             continue
@@ -163,7 +163,7 @@ def _layouts(project: Project, read: list[RoundFiles]) -> Iterator[Check]:
         drawn = draw_plate(layout, imaged)
         yield Check("ok", "\n      ".join([f"plate {plate.name}: {plate.layout}", *drawn]))
         yield from (Check("FAIL", f"{plate.layout}: {text}") for text in layout.strangers(imaged))
-        yield from (Check("warn", f"{plate.layout}: {text}") for text in layout.spellings())
+        yield from (Check("warn", f"{plate.layout}: {text}") for text in layout.doubts())
         if project.has_ground_truth and mixed not in layout.cultures.values():
             yield Check(
                 "note",

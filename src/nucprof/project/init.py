@@ -82,9 +82,8 @@ def write_project(
             if before != own:
                 raise UserError(f"{folder} is named for {before} and for {own}.")
     _check_names(name, plates)
-    layouts = {
-        plate.name: read_layout(plate.layout, plate.name) for plate in plates if plate.layout
-    }
+    names = [plate.name for plate in plates]
+    layouts = {p.name: read_layout(p.layout, p.name, names) for p in plates if p.layout}
     looks = {
         plate.name: {
             round_name: look_at_round(Round(plate.name, round_name, folder, ()), settings, ask)
@@ -117,7 +116,7 @@ def _told(
     if plate.name in layouts:
         wells = {key.well for key in looks[CP_ROUND].files.fields}
         layout = layouts[plate.name].with_mixed_called(MIXED)
-        lines += [*draw_plate(layout, wells), *layout.strangers(wells), *layout.spellings()]
+        lines += [*draw_plate(layout, wells), *layout.strangers(wells), *layout.doubts()]
     return lines
 
 

@@ -392,9 +392,9 @@ def layouts(project: Project) -> dict[str, Layout]:
     """Layout by plate; plates without one are absent."""
     from nucprof.io.layouts import read_layout
 
-    mixed = project.gate.mixed_culture
+    mixed, names = project.gate.mixed_culture, [plate.name for plate in project.plates]
     return {
-        plate.name: read_layout(plate.layout, plate.name).with_mixed_called(mixed)
+        plate.name: read_layout(plate.layout, plate.name, names).with_mixed_called(mixed)
         for plate in project.plates
         if plate.layout
     }

@@ -175,7 +175,7 @@ def finish(
         keys = (FieldKey.parse(f) for p, f in context.images.fields(CP_ROUND) if p == plate)
         wells = {key.well for key in keys}
         summary.lines += [f"layout of plate {plate}:", *draw_plate(layout, wells)]
-        told = [*layout.strangers(wells), *layout.spellings()]
+        told = [*layout.strangers(wells), *layout.doubts()]
         summary.warnings += [f"layout of plate {plate}: {text}" for text in told]
     return summary
 

@@ -66,7 +66,7 @@ def test_it_is_used_like_our_own(plate, tmp_path):
     where = install(tmp_path, CODE.read_text(), "nucprof_threshold:SEGMENTER")
     done = nucprof(where, "run-all", plate, "--until", "segment")
     assert done.returncode == 0, done.stderr
-    assert "1 nuclei in 1 fields" in done.stdout
+    assert "1 nuclei in 1 field" in done.stdout
     assert "nuclei by threshold" in done.stdout
     mask = read_labels(plate.parent / "results" / "masks" / "p" / "nuclei" / "B-02-01.tif")
     top, left, height, width = BOXES[400]
@@ -77,7 +77,7 @@ def test_it_is_used_like_our_own(plate, tmp_path):
     assert "up to date" in nucprof(where, "segment", plate).stdout
     lower = nucprof(where, "segment", plate, "--level", "100")
     assert "settings changed (segment.level 300.0 -> 100.0)" in lower.stdout
-    assert "2 nuclei in 1 fields" in lower.stdout
+    assert "2 nuclei in 1 field" in lower.stdout
     shown = nucprof(where, "segment", "--help").stdout
     told = "threshold: nuclei are brighter (grey levels) [default: 100.0]"
     assert told in " ".join(shown.split())

@@ -129,7 +129,7 @@ class ConsoleReporter:
             if entry.trace:
                 logging.getLogger("nucprof").debug(entry.trace)  # shown by --verbose
         elif entry.status == "excluded":
-            self.warn(f"  left out {name}: {entry.message}")
+            self.warn(f"  left out {name}: {entry.message.removeprefix(f'{name}: ')}")
 
     def _is_time_for_a_line(self) -> bool:
         now = time.monotonic()

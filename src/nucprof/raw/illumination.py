@@ -20,8 +20,8 @@ from nucprof.raw.round_files import Round
 
 MOST_FIELDS = 128  # more hardly change the estimate, and all are held in memory, reduced
 
-STRONG = 0.5
-"""Least light, relative to the most, that is corrected to a few percent."""
+STRONG = 0.6
+"""Least estimated light, relative to the most, that is corrected to a few percent."""
 
 _INSTALL_BASICPY = (
     'pip install --no-deps basicpy "hyperactive<5" "gradient-free-optimizers<2" torch-dct'
@@ -67,10 +67,11 @@ class RoundIllumination:
     def warnings(self) -> list[str]:
         """The channels whose light falls off too much to be corrected well, a line each."""
         return [
-            f"illumination of {self.round.plate}/{self.round.name} {name}: the darkest corner has "
-            f"{one.gain.min() / one.gain.max():.0%} of the light of the brightest part; where it "
-            "is this dark, up to a fifth of an intensity remains wrong. Look at the picture in "
-            "illumination/, and do not compare intensities of cells in the corners with others"
+            f"illumination of {self.round.plate}/{self.round.name} {name}: a corner has "
+            f"{one.gain.min() / one.gain.max():.0%} of the light of the brightest part, or less. "
+            "Light this uneven is not corrected whole: intensities in the outermost corners stay "
+            "too low, by up to two fifths. Look at the picture in illumination/, and do not "
+            "compare cells from the corners with others"
             for name, one in self.channels.items()
             if one.gain.min() < STRONG * one.gain.max()
         ]

@@ -32,7 +32,7 @@ def copied_images(
     }
     told = _by_content(known, listed)
     pairs = [
-        f"{first.name} and {copy.name}"
+        f"{_told(first, copy)} and {_told(copy, first)}"
         for content, (first, *copies) in _by_content(entries, listed).items()
         for copy in copies
         if {first, copy} - set(told.get(content, ()))
@@ -43,6 +43,11 @@ def copied_images(
         f"the same image under two names: {some(pairs)}. Their cells count twice; check whether "
         "files were copied, and leave one out (project.exclude)"
     ]
+
+
+def _told(path: Path, other: Path) -> str:
+    """A file's name; with its folder if the other file has the same name."""
+    return path.name if path.name != other.name else f"{path.parent.name}/{path.name}"
 
 
 def _by_content(entries: Iterable[Entry], listed: set[Path]) -> Mapping[str, list[Path]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nucprof.config import Project
 from nucprof.config.segmenters import unused_keys
+from nucprof.plate.words import several
 from nucprof.raw.space import MASK_BYTES_PER_PIXEL, pixels
 from nucprof.segmentation import choose
 from nucprof.segmentation.quality_report import report_quality
@@ -54,7 +55,7 @@ def finish(
     records = {entry.key: entry.record for entry in entries if entry.record is not None}
     cells = sum(record.cells for record in records.values())
     summary = Summary(counts={"cells": cells})
-    summary.lines.append(f"{cells} {first.mode} in {len(entries)} fields")
+    summary.lines.append(f"{cells} {first.mode} in {several(len(records), 'field')}")
     summary.lines.append(describe_backend(asked, first))
     if first.model_name:
         summary.models[first.model_name] = first.weights

@@ -34,7 +34,7 @@ DEBRIS_STEP, DEBRIS_AREA = 0.6, 0.25
 #: Where this share of a field's objects, and at least this number, is noise, and the background has
 #: this much structure, the others must stand out more: below this many times `SURE` and this many
 #: times the noise's brightest step (a percentile), they belong to the same crowd.
-CROWD, CROWD_SIZE, CROWD_STRUCTURE = 0.4, 20, 2.2
+CROWD, CROWD_SIZE, CROWD_STRUCTURE = 0.3, 20, 2.2
 CROWD_SURE, CROWD_STEP, CROWD_PERCENTILE = 3.0, 1.5, 99
 #: Where the background has this much structure, and some objects exceed the others by this factor
 #: with none in between, the others are structures if they stand out by less than this many standard

@@ -168,6 +168,8 @@ def test_one_field_that_was_imaged_again_does_not_segment_the_whole_plate_anew(t
     ensure_scales([plate], sized(16.5))
     (tmp_path / "B-02-01.tif").write_bytes(b"new!" * 500)
     ensure_scales([plate], forbidden)
+    two = {name: plate.planes[name] for name in ("B-01-01", "B-02-01")}  # half is not most
+    ensure_scales([dataclasses.replace(plate, planes=two)], forbidden)
     # Nor do fields that come later, nor a copy whose files have other times.
     late = {**plate.planes, "C-01-01": Source(tmp_path / "C-01-01.tif", 0)}
     os.utime(tmp_path / "B-01-01.tif")

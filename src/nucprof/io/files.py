@@ -17,7 +17,8 @@ from nucprof.errors import UserError
 from nucprof.io.digest import sha256
 from nucprof.refusals import TEMPORARY, naming, temporary_name
 
-#: A file of this size is not written anew within the resolution of its time.
+#: From this size on, a file is hashed once per process: it cannot be rewritten within the
+#: resolution of its time.
 LARGE_BYTES = 64 << 20
 
 _RETRIES = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
@@ -13,7 +13,7 @@ from nucprof.errors import FieldError
 from nucprof.io.files import write_json
 from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
-from nucprof.segmentation.plate_sample import are_replaced, identify, measure_sample
+from nucprof.segmentation.plate_sample import Identity, are_replaced, identify, measure_sample
 
 if TYPE_CHECKING:  # scipy would slow `nucprof --help`
     from nucprof.core.cell_stain import Stain
@@ -56,7 +56,7 @@ class CellChannelsFile(StateFile):
     used: list[str]
     stains: dict[str, PlateStain]
     fields: list[str]
-    images: dict[str, list[Any]] = Field(default_factory=dict)
+    images: dict[str, Identity] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from nucprof.plate.sources import Source
 
 #: Fields measured per plate.
 FIELDS = 8
+
+Identity = list[tuple[list[Any], list[tuple[int, int, str]]]]
+"""Of each image of a field: the plane that is read, and the fingerprints of its files."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,18 +48,15 @@ def measure_sample(
     return [dict(zip(own, results, strict=False)) for own in chosen]
 
 
-def identify(sources: Sequence[Source]) -> list[Any]:
-    """What tells the images of a field from others under the same names, as JSON.
-
-    For each image the plane that is read, and the fingerprints of its files.
-    """
+def identify(sources: Sequence[Source]) -> Identity:
+    """What tells the images of a field from others under the same names."""
     return [
-        [_plane(source), [Fingerprint.of(path).to_json() for path in _image_files(source)]]
+        (_plane(source), [astuple(Fingerprint.of(path)) for path in _image_files(source)])
         for source in sources
     ]
 
 
-def are_replaced(known: Mapping[str, list[Any]], fields: Mapping[str, Sequence[Source]]) -> bool:
+def are_replaced(known: Mapping[str, Identity], fields: Mapping[str, Sequence[Source]]) -> bool:
     """Whether most of a plate's measured fields are other images now.
 
     One field that was imaged again does not count, nor do fields that were added.
@@ -69,10 +70,10 @@ def are_replaced(known: Mapping[str, list[Any]], fields: Mapping[str, Sequence[S
     """
     present = [name for name in known if name in fields]
     same = sum(_is_same(known[name], fields[name]) for name in present)
-    return not present or same <= len(present) / 2
+    return not present or same < len(present) / 2
 
 
-def _is_same(known: list[Any], sources: Sequence[Source]) -> bool:
+def _is_same(known: Identity, sources: Sequence[Source]) -> bool:
     if len(known) != len(sources):
         return False
     for (plane, fingerprints), source in zip(known, sources, strict=True):

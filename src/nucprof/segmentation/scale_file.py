@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from nucprof.io.files import write_json
 from nucprof.io.state import StateFile, find_state, read_state
 from nucprof.plate.sources import Source
-from nucprof.segmentation.plate_sample import are_replaced, identify, measure_sample
+from nucprof.segmentation.plate_sample import Identity, are_replaced, identify, measure_sample
 
 if TYPE_CHECKING:  # scikit-image would slow `nucprof --help`
     from nucprof.core.scale import FieldSize
@@ -60,7 +60,7 @@ class ScaleFile(StateFile):
     nuclear_diameter_px: Size | None
     canonical_diameter_px: Size | None
     fields: dict[str, FieldScale]
-    images: dict[str, list[Any]] = Field(default_factory=dict)
+    images: dict[str, Identity] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

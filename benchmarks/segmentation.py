@@ -148,7 +148,7 @@ def quality(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             scores = f1(counted[chosen].sum(axis=0))
             scored[f"{name}, {row}"] = [round(float(s), 4) for s in (*scores, scores.mean())]
             cells = " | ".join(f"{s:.3f}" for s in (*scores, scores.mean()))
-            number = int(np.sum(np.array(nuclei)[chosen]))
+            number = int(counted[chosen][:, 0, [0, 2]].sum())
             print(f"| {name}, {row} | {number} | {cells} | {seconds:.0f} |", flush=True)
         if args.each:
             for (image_name, *_), size, c in zip(fields, sizes, counts, strict=True):

@@ -132,23 +132,22 @@ def quality(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         begin = time.perf_counter()
         found = [segment(image) for _, image, _ in fields]
         counts = np.array([count(m, f) for (*_, m), f in zip(fields, found, strict=True)])
-        larger = [
-            count(*without_specks(mask, f)) for (*_, mask), f in zip(fields, found, strict=True)
-        ]
+        larger = np.array(
+            [count(*without_specks(m, f)) for (*_, m), f in zip(fields, found, strict=True)]
+        )
         seconds = time.perf_counter() - begin
-        rows = {"all": np.ones(len(fields), bool)}
-        rows |= {f"{a}-{b} px": (sizes >= a) & (sizes < b) for a, b in SIZES}
         shapes = [image.shape[:2] for _, image, _ in fields]
+        parts = {"all": np.ones(len(fields), bool)}
+        parts |= {f"{a}-{b} px": (sizes >= a) & (sizes < b) for a, b in SIZES}
         for shape in sorted(set(shapes)):
-            rows["images of {} x {}".format(*shape)] = np.array([own == shape for own in shapes])
-        for row, chosen in [*rows.items(), ("all, specks left out", rows["all"])]:
-            if not chosen.any():
-                continue
-            counted = counts if row in rows else np.array(larger)
-            scores = f1(counted[chosen].sum(axis=0))
+            parts["images of {} x {}".format(*shape)] = np.array([own == shape for own in shapes])
+        rows = {row: counts[chosen] for row, chosen in parts.items() if chosen.any()}
+        rows["all, specks left out"] = larger
+        for row, counted in rows.items():
+            scores = f1(counted.sum(axis=0))
             scored[f"{name}, {row}"] = [round(float(s), 4) for s in (*scores, scores.mean())]
             cells = " | ".join(f"{s:.3f}" for s in (*scores, scores.mean()))
-            number = int(counted[chosen][:, 0, [0, 2]].sum())
+            number = int(counted[:, 0, [0, 2]].sum())
             print(f"| {name}, {row} | {number} | {cells} | {seconds:.0f} |", flush=True)
         if args.each:
             for (image_name, *_), size, c in zip(fields, sizes, counts, strict=True):

@@ -47,13 +47,11 @@ def photograph(plate, drop):
         image = np.stack([light * vignette(drop), light]) + 100 + noise
         key = f"B-{number // 4 + 2:02d}-{number % 4 + 1:02d}"
         plate.add(key, image.round().astype(np.uint16), labels.astype(np.uint16))
-    plate.settings = '[illumination]\nmethod = "median"\n'
 
 
 @pytest.fixture
 def plate(masked_plate):
     photograph(masked_plate, DROP)
-    masked_plate.settings = ""
     return masked_plate
 
 
@@ -95,6 +93,7 @@ def test_it_is_saved_as_images_and_shown(plate):
 @pytest.mark.parametrize(("drop", "told"), [(0.4, []), (0.7, ["DNA"])])
 def test_light_that_falls_too_far_to_be_corrected_is_told(masked_plate, drop, told):
     photograph(masked_plate, drop)
+    masked_plate.settings = '[illumination]\nmethod = "median"\n'
     _, results = masked_plate.run("rename")
     warnings = [w for w in results["rename"].summary.warnings if "illumination" in w]
     assert [w.partition(":")[0].rpartition(" ")[2] for w in warnings] == told

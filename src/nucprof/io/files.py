@@ -111,6 +111,14 @@ def is_fingerprint(value: Any) -> bool:
     )
 
 
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; a large one, which may hold many fields, is read once per process."""
+    status = path.stat()
+    if status.st_size < LARGE_BYTES:
+        return sha256(path)
+    return _hash_of_large(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
 @lru_cache(maxsize=1024)
 def _hash_of_large(path: Path, size: int, mtime_ns: int, inode: int) -> str:
     return sha256(path)
@@ -130,16 +138,11 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        """Fingerprint a file as it is now.
-
-        A large file that holds many fields is read once per process, not once per field.
-        """
+        """Fingerprint a file as it is now."""
         status = path.stat()
-        size, time_ns = status.st_size, status.st_mtime_ns
-        known = (path, size, time_ns, status.st_ino)
-        return cls(size, time_ns, _hash_of_large(*known) if size >= LARGE_BYTES else sha256(path))
+        return cls(status.st_size, status.st_mtime_ns, content_hash(path))
 
-    def matches(self, path: Path, hash_of: Callable[[Path], str] = sha256) -> bool:
+    def matches(self, path: Path, hash_of: Callable[[Path], str] = content_hash) -> bool:
         """Whether the file is unchanged; hashed only if the size is equal but the time differs."""
         try:
             status = os.stat(path)
